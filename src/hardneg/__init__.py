@@ -1,0 +1,34 @@
+"""hardneg makes hard negatives for dense retrievers and proves them safe before anyone trains.
+
+The parts are in the modules of their kind (`hardneg.generators.bm25.BM25`, …); `hardneg kinds` lists them. This module
+has the names that most programs need. Importing it loads neither torch nor any model library.
+"""
+
+from hardneg.batch import Batch, Candidates, Scores, Selection, Verdicts
+from hardneg.data import Candidate, Example, Negative, NegativeSet, Origin, Passage, Reason
+from hardneg.errors import DataError, HardnegError, JobError, MissingExtraError, ModelError, PartError, StoreError
+from hardneg.kinds import NEUTRAL, part
+
+__all__ = [
+    "NEUTRAL",
+    "Batch",
+    "Candidate",
+    "Candidates",
+    "DataError",
+    "Example",
+    "HardnegError",
+    "JobError",
+    "MissingExtraError",
+    "ModelError",
+    "Negative",
+    "NegativeSet",
+    "Origin",
+    "PartError",
+    "Passage",
+    "Reason",
+    "Scores",
+    "Selection",
+    "StoreError",
+    "Verdicts",
+    "part",
+]

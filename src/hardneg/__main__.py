@@ -1,0 +1,7 @@
+"""``python -m hardneg``."""
+
+import sys
+
+from hardneg.cli import main
+
+sys.exit(main())

@@ -1,0 +1,380 @@
+"""A batch: some examples with their candidates, in columns.
+
+A job works on about a thousand examples at a time and has a hundred candidates for each, so what is known about them
+is kept in flat arrays, and work on them is a few numpy calls. The notation of all shapes:
+
+    n   examples of the batch
+    m   candidates, of all examples, one after another; p   positives, likewise
+    ``offsets``, int64 [n + 1]: the candidates of example i are offsets[i]:offsets[i + 1]
+
+Iterating over a batch yields the same as objects (`data.NegativeSet`), for parts that are easier written that way.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hardneg.corpus import Corpus, content_hash
+from hardneg.data import Candidate, Dropped, Negative, NegativeSet, Origin, Passage, Reason
+
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float32]
+Bools = NDArray[np.bool_]
+
+
+def offsets_of(lengths: Sequence[int] | Ints) -> Ints:
+    """Offsets of lists of these lengths.
+
+    >>> offsets_of([2, 0, 3]).tolist()
+    [0, 2, 2, 5]
+    """
+    return np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)]).astype(np.int64)
+
+
+def owners_of(offsets: Ints) -> Ints:
+    """For every entry of the lists, the number of its list: the inverse of `offsets_of`.
+
+    >>> owners_of(offsets_of([2, 0, 3])).tolist()
+    [0, 0, 2, 2, 2]
+    """
+    return np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
+
+
+def places_of(offsets: Ints) -> Ints:
+    """For every entry of the lists, its position in its list, from 0."""
+    return np.arange(int(offsets[-1])) - np.repeat(offsets[:-1], np.diff(offsets))
+
+
+def taken(texts: Sequence[str], numbers: Ints) -> list[str]:
+    """The texts of these numbers."""
+    return [texts[int(i)] for i in numbers]
+
+
+@dataclass(frozen=True, slots=True)
+class Candidates:
+    """What a generator proposes for a batch, best first in each example.
+
+    ``rows`` int64 [m]: row of the corpus, or -1 where the passage is new and ``texts[j]`` is its text;
+    ``scores`` float32 [m]: the generator's own; ``model``: identity of the model whose score that is, if it is one.
+    """
+
+    offsets: Ints
+    rows: Ints
+    scores: Floats
+    texts: Sequence[str | None] | None = None
+    model: str | None = None
+    prompt: str | None = None
+
+    @classmethod
+    def from_lists(
+        cls, lists: Sequence[Sequence[Candidate]], corpus: Corpus, *, model: str | None = None
+    ) -> Candidates:
+        """From one list of `data.Candidate` an example."""
+        flat = [candidate for candidates in lists for candidate in candidates]
+        ids = [candidate.passage_id for candidate in flat]
+        return cls(
+            offsets=offsets_of([len(candidates) for candidates in lists]),
+            rows=np.array([-1 if i is None else corpus.row(i) for i in ids], dtype=np.int64),
+            scores=np.array([candidate.score for candidate in flat], dtype=np.float32),
+            texts=[candidate.text for candidate in flat],
+            model=model,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One generator's view of the candidates. ``rank`` int32 [m]: from 1, 0 where it did not propose the candidate;
+    ``score`` float32 [m]: its own score, NaN there.
+    """
+
+    rank: NDArray[np.int32]
+    score: Floats
+    model: str | None = None
+    prompt: str | None = None
+
+    @property
+    def proposed(self) -> Bools:
+        """Bool [m]: the candidates that this generator proposed."""
+        return self.rank > 0
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """What a scorer says of a batch: ``negatives`` float32 [m], ``positives`` float32 [p]. Higher is more relevant."""
+
+    negatives: Floats
+    positives: Floats
+
+
+@dataclass(frozen=True, slots=True)
+class Verdicts:
+    """What a filter says of a batch.
+
+    ``broken`` int8 [m]: -1 keeps the candidate, else the number, in ``rules``, of the rule that it breaks;
+    ``value`` and ``limit`` float32 [m]: the number that was looked at and the bound that it was held against;
+    ``detail``: a word of explanation a candidate, or None for all.
+    """
+
+    rules: tuple[str, ...]
+    broken: NDArray[np.int8]
+    value: Floats
+    limit: Floats
+    detail: Sequence[str | None] | None = None
+
+    @classmethod
+    def from_reasons(cls, reasons: Sequence[Reason | None]) -> Verdicts:
+        """From one reason, or None to keep it, a candidate."""
+        rules = tuple(sorted({reason.rule for reason in reasons if reason}))
+        number = {rule: i for i, rule in enumerate(rules)}
+        return cls(
+            rules,
+            np.array([number[r.rule] if r else -1 for r in reasons], dtype=np.int8),
+            np.array([r.value if r else np.nan for r in reasons], dtype=np.float32),
+            np.array([r.limit if r else np.nan for r in reasons], dtype=np.float32),
+            [r.detail if r else None for r in reasons],
+        )
+
+    @property
+    def dropped(self) -> Bools:
+        """Bool [m]: the candidates that break a rule."""
+        return self.broken >= 0
+
+    def reason(self, j: int) -> Reason | None:
+        """Why candidate ``j`` is dropped; None when it is kept."""
+        if self.broken[j] < 0:
+            return None
+        detail = self.detail[j] if self.detail is not None else None
+        return Reason(self.rules[self.broken[j]], float(self.value[j]), float(self.limit[j]), detail)
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """The chosen candidates of a batch, in the order in which a trainer shall see them.
+
+    ``offsets`` int64 [n + 1] of the lists of chosen ones, ``chosen`` int64: numbers of candidates, within 0..m-1.
+    """
+
+    offsets: Ints
+    chosen: Ints
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Batch:
+    """Examples in columns, with as much as the stages before have found out about them."""
+
+    corpus: Corpus
+    ids: Sequence[str]
+    queries: Sequence[str]
+    positive_offsets: Ints
+    positive_rows: Ints
+    offsets: Ints
+    rows: Ints
+    texts: Sequence[str | None] | None = None
+    sources: Mapping[str, Source] = field(default_factory=dict)
+    scores: Mapping[str, Scores] = field(default_factory=dict)
+    verdicts: Mapping[str, Verdicts] = field(default_factory=dict)
+    selection: Selection | None = None
+    controls: frozenset[str] = frozenset()
+
+    @classmethod
+    def of(
+        cls, corpus: Corpus, ids: Sequence[str], queries: Sequence[str], positive_offsets: Ints, positive_rows: Ints
+    ) -> Batch:
+        """Examples that have no candidates yet."""
+        none = np.zeros(0, dtype=np.int64)
+        return cls(corpus, ids, queries, positive_offsets, positive_rows, np.zeros(len(ids) + 1, dtype=np.int64), none)
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @property
+    def owners(self) -> Ints:
+        """Int64 [m]: the example of each candidate."""
+        return owners_of(self.offsets)
+
+    @property
+    def positive_owners(self) -> Ints:
+        """Int64 [p]: the example of each positive."""
+        return owners_of(self.positive_offsets)
+
+    @property
+    def kept(self) -> Bools:
+        """Bool [m]: the candidates that no filter drops."""
+        keep = np.ones(len(self.rows), dtype=bool)
+        for verdicts in self.verdicts.values():
+            keep &= ~verdicts.dropped
+        return keep
+
+    @property
+    def trainable(self) -> Bools:
+        """Bool [m]: the candidates that a generator proposed which is no control."""
+        out = np.zeros(len(self.rows), dtype=bool)
+        for name, source in self.sources.items():
+            if name not in self.controls:
+                out |= source.proposed
+        return out
+
+    def contents(self, candidates: Ints) -> list[str]:
+        """What a model reads of these candidates (numbers within 0..m-1)."""
+        rows = self.rows[candidates]
+        out: list[str] = self.corpus.contents(np.maximum(rows, 0)) if len(self.corpus) else [""] * len(rows)
+        for k in np.flatnonzero(rows < 0):
+            out[k] = self._new_text(int(candidates[k]))
+        return out
+
+    def passage(self, candidate: int) -> Passage:
+        """One candidate's passage. A new text's id is a hash of it."""
+        row = int(self.rows[candidate])
+        if row >= 0:
+            return self.corpus.passage(row)
+        text = self._new_text(candidate)
+        return Passage(id=new_id(text), text=text)
+
+    def _new_text(self, candidate: int) -> str:
+        text = self.texts[candidate] if self.texts is not None else None
+        if text is None:
+            raise ValueError(f"candidate {candidate} is neither a row of the corpus nor a text")
+        return text
+
+    def hashes(self) -> NDArray[np.uint64]:
+        """Uint64 [m]: `corpus.content_hash` of every candidate: equal for texts that count as the same."""
+        out = self.corpus.hashes[np.maximum(self.rows, 0)] if len(self.corpus) else np.zeros(len(self.rows), np.uint64)
+        for j in np.flatnonzero(self.rows < 0):
+            out[j] = content_hash(self._new_text(int(j)))
+        return out
+
+    def barred(self) -> tuple[Ints, Ints]:
+        """Rows of the corpus that cannot be negatives, as (offsets [n + 1], rows): the positives, and every passage
+        whose text equals a positive's or the query.
+        """
+        queries = np.array([content_hash(query) for query in self.queries], dtype=np.uint64)
+        owners = np.concatenate([self.positive_owners, np.arange(len(self))])
+        hashes = np.concatenate([self.corpus.hashes[self.positive_rows], queries])
+        pair_owners, rows = self.corpus.rows_with(hashes, owners)
+        pairs = np.unique(np.stack([pair_owners, rows]), axis=1)
+        return offsets_of(np.bincount(pairs[0], minlength=len(self))), pairs[1]
+
+    def scores_by(self, model: str) -> Floats:
+        """Float32 [m]: the scores that generators with this model identity gave already, NaN where there is none."""
+        out = np.full(len(self.rows), np.nan, dtype=np.float32)
+        for source in self.sources.values():
+            if source.model == model:
+                out = np.where(source.proposed, source.score, out)
+        return out
+
+    def negative(self, j: int) -> Negative:
+        """Candidate ``j`` as an object."""
+        origins = tuple(
+            Origin(name, int(s.rank[j]), float(s.score[j]), s.model, s.prompt)
+            for name, s in self.sources.items()
+            if s.rank[j] > 0
+        )
+        return Negative(self.passage(j), origins, {name: float(s.negatives[j]) for name, s in self.scores.items()})
+
+    def __iter__(self) -> Iterator[NegativeSet]:
+        kept = self.kept
+        for i, (identifier, query) in enumerate(zip(self.ids, self.queries, strict=True)):
+            begin, end = int(self.positive_offsets[i]), int(self.positive_offsets[i + 1])
+            numbers = range(int(self.offsets[i]), int(self.offsets[i + 1]))
+            yield NegativeSet(
+                identifier,
+                query,
+                tuple(self.corpus.passage(int(row)) for row in self.positive_rows[begin:end]),
+                {name: tuple(map(float, s.positives[begin:end])) for name, s in self.scores.items()},
+                tuple(self.negative(j) for j in numbers if kept[j]),
+                tuple(Dropped(self.negative(j), self.reasons(j)) for j in numbers if not kept[j]),
+            )
+
+    def reasons(self, j: int) -> dict[str, Reason]:
+        """The reasons that filters gave against candidate ``j``, in job order."""
+        return {name: reason for name, v in self.verdicts.items() if (reason := v.reason(j)) is not None}
+
+
+def new_id(text: str) -> str:
+    """Identifier of a passage that is not in the corpus: a hash of its text."""
+    return "new-" + hashlib.blake2b(text.encode(), digest_size=12).hexdigest()
+
+
+def merge(batch: Batch, proposals: Mapping[str, Candidates]) -> Batch:
+    """The union of what the generators propose, with every origin kept.
+
+    A passage that several generators propose is one candidate. A labelled positive, a text that equals a positive's or
+    the query, and a candidate without text are left out, whoever proposes them. Order within an example: that of the
+    generators in the job, then rank.
+    """
+    names = list(proposals)
+    owners = [owners_of(proposals[name].offsets) for name in names]
+    ranks = [places_of(proposals[name].offsets) + 1 for name in names]
+    new_texts: dict[str, int] = {}
+    keys: list[Ints] = []  # row of the corpus, or its length + the number of a new text
+    for name in names:
+        key = proposals[name].rows.copy()
+        for j in np.flatnonzero(key < 0):
+            texts = proposals[name].texts
+            text = texts[j] if texts is not None else None
+            if text is None:
+                raise ValueError(f"generator `{name}` proposed a candidate that is neither a row nor a text")
+            key[j] = len(batch.corpus) + new_texts.setdefault(text, len(new_texts))
+        keys.append(key)
+    owner, key = (np.concatenate([np.zeros(0, np.int64), *arrays]) for arrays in (owners, keys))
+    size = len(batch.corpus) + len(new_texts) + 1
+    pairs, first, where = np.unique(owner * size + key, return_index=True, return_inverse=True)
+    order = np.lexsort((first, pairs // size))
+    place = np.empty_like(order)
+    place[order] = np.arange(len(order))
+
+    text_list = list(new_texts)
+    rows = pairs[order] % size
+    new = rows >= len(batch.corpus)
+    texts_column = [
+        text_list[row - len(batch.corpus)] if is_new else None for row, is_new in zip(rows, new, strict=True)
+    ]
+    union = replace(
+        batch,
+        offsets=offsets_of(np.bincount(pairs[order] // size, minlength=len(batch))),
+        rows=np.where(new, -1, rows),
+        texts=texts_column if new.any() else None,
+    )
+    begin = 0
+    sources = {}
+    for name, own_ranks in zip(names, ranks, strict=True):
+        at = place[where[begin : begin + len(own_ranks)]][
+            ::-1
+        ]  # backwards: of a passage named twice the best rank stays
+        rank, score = np.zeros(len(rows), np.int32), np.full(len(rows), np.nan, np.float32)
+        rank[at], score[at] = own_ranks[::-1], proposals[name].scores[::-1]
+        sources[name] = Source(rank, score, proposals[name].model, proposals[name].prompt)
+        begin += len(own_ranks)
+    return _only(replace(union, sources=sources), _allowed(union))
+
+
+def _allowed(batch: Batch) -> Bools:
+    """Bool [m]: candidates that have text and are neither a positive, nor equal in text to one or to the query."""
+    spread = np.uint64(0x9E3779B97F4A7C15)  # so that one number stands for (example, text)
+    with np.errstate(over="ignore"):
+        owner = batch.owners.astype(np.uint64) * spread
+        positive_owner = batch.positive_owners.astype(np.uint64) * spread
+        query_owner = np.arange(len(batch), dtype=np.uint64) * spread
+    queries = np.array([content_hash(query) for query in batch.queries], dtype=np.uint64)
+    barred = np.concatenate([batch.corpus.hashes[batch.positive_rows] ^ positive_owner, queries ^ query_owner])
+    hashes = batch.hashes()
+    allowed: Bools = ~np.isin(hashes ^ owner, barred) & (hashes != np.uint64(content_hash("")))
+    return allowed
+
+
+def _only(batch: Batch, keep: Bools) -> Batch:
+    """The batch with just these of its candidates; it has neither scores nor verdicts yet."""
+    if keep.all():
+        return batch
+    return replace(
+        batch,
+        offsets=offsets_of(np.bincount(batch.owners[keep], minlength=len(batch))),
+        rows=batch.rows[keep],
+        texts=[batch.texts[j] for j in np.flatnonzero(keep)] if batch.texts is not None else None,
+        sources={name: Source(s.rank[keep], s.score[keep], s.model, s.prompt) for name, s in batch.sources.items()},
+    )

@@ -1,0 +1,298 @@
+"""The commands. Results go to stdout, progress and log to stderr; exit status 0, 1 (failed) or 2 (change something)."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import signal
+import sys
+import tempfile
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import Any
+
+from hardneg.errors import HardnegError
+
+EPILOG = """\
+A first job:
+
+  data: {kind: beir, path: data/scifact, split: train}
+  generators:
+    lexical: {kind: bm25, depth: 50}
+    easy:    {kind: random, depth: 50, control: true}
+  scorers:
+    target:  {kind: bi_encoder, encoder: {kind: sentence_transformers, model: sentence-transformers/all-MiniLM-L6-v2}}
+  filters:
+    safe:    {kind: eci_safety, scorer: target, margin: 0.05}
+  select:    {kind: top, scorer: target, per_query: 7}
+  eci:       {scorer: target}
+  exports:
+    n_tuples: {kind: sentence_transformers, format: n-tuple}
+  output: runs/scifact
+
+  hardneg check job.yaml && hardneg run job.yaml
+"""
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    top = argparse.ArgumentParser(
+        prog="hardneg",
+        description="Makes hard negatives for dense retrievers and proves them safe before anyone trains.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    top.add_argument("--version", action="store_true", help="print the version and stop")
+    commands = top.add_subparsers(dest="command", metavar="COMMAND")
+
+    def command(name: str, text: str, *, machine: bool = True) -> argparse.ArgumentParser:
+        sub = commands.add_parser(name, help=text, description=text)
+        if machine:
+            sub.add_argument("--json", action="store_true", help="print JSON for a program")
+        return sub
+
+    run = command("run", "Run a job, or go on with it: what is finished is not computed again.")
+    run.add_argument("job", type=Path, help="the job's YAML file")
+    check = command(
+        "check", "Validate a job and say, stage by stage, what is cached and what is to do. Loads no model."
+    )
+    check.add_argument("job", type=Path, help="the job's YAML file")
+    score = command("score", "eci_v1 of a training file that you have, in any format that the generator `file` reads.")
+    score.add_argument("file", type=Path, help="JSONL (.gz, .zst), Parquet, or a folder saved by `datasets`")
+    score.add_argument(
+        "--model", required=True, help="the encoder that will be trained: a folder, or a name on the hub"
+    )
+    score.add_argument("--query-prompt", help="what the model wants before a query")
+    score.add_argument("--passage-prompt", help="what the model wants before a passage")
+    score.add_argument("--margin", type=float, help="also say what a safety margin would leave")
+    compare = command("compare", "Rank the sources and final sets of finished runs by eci_v1.")
+    compare.add_argument("runs", nargs="+", type=Path, help="output folders of jobs")
+    dropped = command("dropped", "Show refused candidates with their reasons, the clearest cases first.")
+    dropped.add_argument("job", type=Path, help="the job's YAML file")
+    dropped.add_argument("-n", type=int, default=10, help="how many (10)")
+    dropped.add_argument("--filter", help="only those that this filter refused")
+    dropped.add_argument(
+        "--qrels", type=Path, help="BEIR judgments: only candidates that they call relevant, and how many were refused"
+    )
+    known = command("kinds", "List every kind of every part, built in or from a plug-in, with its fields.")
+    known.add_argument("group", nargs="?", help="only this group, for example generators")
+    command("schema", "Print the JSON schema of a job, so that an editor completes the YAML.", machine=False)
+    return top
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs a command; returns the exit status."""
+    top = parser()
+    options = top.parse_args(arguments)
+    if options.version:
+        from importlib.metadata import version
+
+        print(version("hardneg"))
+        return 0
+    if options.command is None:
+        top.print_help()
+        return 2
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        with _bars():
+            COMMANDS[options.command](options)
+    except HardnegError as error:
+        for line in str(error).splitlines():
+            print(f"hardneg: {line}", file=sys.stderr)
+        return error.exit_status
+    except KeyboardInterrupt as stop:
+        print("hardneg: stopped; the same command goes on where it was", file=sys.stderr)
+        return 143 if stop.args == (signal.SIGTERM,) else 130
+    except BrokenPipeError:
+        sys.stderr.close()
+        return 1
+    return 0
+
+
+def _terminate(_number: int, _frame: object) -> None:
+    raise KeyboardInterrupt(signal.SIGTERM)
+
+
+def _run(options: argparse.Namespace) -> None:
+    from hardneg.job import Job
+
+    job = Job.read(options.job)
+    result = job.run()
+    report = json.loads((job.output / "report.json").read_text(encoding="utf-8"))
+    if options.json:
+        _print_json(report)
+        return
+    from hardneg.report import tables
+
+    console = _console()
+    console.print(tables.summary(report))
+    for name, export in report["exports"].items():
+        counts = ", ".join(f"{count:,} {what}" for what, count in export["counts"].items())
+        console.print(f"{name}: {job.output / export['folder']} ({counts})", markup=False)
+    console.print(f"report: {job.output / 'report.json'}", markup=False)
+    computed = ", ".join(result.ran) or "nothing: everything was there"
+    print(f"computed: {computed}", file=sys.stderr)
+
+
+def _check(options: argparse.Namespace) -> None:
+    from rich.table import Table
+
+    from hardneg.job import Job
+
+    job = Job.read(options.job)
+    state = list(job.state())
+    if options.json:
+        _print_json([{"stage": name, "state": what, "why": why} for name, what, why in state])
+        return
+    table = Table(box=None, pad_edge=False)
+    for column in ("stage", "state", "why"):
+        table.add_column(column)
+    for name, what, why in state:
+        table.add_row(name, what, why, style="green" if what == "cached" else None)
+    console = _console()
+    console.print(table)
+    to_do = sum(what != "cached" for _, what, _ in state)
+    console.print(f"{options.job} is valid; {to_do} of {len(state)} stages are to do", markup=False)
+
+
+def _score(options: argparse.Namespace) -> None:
+    from hardneg.artifacts import Cache, default_cache
+    from hardneg.engines.local import Local
+    from hardneg.filters.eci_safety import ECISafety
+    from hardneg.generators.file import File
+    from hardneg.models.sentence_transformers import Encoder
+    from hardneg.pipeline import Pipeline, Plan
+    from hardneg.readers.training_file import TrainingFile
+    from hardneg.report import tables
+    from hardneg.scorers.bi_encoder import BiEncoder
+    from hardneg.selectors.top import Top
+    from hardneg.store import Folder
+
+    encoder = Encoder(model=options.model, query_prompt=options.query_prompt, passage_prompt=options.passage_prompt)
+    plan = Plan(
+        reader=TrainingFile(path=options.file),
+        generators={"file": File(path=options.file)},
+        scorers={"target": BiEncoder(encoder=encoder)},
+        filters={} if options.margin is None else {"safe": ECISafety(scorer="target", margin=options.margin)},
+        selector=Top(scorer="target", per_query=1_000_000),
+        target="target",
+        at=(1,),
+    )
+    with tempfile.TemporaryDirectory(prefix="hardneg-") as folder:
+        report = Pipeline(plan, Folder(Path(folder)), Cache(default_cache()), Local()).run().report
+    if options.json:
+        _print_json(report)
+    else:
+        del report["sets"]["final"]
+        _console().print(tables.sets(report))
+
+
+def _compare(options: argparse.Namespace) -> None:
+    from hardneg.report import tables
+    from hardneg.store import read_json
+
+    reports = {str(run): read_json(run / "report.json") for run in options.runs}
+    if options.json:
+        _print_json({run: report["sets"] for run, report in reports.items()})
+        return
+    console = _console()
+    console.print(tables.ranking(reports))
+    for run, report in reports.items():
+        for warning in report["warnings"]:
+            console.print(f"warning ({run}): {warning}", style="yellow", markup=False)
+
+
+def _dropped(options: argparse.Namespace) -> None:
+    from hardneg.job import Job
+    from hardneg.lines import existing
+    from hardneg.readers.beir import judgments
+    from hardneg.report.dropped import caught, clearest
+
+    batches = Job.read(options.job).finished().batches
+    relevant: dict[str, dict[str, int]] | None = None
+    if options.qrels is not None:
+        relevant = {}
+        for _, query, passage, grade in judgments(existing(options.qrels)):
+            relevant.setdefault(query, {})[passage] = grade
+    cases = clearest(batches, options.n, options.filter, relevant)
+    if options.json:
+        _print_json(cases)
+        return
+    console = _console()
+    line: dict[str, Any] = {"no_wrap": True, "overflow": "ellipsis"}
+    if relevant is not None:
+        false, refused_false, true, refused_true = caught(batches, relevant)
+        console.print(
+            f"judged relevant: {false:,} candidates, {refused_false:,} refused ({refused_false / max(false, 1):.0%}); "
+            f"all others: {true:,}, {refused_true:,} refused ({refused_true / max(true, 1):.0%})",
+        )
+    for number, case in enumerate(cases, 1):
+        console.print(f"{number}. query: {case['query']}", style="bold", markup=False, **line)
+        console.print(f"   positive: {case['positive']}", markup=False, **line)
+        console.print(f"   refused:  {case['negative']}", markup=False, **line)
+        for name, reason in case["reasons"].items():
+            console.print(f"   {name}: {reason}", markup=False, **line)
+
+
+def _kinds(options: argparse.Namespace) -> None:
+    from rich.table import Table
+
+    from hardneg import kinds
+
+    groups = [options.group] if options.group else list(kinds.BUILT_IN)
+    if options.group and options.group not in kinds.BUILT_IN:
+        from hardneg.errors import PartError
+
+        raise PartError(f"no group `{options.group}`; there are: {kinds.listed(kinds.BUILT_IN)}")
+    found = {group: {kind: kinds.summary(group, kind) for kind in kinds.kinds(group)} for group in groups}
+    if options.json:
+        _print_json(found)
+        return
+    table = Table(box=None, pad_edge=False)
+    for column in ("group", "kind", "what", "fields"):
+        table.add_column(column)
+    for group, members in found.items():
+        for kind, what in members.items():
+            table.add_row(group, kind, what["what"], ", ".join(what["fields"]))
+    _console().print(table)
+
+
+def _schema(_options: argparse.Namespace) -> None:
+    from hardneg.job import schema
+
+    _print_json(schema())
+
+
+COMMANDS = {
+    "run": _run,
+    "check": _check,
+    "score": _score,
+    "compare": _compare,
+    "dropped": _dropped,
+    "kinds": _kinds,
+    "schema": _schema,
+}
+
+
+def _console() -> Any:
+    from rich.console import Console
+
+    return Console(width=None if sys.stdout.isatty() else 160, highlight=False, soft_wrap=False)
+
+
+def _print_json(value: Any) -> None:
+    print(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def _bars() -> AbstractContextManager[Any]:
+    """Progress bars on a terminal, nothing elsewhere."""
+    if not sys.stderr.isatty():
+        return nullcontext()
+    from hardneg.report.bars import Bars
+
+    return Bars()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

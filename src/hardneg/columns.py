@@ -1,0 +1,162 @@
+"""How the parts of a batch are laid out in Parquet: one row an example, lists aligned with its candidates."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from hardneg.batch import Batch, Candidates, Scores, Selection, Source, Verdicts
+from hardneg.corpus import Corpus
+
+Array = NDArray[Any]
+
+
+def _list(offsets: Array, values: Any, kind: pa.DataType | None = None) -> pa.LargeListArray:
+    flat = values if isinstance(values, pa.Array) else pa.array(values, kind)
+    return pa.LargeListArray.from_arrays(pa.array(offsets, pa.int64()), flat)
+
+
+def _column(table: pa.Table, name: str) -> tuple[Array, pa.Array]:
+    """Offsets and flat values of a list column."""
+    column = table[name].combine_chunks()
+    if isinstance(column, pa.ChunkedArray):  # a table of no rows has no chunk
+        column = pa.array([], table[name].type)
+    offsets = column.offsets.to_numpy()
+    return (offsets - offsets[0]).astype(np.int64), column.flatten()
+
+
+def _numbers(table: pa.Table, name: str) -> Array:
+    values: Array = _column(table, name)[1].to_numpy(zero_copy_only=False)
+    return values
+
+
+def _with_note(table: pa.Table, note: Mapping[str, str | None]) -> pa.Table:
+    """The table with some words beside its columns, in the schema's metadata."""
+    return table.replace_schema_metadata({key: value for key, value in note.items() if value is not None})
+
+
+def _note(table: pa.Table, key: str) -> str | None:
+    value = (table.schema.metadata or {}).get(key.encode())
+    return value.decode() if value is not None else None
+
+
+def examples_table(ids: Sequence[str], queries: Sequence[str], offsets: Array, rows: Array) -> pa.Table:
+    """Columns ``id``, ``query``, ``positives`` (rows of the corpus)."""
+    return pa.table(
+        {"id": pa.array(ids, pa.string()), "query": pa.array(queries, pa.string()), "positives": _list(offsets, rows)}
+    )
+
+
+def examples_batch(table: pa.Table, corpus: Corpus, controls: frozenset[str]) -> Batch:
+    """The batch of an examples table."""
+    offsets, rows = _column(table, "positives")
+    bare = Batch.of(corpus, table["id"].to_pylist(), table["query"].to_pylist(), offsets, rows.to_numpy())
+    return replace(bare, controls=controls)
+
+
+def candidates_table(found: Candidates) -> pa.Table:
+    """Columns ``rows``, ``scores`` and, where a candidate is a new text, ``texts``."""
+    columns = {
+        "rows": _list(found.offsets, found.rows, pa.int64()),
+        "scores": _list(found.offsets, found.scores, pa.float32()),
+    }
+    if found.texts is not None and any(text is not None for text in found.texts):
+        columns["texts"] = _list(found.offsets, found.texts, pa.string())
+    return _with_note(pa.table(columns), {"model": found.model, "prompt": found.prompt})
+
+
+def candidates(table: pa.Table) -> Candidates:
+    """The candidates of such a table."""
+    offsets, rows = _column(table, "rows")
+    texts = _column(table, "texts")[1].to_pylist() if "texts" in table.column_names else None
+    return Candidates(
+        offsets, rows.to_numpy(), _numbers(table, "scores"), texts, _note(table, "model"), _note(table, "prompt")
+    )
+
+
+def merged_table(batch: Batch) -> pa.Table:
+    """Columns ``rows``, ``texts`` and, for each generator, ``rank.NAME`` and ``score.NAME``."""
+    columns = {"rows": _list(batch.offsets, batch.rows, pa.int64())}
+    note: dict[str, str | None] = {}
+    if batch.texts is not None:
+        columns["texts"] = _list(batch.offsets, batch.texts, pa.string())
+    for name, source in batch.sources.items():
+        columns[f"rank.{name}"] = _list(batch.offsets, source.rank, pa.int32())
+        columns[f"score.{name}"] = _list(batch.offsets, source.score, pa.float32())
+        note |= {f"model.{name}": source.model, f"prompt.{name}": source.prompt}
+    return _with_note(pa.table(columns), note)
+
+
+def merged(batch: Batch, table: pa.Table) -> Batch:
+    """The batch with the candidates of such a table."""
+    offsets, rows = _column(table, "rows")
+    names = [name[len("rank.") :] for name in table.column_names if name.startswith("rank.")]
+    return replace(
+        batch,
+        offsets=offsets,
+        rows=rows.to_numpy(),
+        texts=_column(table, "texts")[1].to_pylist() if "texts" in table.column_names else None,
+        sources={
+            name: Source(
+                _numbers(table, f"rank.{name}"),
+                _numbers(table, f"score.{name}"),
+                _note(table, f"model.{name}"),
+                _note(table, f"prompt.{name}"),
+            )
+            for name in names
+        },
+    )
+
+
+def scores_table(batch: Batch, scores: Scores) -> pa.Table:
+    """Columns ``negatives`` and ``positives``."""
+    return pa.table(
+        {
+            "negatives": _list(batch.offsets, scores.negatives, pa.float32()),
+            "positives": _list(batch.positive_offsets, scores.positives, pa.float32()),
+        }
+    )
+
+
+def scores(table: pa.Table) -> Scores:
+    """The scores of such a table."""
+    return Scores(_numbers(table, "negatives"), _numbers(table, "positives"))
+
+
+def verdicts_table(batch: Batch, verdicts: Verdicts) -> pa.Table:
+    """Columns ``rule`` (null: kept), ``value``, ``limit`` and, where there are any, ``detail``."""
+    codes = pa.array(verdicts.broken, mask=verdicts.broken < 0)
+    rule = pa.DictionaryArray.from_arrays(codes, pa.array(verdicts.rules or ("",), pa.string()))
+    columns = {
+        "rule": _list(batch.offsets, rule),
+        "value": _list(batch.offsets, verdicts.value, pa.float32()),
+        "limit": _list(batch.offsets, verdicts.limit, pa.float32()),
+    }
+    if verdicts.detail is not None:
+        columns["detail"] = _list(batch.offsets, verdicts.detail, pa.string())
+    return pa.table(columns)
+
+
+def verdicts(table: pa.Table) -> Verdicts:
+    """The verdicts of such a table."""
+    rule = _column(table, "rule")[1].dictionary_encode()
+    codes = rule.indices.fill_null(-1).to_numpy(zero_copy_only=False)
+    detail = _column(table, "detail")[1].to_pylist() if "detail" in table.column_names else None
+    names = tuple(rule.dictionary.to_pylist())
+    return Verdicts(names, codes.astype(np.int8), _numbers(table, "value"), _numbers(table, "limit"), detail)
+
+
+def selection_table(selection: Selection) -> pa.Table:
+    """Column ``chosen``: numbers of candidates, in the order of choice."""
+    return pa.table({"chosen": _list(selection.offsets, selection.chosen, pa.int64())})
+
+
+def selection(table: pa.Table) -> Selection:
+    """The selection of such a table."""
+    offsets, chosen = _column(table, "chosen")
+    return Selection(offsets, chosen.to_numpy())

@@ -1,0 +1,118 @@
+"""The records, one object each. `batch.Batch` holds the same in columns; iterating over a batch yields these."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+
+def normalise(text: str) -> str:
+    r"""The form in which two texts count as the same: NFKC, case folded, runs of white space as one space.
+
+    >>> normalise("  The\u00a0CAT\n sat ")
+    'the cat sat'
+    """
+    return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """A text that can be retrieved. ``text`` and ``title`` are as in the source; models read `contents`."""
+
+    id: str
+    text: str
+    title: str = ""
+
+    @property
+    def contents(self) -> str:
+        """Title and text joined by one space: what retrievers index and encoders read."""
+        return f"{self.title} {self.text}".strip()
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """A query with the ids of its labelled positives, at least one, all of them in the corpus."""
+
+    id: str
+    query: str
+    positives: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Read(Generic[T]):
+    """What a reader found at one place: an item, or the reason for which it is skipped and counted."""
+
+    item: T | None
+    file: str
+    line: int
+    skipped: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A passage proposed as a negative: ``passage_id`` names one of the corpus, or ``text`` is a new one."""
+
+    score: float
+    passage_id: str | None = None
+    text: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Who proposed a candidate: the generator's name in the job, the rank from 1, the generator's own score.
+
+    Scores of different generators are never compared.
+    """
+
+    generator: str
+    rank: int
+    score: float
+    model: str | None = None
+    prompt: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """Why a negative was dropped: ``value`` broke the ``rule`` of a filter, whose bound was ``limit``."""
+
+    rule: str
+    value: float
+    limit: float
+    detail: str | None = None
+
+    def __str__(self) -> str:
+        detail = f" ({self.detail})" if self.detail else ""
+        return f"{self.rule}: {self.value:.4f} against {self.limit:.4f}{detail}"
+
+
+@dataclass(frozen=True, slots=True)
+class Negative:
+    """A candidate with everything known about it."""
+
+    passage: Passage
+    origins: tuple[Origin, ...]
+    scores: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Dropped:
+    """A negative that filters refused: the reason of every filter that refused it, by filter name, in job order."""
+
+    negative: Negative
+    reasons: Mapping[str, Reason]
+
+
+@dataclass(frozen=True, slots=True)
+class NegativeSet:
+    """One example with its negatives. ``positive_scores`` has one score a positive, by scorer name."""
+
+    id: str
+    query: str
+    positives: tuple[Passage, ...]
+    positive_scores: Mapping[str, tuple[float, ...]]
+    negatives: tuple[Negative, ...]
+    dropped: tuple[Dropped, ...] = ()

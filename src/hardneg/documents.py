@@ -1,0 +1,78 @@
+"""YAML documents, read safely and with the line of every key."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from hardneg.errors import JobError
+
+LARGEST = 1 << 20
+DEEPEST = 40
+MOST_NODES = 100_000
+
+Place = tuple[str | int, ...]
+
+
+def read(path: Path) -> tuple[Any, dict[Place, int]]:
+    """The document of a YAML file, and the line, from 1, of every key path.
+
+    Raises `JobError` for a missing file, bytes that are not UTF-8, broken YAML, a tag, several documents, a key that
+    occurs twice, and a document that is too deep or grows too much by aliases.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise JobError(f"{path}: cannot be read ({error.strerror})") from error
+    if len(data) > LARGEST:
+        raise JobError(f"{path}: larger than {LARGEST >> 20} MiB; a job is a small file")
+    try:
+        loader = yaml.SafeLoader(data.decode("utf-8-sig"))
+    except UnicodeDecodeError as error:
+        line = data[: error.start].count(b"\n") + 1
+        raise JobError(
+            f"{path}:{line}: byte {error.start + 1} of the file is not UTF-8; save the file as UTF-8"
+        ) from error
+    except yaml.YAMLError as error:
+        raise JobError(f"{path}: {' '.join(str(error).split())}") from error
+    try:
+        node = loader.get_single_node()
+        lines: dict[Place, int] = {}
+        if node is None:
+            raise JobError(f"{path}: the file is empty; see `hardneg schema` and the examples")
+        _check(node, (), lines, path, [0])
+        return loader.construct_document(node), lines
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        line = mark.line + 1 if mark else 1
+        if error.problem and "another document" in error.problem:
+            raise JobError(f"{path}:{line}: a second document begins here; make it a job file of its own") from error
+        raise JobError(f"{path}:{line}: not valid YAML: {error.problem or error.context}") from error
+    except (yaml.YAMLError, RecursionError) as error:
+        raise JobError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from error
+    finally:
+        loader.dispose()
+
+
+def _check(node: yaml.Node, place: Place, lines: dict[Place, int], path: Path, count: list[int]) -> None:
+    line = node.start_mark.line + 1
+    lines.setdefault(place, line)
+    count[0] += 1
+    if len(place) > DEEPEST or count[0] > MOST_NODES:
+        raise JobError(f"{path}:{line}: the document is too deep, or its aliases make it too large")
+    if isinstance(node, yaml.MappingNode):
+        seen: dict[Any, int] = {}
+        for key, value in node.value:
+            here = key.start_mark.line + 1
+            if key.value in seen:
+                first = seen[key.value]
+                raise JobError(f"{path}:{here}: the key `{key.value}` is there already, in line {first}; keep one")
+            seen[key.value] = here
+            inner = (*place, key.value)
+            lines[inner] = here
+            _check(value, inner, lines, path, count)
+    elif isinstance(node, yaml.SequenceNode):
+        for number, item in enumerate(node.value):
+            _check(item, (*place, number), lines, path, count)

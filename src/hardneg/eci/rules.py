@@ -1,0 +1,69 @@
+"""ECI's safety as a rule for keeping a negative: bounds on s(q, n), sign-safe and inclusive.
+
+A bound that is met exactly keeps the negative. Similarities may be cosines or the scores of any model; cross-encoder
+scores are often negative, so no rule multiplies a score by a share of itself.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Rule = Literal["margin", "relative", "ceiling"]
+Reference = Literal["mean", "min", "max"]
+
+
+def reference(positives: ArrayLike, owners: ArrayLike, examples: int, how: Reference = "mean") -> NDArray[np.float64]:
+    """s+, float64 [n]: one number for the similarities of an example's positives.
+
+    ``positives`` [p], ``owners`` [p] within 0..n-1, ``examples`` = n. The mean is ECI's own (arXiv:2603.20990v1,
+    section 3); ``min`` is the strictest. Raises ValueError for an example without a positive and for a similarity that
+    is not finite.
+
+    >>> reference([0.8, 0.6, 0.9], [0, 0, 1], 2).round(3).tolist()
+    [0.7, 0.9]
+    >>> reference([0.8, 0.6, 0.9], [0, 0, 1], 2, "min").tolist()
+    [0.6, 0.9]
+    """
+    values, owner = np.asarray(positives, dtype=np.float64), np.asarray(owners, dtype=np.int64)
+    counts = np.bincount(owner, minlength=examples)
+    if not counts.all():
+        raise ValueError(f"example {int(np.argmin(counts))} has no positive")
+    if not np.isfinite(values).all():
+        raise ValueError("a similarity of a positive is not finite")
+    if how == "mean":
+        return np.bincount(owner, weights=values, minlength=examples) / counts
+    out = np.full(examples, np.inf if how == "min" else -np.inf)
+    (np.minimum if how == "min" else np.maximum).at(out, owner, values)
+    return out
+
+
+def limits(plus: ArrayLike, rule: Rule, threshold: float) -> NDArray[np.float64]:
+    """The highest s(q, n) that each example accepts, float64 [n], from s+ [n].
+
+    ``margin`` m: s+ - m. ``relative`` r: s+ - |s+| r (NV-Retriever's TopK-PercPos at 95 %, arXiv:2407.15831, is
+    r = 0.05 where s+ is positive). ``ceiling`` c: c.
+
+    >>> limits([0.8, -2.0], "relative", 0.05).round(3).tolist()
+    [0.76, -2.1]
+    """
+    values = np.asarray(plus, dtype=np.float64)
+    if rule == "margin":
+        return values - threshold
+    if rule == "relative":
+        return values - np.abs(values) * threshold
+    return np.full_like(values, threshold)
+
+
+def keep(negatives: ArrayLike, limit: ArrayLike) -> NDArray[np.bool_]:
+    """Bool [m]: s(q, n) <= limit, both [m], exact equality included. Raises ValueError for what is not finite.
+
+    >>> keep([0.75, 0.76], [0.75, 0.75]).tolist()
+    [True, False]
+    """
+    values = np.asarray(negatives, dtype=np.float64)
+    if not np.isfinite(values).all():
+        raise ValueError("a similarity of a negative is not finite")
+    return values <= np.asarray(limit, dtype=np.float64)

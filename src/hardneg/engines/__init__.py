@@ -1,0 +1,1 @@
+"""Engines: how stages are mapped over shards."""

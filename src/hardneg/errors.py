@@ -1,0 +1,65 @@
+"""Every error that hardneg raises on purpose.
+
+    HardnegError                     exit status 1: the run failed; running again goes on
+    ├── ModelError                   a model or a server gave no usable answer
+    ├── StoreError                   a file could not be written or is damaged
+    └── UserError                    exit status 2: the user must change something
+        ├── JobError                 the job file: where in it, and what was expected
+        ├── DataError                a data file: file, line, and what is wrong with it
+        ├── PartError                a part was given a value that it cannot work with (also a ValueError)
+        └── MissingExtraError        an optional dependency is not installed: the pip line
+
+A message is one line: the place first, identifiers in backticks, values with ``repr``, and the way out last.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+class HardnegError(Exception):
+    """Base of all errors raised on purpose."""
+
+    exit_status = 1
+
+
+class ModelError(HardnegError):
+    """A model or a server gave no usable answer. ``retryable`` says whether asking again can help."""
+
+    def __init__(self, message: str, *, retryable: bool = False) -> None:
+        super().__init__(message)
+        self.retryable = retryable
+
+
+class StoreError(HardnegError):
+    """A file of a run or of the cache could not be written, or is damaged."""
+
+
+class UserError(HardnegError):
+    """Something that only the user can change."""
+
+    exit_status = 2
+
+
+class JobError(UserError):
+    """The job file says something that cannot be done."""
+
+
+class DataError(UserError):
+    """A data file holds something that cannot be used."""
+
+    @classmethod
+    def at(cls, file: Path | str, line: int | None, problem: str) -> DataError:
+        """An error that begins with its place: ``corpus.jsonl:12: problem``."""
+        return cls(f"{file}:{line}: {problem}" if line else f"{file}: {problem}")
+
+
+class PartError(UserError, ValueError):
+    """A part was given a value that it cannot work with."""
+
+
+class MissingExtraError(UserError):
+    """An optional dependency is not installed."""
+
+    def __init__(self, package: str, extra: str, purpose: str) -> None:
+        super().__init__(f'{purpose} needs `{package}`, which is not installed: pip install "hardneg[{extra}]"')

@@ -1,0 +1,1 @@
+"""Exports: each writes what one family of trainers reads."""

@@ -1,0 +1,79 @@
+"""Everything, one example a line."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from hardneg.batch import Batch
+from hardneg.data import Negative, Passage
+from hardneg.exports.rows import plain, selection
+from hardneg.kinds import part
+
+
+@part
+class JSONL:
+    """``train.jsonl``: query, positives and chosen negatives with ids, texts, scores by scorer and every origin; with
+    ``dropped`` also what the filters refused, with each reason. The reader ``jsonl`` reads it back.
+    """
+
+    dropped: bool = False
+
+    def write(self, batches: Iterable[Batch], folder: Path) -> dict[str, Any]:
+        """Writes ``train.jsonl``; returns the number of lines."""
+        rows = 0
+        with (folder / "train.jsonl").open("w", encoding="utf-8", newline="\n") as file:
+            for batch in batches:
+                for i in range(len(batch)):
+                    file.write(json.dumps(self._line(batch, i), ensure_ascii=False, allow_nan=False) + "\n")
+                rows += len(batch)
+        return {"rows": rows}
+
+    def _line(self, batch: Batch, i: int) -> dict[str, Any]:
+        chosen = selection(batch)
+        own = range(int(batch.positive_offsets[i]), int(batch.positive_offsets[i + 1]))
+        line: dict[str, Any] = {
+            "query_id": batch.ids[i],
+            "query": batch.queries[i],
+            "positives": [
+                _passage(batch.corpus.passage(int(batch.positive_rows[k])))
+                | {"scores": {name: plain([s.positives[k]])[0] for name, s in batch.scores.items()}}
+                for k in own
+            ],
+            "negatives": [
+                _negative(batch.negative(int(j))) for j in chosen.chosen[chosen.offsets[i] : chosen.offsets[i + 1]]
+            ],
+        }
+        if self.dropped:
+            line["dropped"] = [
+                _negative(batch.negative(j))
+                | {
+                    "reasons": {
+                        name: {
+                            "rule": r.rule,
+                            "value": plain([r.value])[0],
+                            "limit": plain([r.limit])[0],
+                            "detail": r.detail,
+                        }
+                        for name, r in reasons.items()
+                    }
+                }
+                for j in range(int(batch.offsets[i]), int(batch.offsets[i + 1]))
+                if (reasons := batch.reasons(j))
+            ]
+        return line
+
+
+def _passage(passage: Passage) -> dict[str, Any]:
+    return {"id": passage.id, "title": passage.title, "text": passage.text}
+
+
+def _negative(negative: Negative) -> dict[str, Any]:
+    origins = [
+        {"generator": o.generator, "rank": o.rank, "score": plain([o.score])[0], "model": o.model, "prompt": o.prompt}
+        for o in negative.origins
+    ]
+    scores = {name: plain([score])[0] for name, score in negative.scores.items()}
+    return _passage(negative.passage) | {"scores": scores, "origins": origins}

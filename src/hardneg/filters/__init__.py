@@ -1,0 +1,1 @@
+"""Filters: each refuses candidates for one kind of reason."""

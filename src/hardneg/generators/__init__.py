@@ -1,0 +1,1 @@
+"""Generators: each proposes negatives in its own way."""

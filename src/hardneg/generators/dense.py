@@ -1,0 +1,109 @@
+"""Dense retrieval: exact search over the embeddings of the whole corpus, in blocks."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hardneg import progress
+from hardneg.batch import Batch, Candidates, offsets_of
+from hardneg.errors import MissingExtraError, PartError
+from hardneg.kinds import part
+from hardneg.models.embeddings import embed, matrix
+from hardneg.protocols import AnyEncoder
+
+Floats = NDArray[np.float32]
+Ints = NDArray[np.int64]
+
+QUERIES_PER_BLOCK = 512
+ROWS_PER_BLOCK = 32_768
+
+
+@part
+class Dense:
+    """The passages nearest to the query by cosine similarity under an encoder.
+
+    The search is exact. ``search: blocks`` needs nothing but numpy and memory for one block of similarities (64 MiB);
+    ``search: faiss`` uses ``faiss.knn`` over the same memory-mapped matrix (the extra ``faiss``).
+    """
+
+    encoder: AnyEncoder
+    depth: int = 50
+    search: Literal["blocks", "faiss"] = "blocks"
+
+    def __post_init__(self) -> None:
+        if self.depth < 1:
+            raise PartError(f"`depth` must be at least 1, not {self.depth!r}")
+
+    def generate(self, batch: Batch) -> Candidates:
+        """Up to ``depth`` candidates an example, by falling cosine similarity, ties by row."""
+        passages = matrix(self.encoder, batch.corpus)
+        queries = embed(self.encoder, batch.queries, "query", batch.corpus.cache)
+        offsets, barred = batch.barred()
+        find = _faiss if self.search == "faiss" else _blocks
+        rows, scores = find(queries, passages, self.depth, offsets, barred)
+        found = rows >= 0
+        return Candidates(
+            offsets_of(found.sum(axis=1)), rows[found], scores[found], model=f"cosine@{self.encoder.identity()}"
+        )
+
+
+def _blocks(queries: Floats, passages: Floats, depth: int, offsets: Ints, barred: Ints) -> tuple[Ints, Floats]:
+    """The ``depth`` best rows [n, depth] and their similarities; -1 where there are fewer. Barred rows do not count."""
+    count, size = len(queries), len(passages)
+    rows, scores = np.full((count, depth), -1, np.int64), np.full((count, depth), -np.inf, np.float32)
+    with progress.task("search", count) as bar:
+        for begin in range(0, count, QUERIES_PER_BLOCK):
+            part = slice(begin, min(begin + QUERIES_PER_BLOCK, count))
+            own = barred[offsets[part.start] : offsets[part.stop]]
+            owner = np.repeat(np.arange(part.stop - part.start), np.diff(offsets[part.start : part.stop + 1]))
+            for low in range(0, size, ROWS_PER_BLOCK):
+                high = min(low + ROWS_PER_BLOCK, size)
+                similarities = queries[part] @ passages[low:high].T
+                here = (own >= low) & (own < high)
+                similarities[owner[here], own[here] - low] = -np.inf
+                near, near_scores = _best(similarities, depth)
+                near = np.where(np.isfinite(near_scores), near + low, -1)
+                if low == 0:
+                    width = near.shape[1]
+                    rows[part, :width], scores[part, :width] = near, near_scores
+                    continue
+                all_rows = np.concatenate([rows[part], near], axis=1)
+                best, scores[part] = _best(np.concatenate([scores[part], near_scores], axis=1), depth)
+                rows[part] = np.take_along_axis(all_rows, best, axis=1)
+            bar.advance(part.stop - part.start)
+    return rows, scores
+
+
+def _best(scores: Floats, depth: int) -> tuple[Ints, Floats]:
+    """The columns [n, min(depth, width)] of the highest scores of each row, falling, ties by column."""
+    if scores.shape[1] > depth:
+        columns = np.sort(np.argpartition(scores, -depth, axis=1)[:, -depth:], axis=1)
+    else:
+        columns = np.broadcast_to(np.arange(scores.shape[1]), scores.shape)
+    values = np.take_along_axis(scores, columns, axis=1)
+    order = np.argsort(-values, axis=1, kind="stable")
+    return np.take_along_axis(columns, order, axis=1), np.take_along_axis(values, order, axis=1)
+
+
+def _faiss(queries: Floats, passages: Floats, depth: int, offsets: Ints, barred: Ints) -> tuple[Ints, Floats]:
+    """As `_blocks`, by faiss; queries with more barred rows than most are searched apart, deeper."""
+    try:
+        import faiss
+    except ImportError as error:
+        raise MissingExtraError("faiss-cpu", "faiss", "`search: faiss`") from error
+
+    rows, scores = np.full((len(queries), depth), -1, np.int64), np.full((len(queries), depth), -np.inf, np.float32)
+    extra = np.diff(offsets)
+    deeper = np.where(extra, 2 ** np.ceil(np.log2(np.maximum(extra, 1))), 0).astype(np.int64)
+    for more in np.unique(deeper):
+        group = np.flatnonzero(deeper == more)
+        k = min(depth + int(more), len(passages))
+        values, found = faiss.knn(queries[group], passages, k, metric=faiss.METRIC_INNER_PRODUCT)
+        for i, row, value in zip(group, found, values, strict=True):
+            usable = (row >= 0) & ~np.isin(row, barred[offsets[i] : offsets[i + 1]])
+            best = np.lexsort((row[usable], -value[usable]))[:depth]
+            rows[i, : len(best)], scores[i, : len(best)] = row[usable][best], value[usable][best]
+    return rows, scores

@@ -1,0 +1,123 @@
+"""Candidates that somebody else found: bring your own."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hardneg import formats
+from hardneg.batch import Batch, Candidates, offsets_of
+from hardneg.errors import DataError, PartError
+from hardneg.kinds import NEUTRAL, part
+from hardneg.lines import existing, file_hash, lines
+
+Found = tuple[str | None, str | None, float, str]  # passage id, text, score, place in the file
+
+
+@part
+class File:
+    """Candidates from a file: a TREC run (``query-id Q0 passage-id rank score tag``, ending ``.run``, ``.trec`` or
+    ``.txt``), JSONL with ``query_id`` and ``candidates`` (ids, or objects with ``id`` and ``score``), or the negatives
+    of a training file (`formats`; JSONL, Parquet, a folder saved by ``datasets``).
+
+    Texts that the corpus has are its passages; others are candidates in their own right. ``depth``: the best so many.
+    """
+
+    path: Path = field(metadata=NEUTRAL)
+    depth: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.depth is not None and self.depth < 1:
+            raise PartError(f"`depth` must be at least 1, not {self.depth!r}")
+
+    def identity(self) -> str:
+        """A hash of the file."""
+        if self.path.is_dir():
+            return ",".join(file_hash(file) for file in sorted(self.path.rglob("*")) if file.is_file())
+        return file_hash(existing(self.path))
+
+    def generate(self, batch: Batch) -> Candidates:
+        """The file's candidates, in its order; a TREC run's by falling score. Raises `DataError` for an unknown id."""
+        found = _load(self.path, self.identity())
+        chosen: list[Found] = []
+        lengths: list[int] = []
+        for identifier, query in zip(batch.ids, batch.queries, strict=True):
+            candidates = (found.get(("id", identifier)) or found.get(("query", query)) or [])[: self.depth]
+            lengths.append(len(candidates))
+            chosen += candidates
+        by_text = [j for j, (_, text, _, _) in enumerate(chosen) if text is not None]
+        rows = np.array(
+            [-1 if text is not None else _row(batch, id_ or "", at) for id_, text, _, at in chosen], np.int64
+        )
+        rows[by_text] = batch.corpus.find([chosen[j][1] or "" for j in by_text])
+        texts = [text if row < 0 else None for (_, text, _, _), row in zip(chosen, rows, strict=True)]
+        scores = np.array([score for _, _, score, _ in chosen], np.float32)
+        return Candidates(offsets_of(lengths), rows, scores, texts)
+
+
+def _row(batch: Batch, identifier: str, place: str) -> int:
+    try:
+        return batch.corpus.row(identifier)
+    except KeyError as error:
+        raise DataError(f"{place}: passage id `{identifier}` is not in the corpus") from error
+
+
+@lru_cache(maxsize=2)
+def _load(path: Path, _content: str) -> dict[tuple[str, str], list[Found]]:
+    """Candidates by ("id", query id) or ("query", its text). ``_content`` makes a changed file another call."""
+    if path.is_file() and {".run", ".trec", ".txt"} & set(path.suffixes):
+        return _trec(existing(path))
+    out: dict[tuple[str, str], list[Found]] = {}
+    for number, record in formats.records(path if path.is_dir() else existing(path)):
+        place = f"{path}:{number}"
+        if "candidates" in record:
+            key = next(
+                (("id", str(record[k])) for k in formats.QUERY_ID if k in record), ("query", str(record.get("query")))
+            )
+            out.setdefault(key, []).extend(_candidates(record, place))
+            continue
+        row = formats.row(record, path, number)
+        key = ("id", row.query_id) if row.query_id else ("query", row.query)
+        out.setdefault(key, []).extend(
+            (None, text.contents, text.score if text.score is not None else 0.0, place) for text in row.negatives
+        )
+    return out
+
+
+def _candidates(record: dict[str, Any], place: str) -> Iterator[Found]:
+    scores = record.get("scores")
+    for i, item in enumerate(record["candidates"]):
+        score = item.get("score", 0.0) if isinstance(item, dict) else (scores[i] if scores else 0.0)
+        if not isinstance(score, (int, float)) or not math.isfinite(score):
+            raise DataError(f"{place}: the score of candidate {i + 1} is {score!r}; scores must be finite numbers")
+        if isinstance(item, dict) and "text" in item:
+            yield None, str(item["text"]), float(score), place
+        else:
+            yield str(item["id"] if isinstance(item, dict) else item), None, float(score), place
+
+
+def _trec(path: Path) -> dict[tuple[str, str], list[Found]]:
+    out: dict[tuple[str, str], list[Found]] = {}
+    for number, line in lines(path):
+        columns = line.split()
+        try:
+            query, _, passage, _, value, *_ = columns
+            score = float(value)
+        except ValueError as error:
+            raise DataError.at(
+                path, number, f"expected `query-id Q0 passage-id rank score tag`, found {line!r:.80}"
+            ) from error
+        if not math.isfinite(score):
+            raise DataError.at(
+                path, number, f"the score of passage `{passage}` is {value!r}; scores must be finite numbers"
+            )
+        out.setdefault(("id", query), []).append((passage, None, score, f"{path}:{number}"))
+    for found in out.values():
+        found.sort(key=lambda candidate: -candidate[2])
+    return out

@@ -1,0 +1,323 @@
+"""A job: the YAML document, what it means, and the folder that it runs in."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import shutil
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from hardneg import documents, kinds
+from hardneg.artifacts import Cache, default_cache, sync
+from hardneg.engines.local import Local
+from hardneg.errors import JobError, StoreError
+from hardneg.lines import file_hash
+from hardneg.pipeline import Pipeline, Plan, Result
+from hardneg.protocols import (
+    AnyEngine,
+    AnyExport,
+    AnyFilter,
+    AnyGenerator,
+    AnyReader,
+    AnyScorer,
+    AnySelector,
+)
+from hardneg.store import Folder, read_json, replacing, write_json
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
+PACKAGES = ("hardneg", "numpy", "pyarrow", "bm25s", "PyStemmer", "sentence-transformers", "transformers", "torch")
+
+
+class ECI(BaseModel):
+    """What ECI is computed from."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    scorer: str
+    """The scorer of the encoder that will be trained."""
+    at: tuple[Annotated[int, Field(ge=1)], ...] = ()
+    """Numbers of negatives at which the sources are compared at equal size; left out: the selector's `per_query`."""
+
+
+class Document(BaseModel):
+    """The keys of a job."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
+
+    data: AnyReader
+    generators: dict[str, AnyGenerator]
+    scorers: dict[str, AnyScorer]
+    filters: dict[str, AnyFilter] = {}
+    select: AnySelector
+    eci: ECI
+    exports: dict[str, AnyExport] = {}
+    engine: AnyEngine = Local()
+    output: Path
+    cache: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A job as read: ``source`` holds the file's bytes, ``data`` the document's section of that name."""
+
+    path: Path
+    source: bytes
+    data: Mapping[str, Any]
+    plan: Plan
+    output: Path
+    pipeline: Pipeline
+    store: Folder
+
+    @classmethod
+    def read(cls, path: Path) -> Job:
+        """A job from its YAML file; paths in it are relative to the current folder.
+
+        Raises `JobError` with file, line and key for everything that is wrong with the document.
+        """
+        raw, lines = documents.read(path)
+        if not isinstance(raw, dict):
+            raise JobError(f"{path}: a job is a mapping of keys, this is a {type(raw).__name__}; see `hardneg schema`")
+        controls, cleaned = _without_controls(raw)
+        try:
+            document = Document.model_validate(cleaned)
+        except ValidationError as error:
+            raise JobError("\n".join(_messages(error, path, lines))) from error
+        plan = Plan(
+            reader=document.data,
+            generators=document.generators,
+            scorers=document.scorers,
+            filters=document.filters,
+            selector=document.select,
+            target=document.eci.scorer,
+            at=document.eci.at,
+            controls=controls,
+            exports=document.exports,
+        )
+        for place, problem in _contradictions(plan):
+            raise JobError(f"{path}:{_line(place, lines)}: {'.'.join(map(str, place))}: {problem}")
+        store = Folder(document.output)
+        pipeline = Pipeline(plan, store, Cache(document.cache or default_cache()), document.engine)
+        return cls(path, path.read_bytes(), raw["data"], plan, document.output, pipeline, store)
+
+    def run(self) -> Result:
+        """Runs the job, or goes on with it, and writes everything into its folder."""
+        begin = time.monotonic()
+        self._claim()
+        with self.store.locked():
+            with replacing(self.output / "job.yaml") as file:
+                file.write_bytes(self.source)
+            result = self.pipeline.run()
+            exports = self._export(result)
+            report = result.report | {"exports": exports}
+            write_json(self.output / "report.json", report)
+            write_json(self.output / "manifest.json", self._manifest(result, exports, time.monotonic() - begin))
+        return result
+
+    def finished(self) -> Result:
+        """The result of a job that has been run. Computes nothing; raises `JobError` when there is something to do."""
+        missing = [name for name, state, _ in self.state() if state != "cached" and not name.startswith("export.")]
+        if missing:
+            raise JobError(
+                f"{self.path}: has not been run to the end ({', '.join(missing)}); run `hardneg run {self.path}`"
+            )
+        return self.pipeline.run()
+
+    def _claim(self) -> None:
+        """Refuses a folder that is another job's, or that holds files and is no run's at all."""
+        if not self.output.exists():
+            try:
+                self.output.mkdir(parents=True)
+            except OSError as error:
+                raise StoreError(
+                    f"{self.output}: cannot be made ({error.strerror}); choose another `output`"
+                ) from error
+        claim = self.output / "claim.json"
+        mine = {"data": self.data}
+        if not claim.exists():
+            if any(self.output.iterdir()):
+                raise JobError(
+                    f"{self.output}: holds files and is not the folder of a run; choose another `output`, or empty it"
+                )
+            write_json(claim, kinds.plain(mine))
+        elif read_json(claim) != kinds.plain(mine):
+            raise JobError(
+                f"{self.output}: is the folder of another job, on other data ({read_json(claim)['data']}); "
+                "choose another `output`, or delete that folder"
+            )
+
+    def _export(self, result: Result) -> dict[str, Any]:
+        out: dict[str, Any] = {}
+        for name, export in self.plan.exports.items():
+            stage = result.stages.export[name]
+            folder = self.output / "exports" / name
+            mark = folder / ".fingerprint"
+            summary = self.store.summary(stage)
+            if summary is None or not mark.exists() or mark.read_text() != stage.fingerprint:
+                result.ran.append(stage.name)
+                unfinished = folder.with_name(f".{name}.unfinished")
+                shutil.rmtree(unfinished, ignore_errors=True)
+                try:
+                    unfinished.mkdir(parents=True)
+                    counts = export.write(result.batches, unfinished)
+                    files = {
+                        file.name: {"bytes": file.stat().st_size, "sha256": file_hash(file)}
+                        for file in sorted(unfinished.iterdir())
+                    }
+                    (unfinished / ".fingerprint").write_text(stage.fingerprint)
+                    for file in unfinished.iterdir():
+                        sync(file)
+                    shutil.rmtree(folder, ignore_errors=True)
+                    unfinished.rename(folder)
+                except OSError as error:
+                    raise StoreError(
+                        f"{folder}: cannot be written ({error.strerror or error}); run again to go on"
+                    ) from error
+                summary = {"folder": f"exports/{name}", "counts": counts, "files": files}
+                self.store.complete(stage, summary)
+            out[name] = summary
+        return out
+
+    def _manifest(self, result: Result, exports: Mapping[str, Any], seconds: float) -> dict[str, Any]:
+        stages = {
+            stage.name: {"fingerprint": stage.fingerprint, "seconds": (self.store.summary(stage) or {}).get("seconds")}
+            for stage in result.stages
+        }
+        return {
+            "versions": {name: _version(name) for name in PACKAGES},
+            "job": {"sha256": hashlib.sha256(self.source).hexdigest()},
+            "corpus": result.corpus.fingerprint,
+            "stages": stages,
+            "ran": result.ran,
+            "exports": {name: summary["files"] for name, summary in exports.items()},
+            "seconds": round(seconds, 3),
+        }
+
+    def state(self) -> Iterator[tuple[str, str, str]]:
+        """For each stage its name, ``cached`` or ``to do``, and what made it so. Loads no model, computes nothing."""
+        stages = self.pipeline.stages()
+        for stage in stages:
+            if (summary := self.store.summary(stage)) is not None:
+                yield stage.name, "cached", f"{summary['shards']} shards" if "shards" in summary else ""
+                continue
+            finished = self.store.shards(stage)
+            if finished:
+                yield stage.name, "to do", f"{finished} shards are there, the rest is to do"
+            elif (earlier := self.store.latest(stage.name, stage)) is not None:
+                yield (
+                    stage.name,
+                    "to do",
+                    "invalidated by " + "; ".join(stage.changed_since(earlier) or ["nothing that shows"]),
+                )
+            else:
+                yield stage.name, "to do", "never run"
+
+
+def schema() -> dict[str, Any]:
+    """The JSON schema of a job, for editors."""
+    document = Document.model_json_schema()
+
+    def with_control(group: str, options: dict[str, Any]) -> dict[str, Any]:
+        if group == "generators":
+            options["properties"]["control"] = {
+                "type": "boolean",
+                "default": False,
+                "description": "scored and reported beside the others, never trained on",
+            }
+        return options
+
+    document["$defs"] = document.get("$defs", {}) | kinds.json_schema(with_control)
+    document["$schema"] = "https://json-schema.org/draft/2020-12/schema"
+    return document
+
+
+def _without_controls(raw: dict[str, Any]) -> tuple[frozenset[str], dict[str, Any]]:
+    """The names of generators with ``control: true``, and the document without that key: a part does not know it."""
+    generators = raw.get("generators")
+    if not isinstance(generators, dict):
+        return frozenset(), raw
+    controls = frozenset(
+        name for name, part in generators.items() if isinstance(part, dict) and part.get("control") is True
+    )
+    cleaned = {
+        name: {key: value for key, value in part.items() if key != "control" or not isinstance(value, bool)}
+        if isinstance(part, dict)
+        else part
+        for name, part in generators.items()
+    }
+    return controls, raw | {"generators": cleaned}
+
+
+def _contradictions(plan: Plan) -> Iterator[tuple[tuple[str, ...], str]]:
+    """Names that nothing defines, and plans that cannot give a result: the place and the problem."""
+    for group, names in (
+        ("generators", plan.generators),
+        ("scorers", plan.scorers),
+        ("filters", plan.filters),
+        ("exports", plan.exports),
+    ):
+        for name in names:
+            if not NAME.fullmatch(name):
+                yield (group, name), "a name is made of letters, digits, `_` and `-`"
+    if not set(plan.generators) - plan.controls:
+        yield ("generators",), "there is no generator that is not a control; add one"
+    if "final" in plan.generators:
+        yield ("generators", "final"), "`final` is the name of the final set in the report; choose another"
+    for control in plan.controls - set(plan.generators):
+        yield ("generators", control), "is not a generator"
+    users: list[tuple[tuple[str, ...], object]] = [(("filters", name), part) for name, part in plan.filters.items()]
+    users += [(("exports", name), part) for name, part in plan.exports.items()] + [(("select",), plan.selector)]
+    needed = [((*place, "scorer"), getattr(part, "scorer", None)) for place, part in users]
+    for place, scorer in [*needed, (("eci", "scorer"), plan.target)]:
+        if scorer is not None and scorer not in plan.scorers:
+            hint = kinds.did_you_mean(scorer, plan.scorers)
+            yield (
+                place,
+                f"no scorer is called `{scorer}`{hint}; the job's scorers are: {kinds.listed(plan.scorers) or 'none'}",
+            )
+    for name in getattr(plan.selector, "quota", {}):
+        if name not in plan.generators or name in plan.controls:
+            trained = [generator for generator in plan.generators if generator not in plan.controls]
+            yield (
+                ("select", "quota", name),
+                f"no generator to train on is called `{name}`; there are: {kinds.listed(trained)}",
+            )
+
+
+def _messages(error: ValidationError, path: Path, lines: Mapping[documents.Place, int]) -> Iterator[str]:
+    """One line a mistake: the file, the line, the key path, what is wrong."""
+    for detail in error.errors(include_url=False):
+        place = detail["loc"]
+        problem = detail["msg"].removeprefix("Value error, ")
+        if detail["type"] == "missing":
+            problem = "this key is missing"
+        elif detail["type"] == "extra_forbidden":
+            problem = str(
+                kinds.unknown_key(
+                    str(place[-1]), Document.model_fields if len(place) == 1 else ECI.model_fields
+                ).message()
+            )
+        elif detail["type"] not in ("part", "unknown_key", "value_error"):
+            problem = f"{problem}, found {detail['input']!r:.60}"
+        yield f"{path}:{_line(place, lines)}: {'.'.join(map(str, place))}: {problem}"
+
+
+def _line(place: Sequence[str | int], lines: Mapping[documents.Place, int]) -> int:
+    """The line of a key, or of the nearest key around it."""
+    for end in range(len(place), -1, -1):
+        if tuple(place[:end]) in lines:
+            return lines[tuple(place[:end])]
+    return 1
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None

@@ -1,0 +1,237 @@
+"""How ``kind:`` in a job becomes an object.
+
+A *part* is a frozen, keyword-only dataclass made by `part`; its fields are its YAML keys. The built-in ones are the
+table below, as ``module:Class`` so that naming one imports nothing else; a plug-in adds its own through an entry point
+of the group ``hardneg.<group>``, for example ``hardneg.generators``.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Mapping
+from functools import cache
+from importlib import import_module
+from importlib.metadata import entry_points
+from typing import Any, TypeVar
+
+from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler, TypeAdapter, ValidationError
+from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError, core_schema
+from typing_extensions import dataclass_transform
+
+from hardneg.errors import PartError
+
+C = TypeVar("C", bound=type[Any])
+
+BUILT_IN: dict[str, dict[str, str]] = {
+    "readers": {
+        "beir": "hardneg.readers.beir:BEIR",
+        "jsonl": "hardneg.readers.training_file:TrainingFile",
+        "parquet": "hardneg.readers.training_file:TrainingFile",
+        "huggingface": "hardneg.readers.huggingface:HuggingFace",
+        "msmarco": "hardneg.readers.msmarco:MSMARCO",
+    },
+    "generators": {
+        "bm25": "hardneg.generators.bm25:BM25",
+        "dense": "hardneg.generators.dense:Dense",
+        "cross_encoder": "hardneg.generators.cross_encoder:CrossEncoder",
+        "random": "hardneg.generators.random:Random",
+        "file": "hardneg.generators.file:File",
+    },
+    "encoders": {"sentence_transformers": "hardneg.models.sentence_transformers:Encoder"},
+    "pair_scorers": {
+        "sentence_transformers_cross_encoder": "hardneg.models.sentence_transformers:CrossEncoder",
+        "late_interaction": "hardneg.models.late_interaction:LateInteraction",
+    },
+    "scorers": {
+        "bi_encoder": "hardneg.scorers.bi_encoder:BiEncoder",
+        "cross_encoder": "hardneg.scorers.cross_encoder:CrossEncoder",
+        "late_interaction": "hardneg.scorers.late_interaction:LateInteraction",
+    },
+    "filters": {
+        "eci_safety": "hardneg.filters.eci_safety:ECISafety",
+        "duplicate": "hardneg.filters.duplicate:Duplicate",
+        "copy": "hardneg.filters.copy:Copy",
+    },
+    "selectors": {
+        "top": "hardneg.selectors.top:Top",
+        "random": "hardneg.selectors.random:Random",
+    },
+    "exports": {
+        "sentence_transformers": "hardneg.exports.sentence_transformers:SentenceTransformers",
+        "flagembedding": "hardneg.exports.flagembedding:FlagEmbedding",
+        "jsonl": "hardneg.exports.jsonl:JSONL",
+    },
+    "engines": {"local": "hardneg.engines.local:Local"},
+}
+
+NEUTRAL: Mapping[str, Any] = {"neutral": True}
+"""Metadata of a field that cannot change results beyond the rounding of floating point (batch size, device, the path
+of a file whose content counts): it is left out of fingerprints."""
+
+
+@dataclass_transform(kw_only_default=True, frozen_default=True, field_specifiers=(dataclasses.field,))
+def part(cls: C) -> C:
+    """Makes a part of a class: a frozen, keyword-only, slotted dataclass that refuses unknown keys from YAML.
+
+    The class may set ``version`` (int, 1 unless said), to be raised when its output changes for the same fields.
+    """
+    cls.__pydantic_config__ = {"extra": "forbid"}  # else pydantic drops unknown keys in silence
+    return dataclasses.dataclass(frozen=True, kw_only=True, slots=True)(cls)  # type: ignore[return-value]
+
+
+class Kind:
+    """Annotation of a field that holds a part: ``Annotated[Generator, Kind("generators")]``."""
+
+    def __init__(self, group: str) -> None:
+        self.group = group
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_plain_validator_function(self.build)
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return {"$ref": f"#/$defs/{self.group}"}
+
+    def build(self, value: Any) -> Any:
+        """The part that ``value``, a mapping with a ``kind``, describes. A part is returned as it is."""
+        if dataclasses.is_dataclass(value) and not isinstance(value, type):
+            return value
+        if not isinstance(value, dict) or "kind" not in value:
+            raise PydanticCustomError(
+                "part", "expected a mapping with the key `kind`, one of: {kinds}", {"kinds": listed(kinds(self.group))}
+            )
+        fields = dict(value)
+        kind = fields.pop("kind")
+        if kind not in kinds(self.group):
+            raise PydanticCustomError(
+                "part",
+                "unknown kind {kind} of {group}{hint}; there are: {kinds}",
+                {
+                    "kind": repr(kind),
+                    "group": self.group,
+                    "hint": did_you_mean(str(kind), kinds(self.group)),
+                    "kinds": listed(kinds(self.group)),
+                },
+            )
+        cls = load(self.group, kind)
+        known = [field.name for field in dataclasses.fields(cls)]
+        if unknown := [key for key in fields if key not in known]:
+            errors = [
+                InitErrorDetails(type=unknown_key(key, known), loc=(key,), input=fields[key])
+                for key in map(str, unknown)
+            ]
+            raise ValidationError.from_exception_data(kind, errors)
+        return adapter(cls).validate_python(fields)
+
+
+def unknown_key(key: str, known: Iterable[str]) -> PydanticCustomError:
+    """The error for a key that nothing reads."""
+    return PydanticCustomError(
+        "unknown_key",
+        "unknown key {key}{hint}; there are: {known}",
+        {"key": f"`{key}`", "hint": did_you_mean(key, known), "known": listed(known)},
+    )
+
+
+def listed(names: Iterable[str]) -> str:
+    """Names in backticks, separated by commas."""
+    return ", ".join(f"`{name}`" for name in names)
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """``": did you mean `depth`?"``, or nothing when no known word is near."""
+    near = difflib.get_close_matches(word, list(known), 1)
+    return f": did you mean `{near[0]}`?" if near else ""
+
+
+@cache
+def kinds(group: str) -> dict[str, str]:
+    """Every kind of a group, built in or from a plug-in, and where its class is."""
+    found = dict(BUILT_IN[group])
+    for entry in entry_points(group=f"hardneg.{group}"):
+        if found.setdefault(entry.name, entry.value) != entry.value:
+            raise PartError(
+                f"two packages define the kind `{entry.name}` of {group}: {found[entry.name]}, {entry.value}"
+            )
+    return found
+
+
+@cache
+def load(group: str, kind: str) -> Any:
+    """The class of a kind."""
+    module, _, name = kinds(group)[kind].partition(":")
+    return getattr(import_module(module), name)
+
+
+@cache
+def adapter(cls: Any) -> TypeAdapter[Any]:
+    """What validates the fields of a part."""
+    return TypeAdapter(cls)
+
+
+def kind_of(instance: Any) -> str:
+    """The kind whose class ``instance`` is of; its class's name when it has none (a part made in Python)."""
+    where = f"{type(instance).__module__}:{type(instance).__qualname__}"
+    return next((kind for group in BUILT_IN for kind, value in kinds(group).items() if value == where), where)
+
+
+def described(instance: Any) -> dict[str, Any]:
+    """What decides a part's results: its kind, its version and its fields, nested parts included.
+
+    A method ``identity() -> str`` adds what the fields do not show: a model is its weights, a file its content; the
+    path is then a `NEUTRAL` field.
+    """
+    out: dict[str, Any] = {"kind": kind_of(instance), "version": getattr(type(instance), "version", 1)}
+    if identity := getattr(instance, "identity", None):
+        out["identity"] = identity()
+    for field in dataclasses.fields(instance):
+        if not field.metadata.get("neutral"):
+            value = getattr(instance, field.name)
+            out[field.name] = described(value) if dataclasses.is_dataclass(value) else value
+    return out
+
+
+def summary(group: str, kind: str) -> dict[str, Any]:
+    """What a kind is, in the first words of its docstring, and its fields with types and defaults."""
+    cls = load(group, kind)
+    text = " ".join((cls.__doc__ or "").split())
+    fields = []
+    for field in dataclasses.fields(cls):
+        required = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+        fields.append(
+            field.name
+            if required
+            else f"{field.name}={field.default!r}"
+            if field.default is not dataclasses.MISSING
+            else f"{field.name}=…"
+        )
+    return {"what": text.split(". ")[0].rstrip(".:") + ".", "fields": fields}
+
+
+def plain(value: Any) -> Any:
+    """A value as it comes back from JSON."""
+    return json.loads(json.dumps(value, default=str))
+
+
+def fingerprint(description: Any) -> str:
+    """SHA-256, in hexadecimal, of a description's canonical JSON."""
+    text = json.dumps(description, sort_keys=True, ensure_ascii=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def json_schema(group_fields: Callable[[str, dict[str, Any]], dict[str, Any]] = lambda _, schema: schema) -> Any:
+    """JSON schema of every group, for ``$defs``. ``group_fields`` may add keys beside a part's own."""
+    definitions: dict[str, Any] = {}
+    for group in BUILT_IN:
+        options = []
+        for kind in kinds(group):
+            cls = load(group, kind)
+            schema = adapter(cls).json_schema()
+            schema["properties"] = {"kind": {"const": kind}} | schema.get("properties", {})
+            schema["required"] = ["kind", *schema.get("required", [])]
+            schema["description"] = (cls.__doc__ or "").strip()
+            options.append(group_fields(group, schema))
+        definitions[group] = {"oneOf": options}
+    return definitions

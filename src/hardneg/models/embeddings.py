@@ -1,0 +1,116 @@
+"""Embeddings and pair scores, each computed once: the corpus as a matrix on disk, everything else in a memo."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.lib.format import open_memmap
+from numpy.typing import NDArray
+
+from hardneg import progress
+from hardneg.artifacts import Cache, sync
+from hardneg.batch import Batch, taken
+from hardneg.corpus import Corpus
+from hardneg.kinds import fingerprint
+from hardneg.memo import BLOCK, Memo, keys_of
+from hardneg.protocols import Encoder, PairScorer, Role
+
+Floats = NDArray[np.float32]
+Ints = NDArray[np.int64]
+
+
+def _matrix_name(encoder: Encoder, corpus: Corpus) -> str:
+    return fingerprint(["matrix", corpus.fingerprint, encoder.identity()])
+
+
+def find_matrix(encoder: Encoder, corpus: Corpus) -> Floats | None:
+    """The embeddings of the whole corpus, if they are on disk: float32 [N, d], memory-mapped."""
+    folder = corpus.cache.find("embeddings", _matrix_name(encoder, corpus))
+    return None if folder is None else _opened(folder)
+
+
+def _opened(folder: Path) -> Floats:
+    mapped: Floats = np.load(folder / "matrix.npy", mmap_mode="r", allow_pickle=False)
+    return mapped
+
+
+def matrix(encoder: Encoder, corpus: Corpus) -> Floats:
+    """The embeddings of the whole corpus: float32 [N, d], memory-mapped, made if need be, a block at a time.
+
+    Stopped in the middle, the next call goes on after the last finished block.
+    """
+
+    def make(folder: Path) -> None:
+        done_file = folder / "done"
+        done = int(done_file.read_text()) if done_file.exists() else 0
+        with progress.task("encode corpus", len(corpus)) as bar:
+            bar.advance(done)
+            while done < len(corpus):
+                rows = np.arange(done, min(done + BLOCK, len(corpus)))
+                block = embed(encoder, corpus.contents(rows), "passage", corpus.cache, keep=False)
+                path = folder / "matrix.npy"
+                whole = (
+                    np.load(path, mmap_mode="r+", allow_pickle=False)
+                    if done
+                    else open_memmap(path, "w+", np.float32, (len(corpus), block.shape[1]))  # type: ignore[no-untyped-call]
+                )
+                whole[rows[0] : rows[-1] + 1] = block
+                whole.flush()
+                sync(path)
+                done = int(rows[-1]) + 1
+                done_file.write_text(str(done))
+                bar.advance(len(rows))
+
+    return _opened(corpus.cache.made("embeddings", _matrix_name(encoder, corpus), make))
+
+
+def embed(encoder: Encoder, texts: Sequence[str], role: Role, cache: Cache, *, keep: bool = True) -> Floats:
+    """Float32 [len(texts), d]: embeddings of texts, each distinct one encoded once in the life of the cache.
+
+    ``keep=False`` uses what the cache knows and adds nothing to it.
+    """
+    memo = Memo(cache, fingerprint(["embeddings", encoder.identity(), role]))
+
+    def compute(numbers: Ints) -> Floats:
+        with progress.task(f"encode {role} texts", len(numbers)) as bar:
+            parts = []
+            for begin in range(0, len(numbers), 512):
+                part = numbers[begin : begin + 512]
+                parts.append(encoder.encode(taken(texts, part), role))
+                bar.advance(len(part))
+            return np.concatenate(parts)
+
+    return memo.get(keys_of(texts), compute, keep=keep)
+
+
+def candidate_embeddings(encoder: Encoder, batch: Batch, candidates: Ints) -> Floats:
+    """Float32 [len(candidates), d]: embeddings of candidates (numbers within 0..m-1), from the matrix if there."""
+    whole = find_matrix(encoder, batch.corpus)
+    rows = batch.rows[candidates]
+    if whole is not None and (rows >= 0).all():
+        return np.asarray(whole[rows])
+    return embed(encoder, batch.contents(candidates), "passage", batch.corpus.cache)
+
+
+def row_embeddings(encoder: Encoder, corpus: Corpus, rows: Ints) -> Floats:
+    """Float32 [len(rows), d]: embeddings of passages of the corpus, from the matrix if there is one."""
+    whole = find_matrix(encoder, corpus)
+    if whole is not None:
+        return np.asarray(whole[rows])
+    distinct, where = np.unique(rows, return_inverse=True)
+    return embed(encoder, corpus.contents(distinct), "passage", corpus.cache)[where]
+
+
+def score_pairs(model: PairScorer, queries: Sequence[str], passages: Sequence[str], cache: Cache) -> Floats:
+    """Float32 [k]: the model's score of every pair, each distinct pair scored once in the life of the cache."""
+    memo = Memo(cache, fingerprint(["pairs", model.identity()]))
+
+    def compute(numbers: Ints) -> Floats:
+        with progress.task("score pairs", len(numbers)) as bar:
+            scores = model.predict(taken(queries, numbers), taken(passages, numbers))
+            bar.advance(len(numbers))
+            return scores
+
+    return memo.get(keys_of(queries, passages), compute).reshape(-1)

@@ -1,0 +1,72 @@
+"""MaxSim over the token embeddings of a bi-encoder: a strong reranker that needs no training."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import field
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hardneg.kinds import NEUTRAL, fingerprint, part
+from hardneg.protocols import AnyEncoder, Encoder
+
+
+@part
+class LateInteraction:
+    """Relevance by late interaction (ColBERT, arXiv:2004.12832, section 3.2), as a mean over the query's tokens.
+
+    score(q, p) = mean over tokens i of q of max over tokens j of p of cos(q_i, p_j), in [-1, 1]. ``memory`` bounds the
+    token embeddings that are kept, in MiB.
+    """
+
+    encoder: AnyEncoder
+    memory: int = field(default=1024, metadata=NEUTRAL)
+
+    def identity(self) -> str:
+        """That of the encoder."""
+        return fingerprint(["late interaction", self.encoder.identity()])
+
+    def predict(self, queries: Sequence[str], passages: Sequence[str]) -> NDArray[np.float32]:
+        """Float32 [k] in [-1, 1]. Each distinct text is encoded once as long as ``memory`` holds."""
+        scores = np.empty(len(queries), dtype=np.float32)
+        # pairs of one passage after another, so that a passage's tokens are needed once
+        order = sorted(range(len(queries)), key=lambda i: (len(passages[i]), passages[i], queries[i]))
+        tokens = _tokens(self)
+        for begin in range(0, len(order), 2_048):
+            part = order[begin : begin + 2_048]
+            of_query = tokens.of([queries[i] for i in part], "query")
+            of_passage = tokens.of([passages[i] for i in part], "passage")
+            for i in part:
+                similarities = of_query[queries[i]] @ of_passage[passages[i]].T
+                scores[i] = similarities.max(axis=1).mean()
+        return scores
+
+
+class _Tokens:
+    """Token embeddings of texts, the most recently used ones kept up to ``limit`` bytes."""
+
+    def __init__(self, encoder: Encoder, limit: int) -> None:
+        self._encoder, self._limit, self._bytes = encoder, limit, 0
+        self._known: OrderedDict[tuple[str, str], NDArray[np.float32]] = OrderedDict()
+
+    def of(self, texts: Sequence[str], role: str) -> dict[str, NDArray[np.float32]]:
+        distinct = list(dict.fromkeys(texts))
+        missing = [text for text in distinct if (role, text) not in self._known]
+        for text, vectors in zip(missing, self._encoder.encode_tokens(missing, role) if missing else [], strict=True):  # type: ignore[arg-type]
+            self._known[role, text] = vectors
+            self._bytes += vectors.nbytes
+        out = {}
+        for text in distinct:
+            self._known.move_to_end((role, text))
+            out[text] = self._known[role, text]
+        while self._bytes > self._limit:
+            self._bytes -= self._known.popitem(last=False)[1].nbytes
+        return out
+
+
+@lru_cache(maxsize=2)
+def _tokens(part: LateInteraction) -> _Tokens:
+    return _Tokens(part.encoder, part.memory << 20)

@@ -1,0 +1,167 @@
+"""Any sentence-transformers model: bi-encoders and cross-encoders."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import field
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hardneg.errors import ModelError, PartError
+from hardneg.kinds import NEUTRAL, fingerprint, part
+from hardneg.models import weights
+from hardneg.protocols import Role
+
+if TYPE_CHECKING:
+    import sentence_transformers as st
+
+
+@part
+class Encoder:
+    """A bi-encoder: a model's name on the hub, or its folder.
+
+    The prompts are put before the text, as the model's card tells (``query_prompt: "query: "`` for E5); left out, the
+    model's own are used. Embeddings are normalised: similarities are cosines.
+    """
+
+    model: str = field(metadata=NEUTRAL)
+    revision: str | None = field(default=None, metadata=NEUTRAL)
+    query_prompt: str | None = None
+    passage_prompt: str | None = None
+    max_seq_length: int | None = None
+    trust_remote_code: bool = False
+    device: str | None = field(default=None, metadata=NEUTRAL)
+    batch_size: int = field(default=32, metadata=NEUTRAL)
+
+    def __post_init__(self) -> None:
+        if self.batch_size < 1:
+            raise PartError(f"`batch_size` must be at least 1, not {self.batch_size!r}")
+        if self.max_seq_length is not None and self.max_seq_length < 3:
+            raise PartError(f"`max_seq_length` must be at least 3, not {self.max_seq_length!r}")
+
+    def identity(self) -> str:
+        """A hash of the weights, the prompts and the length limit."""
+        return fingerprint(
+            [
+                "encoder",
+                weights.identity(self.model, self.revision),
+                self.query_prompt,
+                self.passage_prompt,
+                self.max_seq_length,
+            ]
+        )
+
+    def encode(self, texts: Sequence[str], role: Role) -> NDArray[np.float32]:
+        """Float32 [len(texts), d], rows of unit length. Raises `ModelError` for an embedding that is not finite."""
+        out = self._run(texts, role, normalize_embeddings=True)
+        embeddings = np.asarray(out, dtype=np.float32)
+        bad = np.flatnonzero(~np.isfinite(embeddings).all(axis=1))
+        if len(bad):
+            raise ModelError(
+                f"`{self.model}` gave an embedding that is not finite for the {role} {texts[bad[0]][:80]!r}"
+            )
+        return embeddings
+
+    def encode_tokens(self, texts: Sequence[str], role: Role) -> list[NDArray[np.float32]]:
+        """A float32 [tokens, d] a text, rows of unit length; padding is left out."""
+        out = []
+        for text, tokens in zip(texts, self._run(texts, role, output_value="token_embeddings"), strict=True):
+            vectors = tokens.float().cpu().numpy()
+            if not np.isfinite(vectors).all():
+                raise ModelError(f"`{self.model}` gave token embeddings that are not finite for {text[:80]!r}")
+            out.append(vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12))
+        return out
+
+    def _run(self, texts: Sequence[str], role: Role, **options: Any) -> Any:
+        model = _load_encoder(self)
+        encode = model.encode_query if role == "query" else model.encode_document
+        prompt = self.query_prompt if role == "query" else self.passage_prompt
+        return encode(list(texts), prompt=prompt, batch_size=self.batch_size, show_progress_bar=False, **options)
+
+
+@part
+class CrossEncoder:
+    """A cross-encoder: a model's name on the hub, or its folder. Scores are the model's own, after its activation."""
+
+    model: str = field(metadata=NEUTRAL)
+    revision: str | None = field(default=None, metadata=NEUTRAL)
+    max_length: int | None = None
+    trust_remote_code: bool = False
+    device: str | None = field(default=None, metadata=NEUTRAL)
+    batch_size: int = field(default=32, metadata=NEUTRAL)
+
+    def __post_init__(self) -> None:
+        if self.batch_size < 1:
+            raise PartError(f"`batch_size` must be at least 1, not {self.batch_size!r}")
+
+    def identity(self) -> str:
+        """A hash of the weights and the length limit."""
+        return fingerprint(["cross-encoder", weights.identity(self.model, self.revision), self.max_length])
+
+    def predict(self, queries: Sequence[str], passages: Sequence[str]) -> NDArray[np.float32]:
+        """Float32 [k]: one score a pair. The pairs are worked on longest first, so that a batch has little padding.
+
+        Raises `ModelError` for a score that is not finite and for a model with more than one output.
+        """
+        if not len(queries):
+            return np.zeros(0, dtype=np.float32)
+        model = _load_cross_encoder(self)
+        order = np.argsort([-len(q) - len(p) for q, p in zip(queries, passages, strict=True)], kind="stable")
+        pairs = [(queries[i], passages[i]) for i in order]
+        sorted_scores = np.asarray(
+            model.predict(pairs, batch_size=self.batch_size, show_progress_bar=False), np.float32
+        )
+        if sorted_scores.ndim != 1:
+            raise ModelError(
+                f"`{self.model}` gives {sorted_scores.shape[1]} numbers a pair; a relevance model gives one"
+            )
+        scores = np.empty_like(sorted_scores)
+        scores[order] = sorted_scores
+        bad = np.flatnonzero(~np.isfinite(scores))
+        if len(bad):
+            raise ModelError(f"`{self.model}` gave a score that is not finite for the query {queries[bad[0]][:80]!r}")
+        return scores
+
+
+@lru_cache(maxsize=4)
+def _load_encoder(part: Encoder) -> st.SentenceTransformer:
+    import sentence_transformers as st
+
+    folder = weights.snapshot(part.model, part.revision)
+    _quiet()
+    model = st.SentenceTransformer(
+        str(folder),
+        device=part.device,
+        trust_remote_code=part.trust_remote_code,
+        local_files_only=True,
+        model_kwargs={"use_safetensors": True} if any(folder.rglob("*.safetensors")) else None,
+    )
+    if part.max_seq_length is not None:
+        model.max_seq_length = part.max_seq_length
+    return model
+
+
+@lru_cache(maxsize=4)
+def _load_cross_encoder(part: CrossEncoder) -> st.CrossEncoder:
+    import sentence_transformers as st
+
+    folder = weights.snapshot(part.model, part.revision)
+    _quiet()
+    return st.CrossEncoder(
+        str(folder),
+        max_length=part.max_length,
+        device=part.device,
+        trust_remote_code=part.trust_remote_code,
+        local_files_only=True,
+        model_kwargs={"use_safetensors": True} if any(folder.rglob("*.safetensors")) else None,
+    )
+
+
+def _quiet() -> None:
+    """No bar for the loading of weights: it takes a moment, and the run has bars of its own."""
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()

@@ -1,0 +1,49 @@
+"""Where a model's weights are and what they are: the identity that every cached number is filed under."""
+
+from __future__ import annotations
+
+import hashlib
+from functools import lru_cache
+from pathlib import Path
+
+from hardneg.errors import JobError, ModelError
+
+FILES = ("*.json", "*.txt", "*.model", "*.safetensors", "*.bin", "*.py")
+
+
+@lru_cache(maxsize=32)
+def snapshot(model: str, revision: str | None) -> Path:
+    """The folder of a model's files: ``model`` itself if it is a folder, else the hub's copy, fetched when needed."""
+    path = Path(model).expanduser()
+    if path.is_dir():
+        return path
+    if path.is_absolute() or model.startswith((".", "~")):
+        raise JobError(f"model folder `{model}` does not exist")
+    from huggingface_hub import snapshot_download
+
+    try:
+        try:
+            return Path(snapshot_download(model, revision=revision, local_files_only=True))
+        except FileNotFoundError:
+            return Path(snapshot_download(model, revision=revision))
+    except Exception as error:  # the hub's client raises a dozen kinds, of two HTTP libraries
+        raise ModelError(
+            f"model `{model}` is neither a folder here nor to be had from the hub ({type(error).__name__}: {error})"
+        ) from error
+
+
+@lru_cache(maxsize=32)
+def identity(model: str, revision: str | None) -> str:
+    """SHA-256 over the names and contents of a model folder's files; for the hub's copy, model and commit."""
+    folder = snapshot(model, revision)
+    if folder.parent.name == "snapshots":
+        return f"{model}@{folder.name}"
+    digest = hashlib.sha256()
+    for file in sorted({file for pattern in FILES for file in folder.rglob(pattern)}):
+        if file.name == "README.md":
+            continue
+        digest.update(f"{file.relative_to(folder).as_posix()}\0{file.stat().st_size}\0".encode())
+        with file.open("rb") as stream:
+            while block := stream.read(1 << 22):
+                digest.update(block)
+    return digest.hexdigest()

@@ -1,0 +1,335 @@
+"""The one way through: read → generate → merge → score → filter → select → evaluate.
+
+Every stage is a function of its inputs, mapped over shards of examples; a shard that is in the store is not computed
+again. Scorers are expensive and only attach numbers; filters and selectors are cheap and only read them.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from hardneg import columns, corpus, progress
+from hardneg.artifacts import Cache
+from hardneg.batch import Batch, merge, offsets_of
+from hardneg.data import Example
+from hardneg.errors import DataError, ModelError, PartError
+from hardneg.kinds import described
+from hardneg.lines import file_hash
+from hardneg.protocols import Engine, Export, Filter, Generator, Reader, Scorer, Selector
+from hardneg.report.evaluation import Evaluation
+from hardneg.stages import Stage
+from hardneg.store import Store
+
+SHARD = 1_000
+"""Examples in a shard: the unit of work, of what is lost at most, and of what is in memory."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What a job does, as parts. The order of generators, scorers and filters is that of the job."""
+
+    reader: Reader
+    generators: Mapping[str, Generator]
+    scorers: Mapping[str, Scorer]
+    filters: Mapping[str, Filter]
+    selector: Selector
+    target: str
+    """The scorer whose scores ECI is computed from."""
+    at: tuple[int, ...] = ()
+    """Numbers of negatives at which sources are compared at equal size; empty: the selector's ``per_query``."""
+    controls: frozenset[str] = frozenset()
+    """Generators that are scored and reported and never trained on."""
+    exports: Mapping[str, Export] = field(default_factory=dict)
+
+
+def scorers_of(part: object, plan: Plan) -> list[str]:
+    """The scorers that a part looks at: its field ``scorer`` (one name) or ``scorers`` (several)."""
+    one = getattr(part, "scorer", None)
+    return [name for name in plan.scorers if name == one or name in getattr(part, "scorers", ())]
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """A plan with a store for its shards, a cache for what outlives it, and an engine to run it."""
+
+    plan: Plan
+    store: Store
+    cache: Cache
+    engine: Engine
+
+    def stages(self) -> Stages:
+        """Every stage of the plan, with its fingerprint. Reads the data files (to hash them) and loads no model."""
+        plan = self.plan
+        files = {file.name: file_hash(file) for file in plan.reader.files()}
+        read = Stage("read", {"shard": SHARD, "reader": described(plan.reader), "files": files})
+        generate = {name: Stage(f"generate.{name}", described(part), (read,)) for name, part in plan.generators.items()}
+        merged = Stage("merge", {"generators": list(generate)}, tuple(generate.values()))
+        score = {name: Stage(f"score.{name}", described(part), (merged,)) for name, part in plan.scorers.items()}
+        filters = {
+            name: Stage(f"filter.{name}", described(part), (merged, *(score[s] for s in scorers_of(part, plan))))
+            for name, part in plan.filters.items()
+        }
+        select = Stage(
+            "select",
+            {"selector": described(plan.selector), "controls": sorted(plan.controls)},
+            (merged, *(score[s] for s in scorers_of(plan.selector, plan)), *filters.values()),
+        )
+        evaluate = Stage(
+            "evaluate", {"target": plan.target, "at": list(self.at)}, (score[plan.target], *filters.values(), select)
+        )
+        export = {
+            name: Stage(f"export.{name}", described(part), (*score.values(), select))
+            for name, part in plan.exports.items()
+        }
+        return Stages(read, generate, merged, score, filters, select, evaluate, export)
+
+    @property
+    def at(self) -> tuple[int, ...]:
+        """The equal sizes of the report."""
+        return self.plan.at or (self.plan.selector.per_query,)
+
+    def run(self) -> Result:
+        """Computes what the store lacks and returns the result. Safe to stop at any moment and to call again."""
+        stages = self.stages()
+        ran: list[str] = []
+        loader, shards = self._read(stages, ran)
+
+        def each(stage: Stage, work: Callable[[int], int]) -> None:
+            missing = [shard for shard in range(shards) if not self.store.has(stage, shard)]
+            if not missing and self.store.summary(stage) is not None:
+                return
+            ran.append(stage.name)
+            begin, done = time.monotonic(), 0
+            with progress.task(stage.name, len(missing) * SHARD) as bar:
+                for count in self.engine.map(work, missing):
+                    done += count
+                    bar.advance(SHARD)
+            self.store.complete(stage, {"shards": shards, "seconds": round(time.monotonic() - begin, 3), "rows": done})
+
+        for name, generator in self.plan.generators.items():
+            each(stages.generate[name], partial(_generate, loader, stages.generate[name], name, generator))
+        each(stages.merge, partial(_merge, loader, stages.merge))
+        for name, scorer in self.plan.scorers.items():
+            each(stages.score[name], partial(_score, loader, stages.score[name], name, scorer))
+        for name, judge in self.plan.filters.items():
+            each(stages.filters[name], partial(_judge, loader, stages.filters[name], name, judge))
+        batches = Batches(loader, shards)
+        if any(not self.store.has(stages.select, shard) for shard in range(shards)) or not self.store.summary(
+            stages.select
+        ):
+            ran.append("select")
+            with progress.task("select", shards * SHARD) as bar:
+                undecided = Batches(replace(loader, select=False), shards)
+                for shard, selection in enumerate(self.plan.selector.select(undecided)):
+                    self.store.write(stages.select, shard, columns.selection_table(selection))
+                    bar.advance(SHARD)
+            self.store.complete(stages.select, {"shards": shards})
+        report = self.store.summary(stages.evaluate)
+        if report is None:
+            ran.append("evaluate")
+            report = self._evaluate(stages, batches)
+            self.store.complete(stages.evaluate, report)
+        return Result(stages, loader.corpus, batches, report, ran)
+
+    def _read(self, stages: Stages, ran: list[str]) -> tuple[Loader, int]:
+        summary = self.store.summary(stages.read)
+        if summary is None or self.cache.find("corpora", summary["corpus"]) is None:
+            ran.append("read")
+            summary = self._read_all(stages.read)
+            self.store.complete(stages.read, summary)
+        folder = self.cache.root / "corpora" / summary["corpus"]
+        return Loader(self.store, corpus.Corpus(folder, self.cache), stages, self.plan.controls), summary["shards"]
+
+    def _read_all(self, stage: Stage) -> dict[str, Any]:
+        begin = time.monotonic()
+        with progress.task("read corpus") as bar:
+            built = corpus.build(self.cache, progress.counted(self.plan.reader.passages(), bar))
+        skipped = Counter(built.skipped)
+        shards = examples = 0
+        block: list[Example] = []
+
+        def write() -> None:
+            nonlocal shards, block
+            rows = [[built.corpus.row(identifier) for identifier in example.positives] for example in block]
+            table = columns.examples_table(
+                [example.id for example in block],
+                [example.query for example in block],
+                offsets_of([len(own) for own in rows]),
+                np.array([row for own in rows for row in own], dtype=np.int64),
+            )
+            self.store.write(stage, shards, table)
+            shards, block = shards + 1, []
+
+        with progress.task("read examples") as bar:
+            for read in progress.counted(self.plan.reader.examples(built.corpus, built.empty), bar):
+                if read.item is None:
+                    skipped[read.skipped or "skipped"] += 1
+                    continue
+                examples += 1
+                block.append(read.item)
+                if len(block) == SHARD:
+                    write()
+        if block:
+            write()
+        if not examples:
+            reasons = "; ".join(f"{count} times: {reason}" for reason, count in skipped.items()) or "there is no query"
+            where = ", ".join(str(file) for file in self.plan.reader.files())
+            raise DataError(f"{where}: no query has a positive ({reasons}); nothing can be mined")
+        return {
+            "shards": shards,
+            "corpus": built.corpus.fingerprint,
+            "passages": len(built.corpus),
+            "examples": examples,
+            "skipped": dict(sorted(skipped.items())),
+            "seconds": round(time.monotonic() - begin, 3),
+        }
+
+    def _evaluate(self, stages: Stages, batches: Batches) -> dict[str, Any]:
+        evaluation = Evaluation(self.plan.target, self.at)
+        with progress.task("evaluate", len(batches) * SHARD) as bar:
+            for batch in batches:
+                evaluation.add(batch, self.plan.selector.per_query)
+                bar.advance(SHARD)
+        read = self.store.summary(stages.read) or {}
+        found = {name: (self.store.summary(stage) or {}).get("rows", 0) for name, stage in stages.generate.items()}
+        report = evaluation.report(self.plan.controls)
+        report["read"] = {key: read[key] for key in ("passages", "examples", "skipped")}
+        report["generated"] = found
+        return report
+
+
+@dataclass(frozen=True, slots=True)
+class Stages:
+    """The stages of a plan."""
+
+    read: Stage
+    generate: Mapping[str, Stage]
+    merge: Stage
+    score: Mapping[str, Stage]
+    filters: Mapping[str, Stage]
+    select: Stage
+    evaluate: Stage
+    export: Mapping[str, Stage]
+
+    def __iter__(self) -> Iterator[Stage]:
+        yield self.read
+        yield from self.generate.values()
+        yield self.merge
+        yield from self.score.values()
+        yield from self.filters.values()
+        yield self.select
+        yield self.evaluate
+        yield from self.export.values()
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a run gave: the batches with everything known of them, the report, and the stages that were computed."""
+
+    stages: Stages
+    corpus: corpus.Corpus
+    batches: Batches
+    report: dict[str, Any]
+    ran: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Loader:
+    """Makes batches of what the store holds. Goes to the workers, so it holds no data itself."""
+
+    store: Store
+    corpus: corpus.Corpus
+    stages: Stages
+    controls: frozenset[str]
+    select: bool = True
+
+    def examples(self, shard: int) -> Batch:
+        """The examples of a shard, without candidates."""
+        return columns.examples_batch(self.store.read(self.stages.read, shard), self.corpus, self.controls)
+
+    def merged(self, shard: int) -> Batch:
+        """With the candidates of all generators."""
+        return columns.merged(self.examples(shard), self.store.read(self.stages.merge, shard))
+
+    def scored(self, shard: int, names: Iterable[str] | None = None) -> Batch:
+        """With scores too: of these scorers, or of all."""
+        wanted = self.stages.score if names is None else names
+        scores = {name: columns.scores(self.store.read(self.stages.score[name], shard)) for name in wanted}
+        return replace(self.merged(shard), scores=scores)
+
+    def judged(self, shard: int) -> Batch:
+        """With all scores and verdicts, and with the selection unless ``select`` is off."""
+        verdicts = {name: columns.verdicts(self.store.read(s, shard)) for name, s in self.stages.filters.items()}
+        chosen = columns.selection(self.store.read(self.stages.select, shard)) if self.select else None
+        return replace(self.scored(shard), verdicts=verdicts, selection=chosen)
+
+
+@dataclass(frozen=True, slots=True)
+class Batches:
+    """The batches of a run, in order; each iteration reads them anew, one at a time."""
+
+    loader: Loader
+    shards: int
+
+    def __iter__(self) -> Iterator[Batch]:
+        return map(self.loader.judged, range(self.shards))
+
+    def __len__(self) -> int:
+        return self.shards
+
+
+def _generate(loader: Loader, stage: Stage, name: str, generator: Generator, shard: int) -> int:
+    batch = loader.examples(shard)
+    found = generator.generate(batch)
+    _aligned(f"generator `{name}`", len(batch) + 1, len(found.offsets))
+    _aligned(f"generator `{name}`", int(found.offsets[-1]), len(found.rows), len(found.scores))
+    if not np.isfinite(found.scores).all():
+        raise PartError(f"generator `{name}` gave a score that is not finite")
+    loader.store.write(stage, shard, columns.candidates_table(found))
+    return len(found.rows)
+
+
+def _merge(loader: Loader, stage: Stage, shard: int) -> int:
+    proposals = {
+        name: columns.candidates(loader.store.read(inner, shard)) for name, inner in loader.stages.generate.items()
+    }
+    batch = merge(loader.examples(shard), proposals)
+    loader.store.write(stage, shard, columns.merged_table(batch))
+    return len(batch.rows)
+
+
+def _score(loader: Loader, stage: Stage, name: str, scorer: Scorer, shard: int) -> int:
+    batch = loader.merged(shard)
+    scores = scorer.score(batch)
+    _aligned(f"scorer `{name}`", len(batch.rows), len(scores.negatives))
+    _aligned(f"scorer `{name}`", len(batch.positive_rows), len(scores.positives))
+    for values, owners in ((scores.negatives, batch.owners), (scores.positives, batch.positive_owners)):
+        bad = np.flatnonzero(~np.isfinite(values))
+        if len(bad):
+            raise ModelError(
+                f"scorer `{name}` gave a score that is not finite, for query `{batch.ids[int(owners[bad[0]])]}`"
+            )
+    loader.store.write(stage, shard, columns.scores_table(batch, scores))
+    return len(batch.rows)
+
+
+def _judge(loader: Loader, stage: Stage, name: str, judge: Filter, shard: int) -> int:
+    batch = loader.scored(shard, [s.name.removeprefix("score.") for s in stage.inputs if s.name.startswith("score.")])
+    verdicts = judge.judge(batch)
+    _aligned(f"filter `{name}`", len(batch.rows), len(verdicts.broken), len(verdicts.value), len(verdicts.limit))
+    loader.store.write(stage, shard, columns.verdicts_table(batch, verdicts))
+    return int(verdicts.dropped.sum())
+
+
+def _aligned(part: str, wanted: int, *found: int) -> None:
+    """What comes out of a part is aligned with what went in."""
+    for length in found:
+        if length != wanted:
+            raise PartError(f"{part} answered with {length} entries where {wanted} were asked for")

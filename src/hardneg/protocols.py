@@ -1,0 +1,140 @@
+"""Every extension point, on one page.
+
+One rule for all: what comes out is aligned with what went in. A part answers; the pipeline does the bookkeeping
+(origins, counts, reasons, files). A part knows neither its name in the job, nor files of the run, nor the engine.
+
+A part may have ``identity() -> str``, when its results depend on more (or less) than its fields: a model's weights.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, Protocol, TypeVar, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hardneg.batch import Batch, Candidates, Scores, Selection, Verdicts
+from hardneg.corpus import Corpus
+from hardneg.data import Example, Passage, Read
+from hardneg.kinds import Kind
+
+Role = Literal["query", "passage"]
+
+
+@runtime_checkable
+class Reader(Protocol):
+    """Where the examples and the corpus come from. Reads everything twice at most, and streams."""
+
+    def files(self) -> list[Path]:
+        """The files whose content decides what is read. Raises `DataError` when one is missing."""
+        ...
+
+    def passages(self) -> Iterator[Read[Passage]]:
+        """The corpus, in an order that is always the same."""
+        ...
+
+    def examples(self, corpus: Corpus, empty: frozenset[str]) -> Iterator[Read[Example]]:
+        """The examples. ``corpus`` is made of `passages`; ``empty`` holds the ids of those left out as empty."""
+        ...
+
+
+@runtime_checkable
+class Generator(Protocol):
+    """Proposes negatives."""
+
+    def generate(self, batch: Batch) -> Candidates:
+        """Candidates for every example of the batch, best first; fewer than asked for where there are no more."""
+        ...
+
+
+@runtime_checkable
+class Scorer(Protocol):
+    """Says how relevant candidates and positives are to their queries. Higher is more relevant."""
+
+    def score(self, batch: Batch) -> Scores: ...
+
+
+@runtime_checkable
+class Filter(Protocol):
+    """Says which candidates are to be dropped, and why. Looks at stored numbers and texts; runs no model again."""
+
+    def judge(self, batch: Batch) -> Verdicts: ...
+
+
+@runtime_checkable
+class Selector(Protocol):
+    """Chooses the final negatives among `Batch.kept`."""
+
+    @property
+    def per_query(self) -> int:
+        """How many negatives an example is to have."""
+        ...
+
+    def select(self, batches: Iterable[Batch]) -> Iterator[Selection]:
+        """One selection a batch. Sees all batches of the job, in order, so it can keep count over all of them."""
+        ...
+
+
+@runtime_checkable
+class Export(Protocol):
+    """Writes the training files."""
+
+    def write(self, batches: Iterable[Batch], folder: Path) -> dict[str, Any]:
+        """Writes into an empty ``folder``; returns counts and remarks for the report."""
+        ...
+
+
+@runtime_checkable
+class Encoder(Protocol):
+    """A bi-encoder."""
+
+    def identity(self) -> str:
+        """Stands for weights and settings: equal identities give equal embeddings."""
+        ...
+
+    def encode(self, texts: Sequence[str], role: Role) -> NDArray[np.float32]:
+        """Float32 [len(texts), d], rows of unit length."""
+        ...
+
+    def encode_tokens(self, texts: Sequence[str], role: Role) -> list[NDArray[np.float32]]:
+        """A float32 [tokens, d] a text, rows of unit length."""
+        ...
+
+
+@runtime_checkable
+class PairScorer(Protocol):
+    """A model that reads a query and a passage together."""
+
+    def identity(self) -> str: ...
+
+    def predict(self, queries: Sequence[str], passages: Sequence[str]) -> NDArray[np.float32]:
+        """Float32 [k]: the relevance of ``passages[i]`` to ``queries[i]``, on the model's own scale."""
+        ...
+
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+@runtime_checkable
+class Engine(Protocol):
+    """Maps a function over shards, on this machine or on many."""
+
+    def map(self, function: Callable[[T], R], shards: Sequence[T]) -> Iterator[R]:
+        """``function(shard)`` of every shard, as each is done, in any order. The function can be pickled, and running
+        it twice on one shard does no harm.
+        """
+        ...
+
+
+AnyReader = Annotated[Reader, Kind("readers")]
+AnyGenerator = Annotated[Generator, Kind("generators")]
+AnyScorer = Annotated[Scorer, Kind("scorers")]
+AnyFilter = Annotated[Filter, Kind("filters")]
+AnySelector = Annotated[Selector, Kind("selectors")]
+AnyExport = Annotated[Export, Kind("exports")]
+AnyEncoder = Annotated[Encoder, Kind("encoders")]
+AnyPairScorer = Annotated[PairScorer, Kind("pair_scorers")]
+AnyEngine = Annotated[Engine, Kind("engines")]

@@ -1,0 +1,1 @@
+"""Readers: each reads one format of queries, positives and corpus."""

@@ -1,0 +1,110 @@
+"""BEIR folders: ``corpus.jsonl``, ``queries.jsonl``, ``qrels/SPLIT.tsv``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import field
+from pathlib import Path
+
+from hardneg import formats
+from hardneg.corpus import Corpus
+from hardneg.data import Example, Passage, Read
+from hardneg.errors import DataError
+from hardneg.kinds import NEUTRAL, part
+from hardneg.lines import existing, json_lines, lines, text_of
+
+
+def judgments(file: Path) -> Iterator[tuple[int, str, str, int]]:
+    """Line number, query id, passage id and grade of every line of a BEIR qrels file but the first, its header."""
+    for number, text in lines(file):
+        columns = text.split("\t")
+        if number == 1:
+            continue
+        try:
+            yield number, columns[0], columns[1], int(columns[2])
+        except (IndexError, ValueError) as error:
+            raise DataError.at(
+                file, number, f"expected query-id, corpus-id and a whole number, found {text!r:.80}"
+            ) from error
+
+
+@part
+class BEIR:
+    """A BEIR folder; each file may end in ``.gz`` or ``.zst``.
+
+    A judgment counts as positive from ``min_grade`` on. Counted and left out: passages without text, queries without a
+    judgment in this split, queries without a positive. Errors: an id that occurs twice, a query of white space, a
+    judgment of an unknown query or passage, two different grades of one pair.
+    """
+
+    path: Path = field(metadata=NEUTRAL)
+    split: str = "train"
+    min_grade: int = 1
+
+    def files(self) -> list[Path]:
+        """Corpus, queries and judgments."""
+        if not self.path.is_dir():
+            raise DataError(f"{self.path}: there is no such folder")
+        judged = self.path / "qrels" / f"{self.split}.tsv"
+        if not judged.exists() and (self.path / "qrels").is_dir():
+            known = sorted(file.name.split(".")[0] for file in (self.path / "qrels").iterdir())
+            if self.split not in known:
+                raise DataError(f"{judged}: there is no such file; the splits here are: {', '.join(known)}")
+        return [
+            existing(self.path / "corpus.jsonl"),
+            existing(self.path / "queries.jsonl"),
+            existing(judged),
+        ]
+
+    def passages(self) -> Iterator[Read[Passage]]:
+        """The corpus, in the order of the file."""
+        file = self.files()[0]
+        for number, record in json_lines(file):
+            yield Read(formats.passage(record, file, number), str(file), number)
+
+    def examples(self, corpus: Corpus, empty: frozenset[str]) -> Iterator[Read[Example]]:
+        """The queries of this split, in the order of the queries' file."""
+        _, queries_file, judged_file = self.files()
+        queries: dict[str, tuple[int, str]] = {}
+        for number, record in json_lines(queries_file):
+            identifier = text_of(record, ("_id",), queries_file, number)
+            query = text_of(record, ("text",), queries_file, number)
+            if not query.strip():
+                raise DataError.at(
+                    queries_file, number, f"the text of query `{identifier}` is empty; give it a text or delete it"
+                )
+            if identifier in queries:
+                first = queries[identifier][0]
+                raise DataError.at(queries_file, number, f"query id `{identifier}` is there already, in line {first}")
+            queries[identifier] = number, query
+        grades = self._grades(judged_file, queries, corpus, empty)
+        for identifier, (number, query) in queries.items():
+            judged = grades.get(identifier)
+            if judged is None:
+                yield Read(None, str(queries_file), number, "query without a judgment in this split")
+                continue
+            positives = [p for p, grade in judged.items() if grade >= self.min_grade]
+            with_text = tuple(p for p in positives if p not in empty)
+            if with_text:
+                yield Read(Example(identifier, query, with_text), str(queries_file), number)
+            else:
+                reason = "query whose positives have no text" if positives else "query without a positive"
+                yield Read(None, str(queries_file), number, reason)
+
+    def _grades(
+        self, file: Path, queries: dict[str, tuple[int, str]], corpus: Corpus, empty: frozenset[str]
+    ) -> dict[str, dict[str, int]]:
+        grades: dict[str, dict[str, int]] = {}
+        for number, query, passage, grade in judgments(file):
+            if query not in queries:
+                raise DataError.at(file, number, f"query id `{query}` is not in queries.jsonl")
+            judged = grades.setdefault(query, {})
+            if judged.setdefault(passage, grade) != grade:
+                raise DataError.at(
+                    file, number, f"passage `{passage}` has two grades for query `{query}`: {judged[passage]}, {grade}"
+                )
+            if grade >= self.min_grade and passage not in empty and passage not in corpus:
+                raise DataError.at(
+                    file, number, f"corpus id `{passage}` is not in corpus.jsonl; correct or delete the line"
+                )
+        return grades

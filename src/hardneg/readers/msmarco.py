@@ -1,0 +1,81 @@
+"""The files of MS MARCO passage ranking: collection, queries and qrels as TSV."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import field
+from pathlib import Path
+
+from hardneg.corpus import Corpus
+from hardneg.data import Example, Passage, Read
+from hardneg.errors import DataError
+from hardneg.kinds import NEUTRAL, part
+from hardneg.lines import existing, lines
+
+
+@part
+class MSMARCO:
+    """``collection``: id, text (or id, url, title, text) by tabs; ``queries``: id, text; ``qrels``: query id, 0,
+    passage id, grade, by white space. Each may end in ``.gz`` or ``.zst``. Counted and left out, or an error, as in the
+    reader ``beir``.
+    """
+
+    collection: Path = field(metadata=NEUTRAL)
+    queries: Path = field(metadata=NEUTRAL)
+    qrels: Path = field(metadata=NEUTRAL)
+    min_grade: int = 1
+
+    def files(self) -> list[Path]:
+        """Collection, queries and judgments."""
+        return [existing(self.collection), existing(self.queries), existing(self.qrels)]
+
+    def passages(self) -> Iterator[Read[Passage]]:
+        """The collection, in the order of the file."""
+        file = self.files()[0]
+        for number, text in lines(file):
+            columns = text.split("\t")
+            if len(columns) not in (2, 4):
+                raise DataError.at(file, number, f"expected 2 or 4 columns by tabs, found {len(columns)}")
+            yield Read(Passage(columns[0], columns[-1], columns[2] if len(columns) == 4 else ""), str(file), number)
+
+    def examples(self, corpus: Corpus, empty: frozenset[str]) -> Iterator[Read[Example]]:
+        """The judged queries, in the order of the queries' file."""
+        _, queries_file, qrels_file = self.files()
+        positives: dict[str, list[str]] = {}
+        first_line: dict[str, int] = {}
+        for number, text in lines(qrels_file):
+            columns = text.split()
+            if len(columns) != 4 or not columns[3].lstrip("-").isdigit():
+                raise DataError.at(
+                    qrels_file, number, f"expected query id, 0, passage id and grade, found {text!r:.80}"
+                )
+            query, passage = columns[0], columns[2]
+            first_line.setdefault(query, number)
+            if int(columns[3]) < self.min_grade:
+                positives.setdefault(query, [])
+                continue
+            if passage not in empty and passage not in corpus:
+                raise DataError.at(qrels_file, number, f"passage id `{passage}` is not in the collection")
+            if passage not in positives.setdefault(query, []):
+                positives[query].append(passage)
+        seen: dict[str, int] = {}
+        for number, text in lines(queries_file):
+            identifier, _, query = text.partition("\t")
+            if not query.strip():
+                raise DataError.at(queries_file, number, f"the text of query `{identifier}` is empty")
+            if identifier in seen:
+                raise DataError.at(
+                    queries_file, number, f"query id `{identifier}` is there already, in line {seen[identifier]}"
+                )
+            seen[identifier] = number
+            with_text = tuple(passage for passage in positives.get(identifier, ()) if passage not in empty)
+            if with_text:
+                yield Read(Example(identifier, query, with_text), str(queries_file), number)
+            else:
+                reason = (
+                    "query without a positive" if identifier in positives else "query without a judgment in this split"
+                )
+                yield Read(None, str(queries_file), number, reason)
+        for query, number in first_line.items():
+            if query not in seen:
+                raise DataError.at(qrels_file, number, f"query id `{query}` is not in {queries_file.name}")

@@ -1,0 +1,54 @@
+"""Training files of any known format, with or without a corpus file: the kinds ``jsonl`` and ``parquet``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import field
+from pathlib import Path
+
+from hardneg import formats
+from hardneg.corpus import Corpus
+from hardneg.data import Example, Passage, Read
+from hardneg.kinds import NEUTRAL, part
+from hardneg.lines import existing
+
+
+@part
+class TrainingFile:
+    """JSONL (``.gz``, ``.zst``), Parquet, or a folder saved by ``datasets``: ``query``, ``positive`` (or ``pos``,
+    ``positives``: a text, a passage, or a list), maybe ``query_id``, ``positive_ids``, ``neg``. The training files of
+    sentence-transformers, FlagEmbedding and Tevatron are read as they are (`formats`).
+
+    Rows with one query are one example. ``corpus`` is such a file of passages (``_id``, ``title``, ``text``); the texts
+    of the training file are added to it where it lacks them. Without it they are the corpus, negatives too. Counted and
+    left out: queries without a positive. Errors: an empty query, one id for two queries or two passages.
+    """
+
+    path: Path = field(metadata=NEUTRAL)
+    corpus: Path | None = field(default=None, metadata=NEUTRAL)
+
+    def files(self) -> list[Path]:
+        """The training file (or the files of its folder), and the corpus if there is one."""
+        training = (
+            sorted(file for file in self.path.rglob("*") if file.is_file())
+            if self.path.is_dir()
+            else [existing(self.path)]
+        )
+        return [*training, *([existing(self.corpus, what="corpus file")] if self.corpus else [])]
+
+    def passages(self) -> Iterator[Read[Passage]]:
+        """The corpus file, then the texts that it lacks, in order of first appearance."""
+        return formats.passages(self._rows(), self._corpus())
+
+    def examples(self, corpus: Corpus, empty: frozenset[str]) -> Iterator[Read[Example]]:
+        """The queries, in the order of the file."""
+        return formats.examples(self._rows(), corpus)
+
+    def _rows(self) -> Iterator[formats.Row]:
+        return formats.rows(self.path if self.path.is_dir() else existing(self.path))
+
+    def _corpus(self) -> Iterator[Read[Passage]]:
+        if self.corpus:
+            file = existing(self.corpus)
+            for number, record in formats.records(file):
+                yield Read(formats.passage(record, file, number), str(file), number)

@@ -1,0 +1,89 @@
+"""Refused candidates for a person to look at."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hardneg.batch import Batch
+from hardneg.errors import PartError
+
+Grades = Mapping[str, Mapping[str, int]]
+"""Judgments: a grade by query id and passage id."""
+
+
+def clearest(
+    batches: Iterable[Batch], count: int, only: str | None = None, relevant: Grades | None = None
+) -> list[dict[str, Any]]:
+    """Up to ``count`` refused candidates of different queries, those that most filters refused first, then by how far
+    they are beyond the first of these filters' bound.
+
+    ``only`` names one filter; ``relevant`` leaves only the candidates that these judgments grade above 0. Controls are
+    left out.
+    """
+    found: list[tuple[float, float, int, dict[str, Any]]] = []
+    serial = 0
+    for batch in batches:
+        if only is not None and only not in batch.verdicts:
+            raise PartError(f"no filter is called `{only}`; there are: {', '.join(batch.verdicts)}")
+        votes = np.zeros(len(batch.rows))
+        excess = np.zeros(len(batch.rows))
+        for name in reversed(list(batch.verdicts)):
+            verdicts = batch.verdicts[name]
+            votes += verdicts.dropped
+            excess = np.where(verdicts.dropped, verdicts.value - verdicts.limit, excess)
+        refused = batch.verdicts[only].dropped if only else votes > 0
+        numbers = np.flatnonzero(refused & batch.trainable)
+        if relevant is not None:
+            numbers = numbers[_judged(batch, numbers, relevant)]
+        order = numbers[np.lexsort((-excess[numbers], -votes[numbers], batch.owners[numbers]))]
+        _, first = np.unique(batch.owners[order], return_index=True)
+        for j in order[first]:
+            serial += 1
+            found.append((float(votes[j]), float(excess[j]), -serial, {"batch": batch, "candidate": int(j)}))
+        found = heapq.nlargest(count, found, key=lambda entry: entry[:3])
+    return [_case(entry["batch"], entry["candidate"]) for *_, entry in found]
+
+
+def caught(batches: Iterable[Batch], relevant: Grades) -> tuple[int, int, int, int]:
+    """How many candidates the judgments grade above 0 and how many of these the filters refused; then the same two for
+    all other candidates. Controls are left out.
+    """
+    counts = np.zeros(4, dtype=np.int64)
+    for batch in batches:
+        numbers = np.flatnonzero(batch.trainable)
+        judged = _judged(batch, numbers, relevant)
+        refused = ~batch.kept[numbers]
+        counts += [judged.sum(), (judged & refused).sum(), (~judged).sum(), (~judged & refused).sum()]
+    first, second, third, fourth = counts.tolist()
+    return first, second, third, fourth
+
+
+def _judged(batch: Batch, numbers: NDArray[np.int64], relevant: Grades) -> NDArray[np.bool_]:
+    """Bool [len(numbers)]: the candidates that are judged relevant to their query."""
+    rows = batch.rows[numbers]
+    passages = batch.corpus.ids(np.maximum(rows, 0))
+    owners = batch.owners[numbers]
+    return np.array(
+        [
+            row >= 0 and relevant.get(batch.ids[int(owner)], {}).get(passage, 0) > 0
+            for row, passage, owner in zip(rows, passages, owners, strict=True)
+        ],
+        dtype=bool,
+    )
+
+
+def _case(batch: Batch, j: int) -> dict[str, Any]:
+    i = int(batch.owners[j])
+    return {
+        "query_id": batch.ids[i],
+        "query": batch.queries[i],
+        "positive": batch.corpus.passage(int(batch.positive_rows[batch.positive_offsets[i]])).contents,
+        "negative_id": batch.passage(j).id,
+        "negative": batch.passage(j).contents,
+        "reasons": {name: str(reason) for name, reason in batch.reasons(j).items()},
+    }

@@ -1,0 +1,89 @@
+"""The report as tables on a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+TERMS = ("size", "positive", "hardness", "safety", "efficiency", "eci_v1", "unsafe_share")
+
+
+def summary(report: Mapping[str, Any]) -> RenderableType:
+    """What a run found: counts, the ECI comparison, warnings."""
+    return Group(
+        counts(report), Text(), sets(report), *(Text(f"warning: {w}", style="yellow") for w in report["warnings"])
+    )
+
+
+def sets(report: Mapping[str, Any], *, title: str | None = None) -> Table:
+    """One line a set and moment: its terms at natural size, and eci_v1 at equal size."""
+    sizes = sorted({int(k) for moments in report["sets"].values() for m in moments.values() for k in m.get("at", {})})
+    table = Table(
+        title=title or f"{report['metric']}, similarities of scorer `{report['scorer']}`", title_justify="left"
+    )
+    table.add_column("set")
+    table.add_column("filters")
+    for term in TERMS:
+        table.add_column(term.replace("_share", ""), justify="right")
+    for k in sizes:
+        table.add_column(f"eci_v1@{k}", justify="right")
+    for name, moments in report["sets"].items():
+        control = " (control)" if name in report["controls"] else ""
+        for moment in ("before", "after"):
+            terms = moments[moment]
+            cells = [
+                f"{terms[t]:.1%}" if t == "unsafe_share" else f"{terms[t]:.{1 if t == 'size' else 3}f}" for t in TERMS
+            ]
+            cells += [f"{terms['at'][str(k)]['eci_v1']:.3f}" for k in sizes]
+            label = name + control if moment == "before" else ""
+            style = "bold" if name == "final" and moment == "after" else None
+            table.add_row(label, moment, *cells, style=style, end_section=moment == "after")
+    return table
+
+
+def counts(report: Mapping[str, Any]) -> Table:
+    """How many there were, stage by stage."""
+    table = Table(show_header=False, box=None, pad_edge=False)
+    table.add_column(justify="right", style="bold")
+    table.add_column()
+    read, found = report["read"], report["counts"]
+    table.add_row(f"{read['passages']:,}", "passages")
+    table.add_row(f"{read['examples']:,}", f"examples with {found['positives']:,} positives")
+    for reason, count in read["skipped"].items():
+        table.add_row(f"{count:,}", f"left out: {reason}")
+    for name, count in report["generated"].items():
+        table.add_row(f"{count:,}", f"candidates of `{name}`")
+    table.add_row(f"{found['candidates']:,}", "candidates together")
+    for name, dropped in report["dropped"].items():
+        rules = ", ".join(f"{rule} {count:,}" for rule, count in dropped["rules"].items())
+        table.add_row(
+            f"{dropped['all']:,}",
+            f"dropped by `{name}`, {dropped['first']:,} of them first" + (f" ({rules})" if rules else ""),
+        )
+    table.add_row(f"{found['kept']:,}", "kept")
+    short = found["short examples"] + found["examples without a negative"]
+    table.add_row(
+        f"{found['chosen']:,}",
+        f"negatives chosen; {short:,} examples got fewer than wanted, {found['examples without a negative']:,} none",
+    )
+    return table
+
+
+def ranking(reports: Mapping[str, Mapping[str, Any]]) -> Table:
+    """The sets of one or several runs after filtering, best eci_v1 first."""
+    rows = []
+    for run, report in reports.items():
+        for name, moments in report["sets"].items():
+            control = " (control)" if name in report["controls"] else ""
+            rows.append((run, name + control, moments["after"]))
+    table = Table(title="eci_v1 (arXiv:2603.20990v1) after filtering, best first", title_justify="left")
+    for column in ("rank", "run", "set", *(term.replace("_share", "") for term in TERMS)):
+        table.add_column(column, justify="left" if column in ("run", "set") else "right")
+    for rank, (run, name, terms) in enumerate(sorted(rows, key=lambda row: -row[2]["eci_v1"]), 1):
+        cells = [f"{terms[t]:.1%}" if t == "unsafe_share" else f"{terms[t]:.{1 if t == 'size' else 3}f}" for t in TERMS]
+        table.add_row(str(rank), run, name, *cells)
+    return table

@@ -1,0 +1,1 @@
+"""Scorers: each says how relevant candidates are."""

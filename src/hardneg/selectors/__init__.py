@@ -1,0 +1,1 @@
+"""Selectors: each chooses the final negatives in its own way."""

@@ -1,0 +1,56 @@
+"""Negatives drawn from a window of ranks: less hard, and less alike, than the top."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import field
+
+import numpy as np
+
+from hardneg.batch import Batch, Selection, offsets_of, places_of
+from hardneg.errors import PartError
+from hardneg.kinds import part
+from hardneg.selectors import places
+
+
+@part
+class Random:
+    """``per_query`` candidates drawn from those that the filters left and that stand, by falling score, at the places
+    ``window`` (first, last; from 0, last excluded).
+
+    The draw depends on ``seed`` and the example's id alone. ``quota`` and ``reuse`` as in ``top``.
+    """
+
+    scorer: str
+    per_query: int = 7
+    window: tuple[int, int] = (0, 50)
+    seed: int = 0
+    quota: Mapping[str, int] = field(default_factory=dict)
+    reuse: int | None = None
+
+    def __post_init__(self) -> None:
+        places.check(self.per_query, self.quota, self.reuse)
+        if not 0 <= self.window[0] < self.window[1]:
+            raise PartError(
+                f"`window` must be two places, the first at least 0 and below the last, not {self.window!r}"
+            )
+
+    def select(self, batches: Iterable[Batch]) -> Iterator[Selection]:
+        """One selection a batch, in the order of the draw."""
+        uses: Counter[object] = Counter()
+        for batch in batches:
+            numbers = np.flatnonzero(batch.kept & batch.trainable)
+            ranked = numbers[
+                np.lexsort((numbers, -batch.scores[self.scorer].negatives[numbers], batch.owners[numbers]))
+            ]
+            place = places_of(offsets_of(np.bincount(batch.owners[ranked], minlength=len(batch))))
+            inside = ranked[(place >= self.window[0]) & (place < self.window[1])]
+            draw = np.empty(len(inside))
+            owners = batch.owners[inside]
+            for i in np.unique(owners):
+                digest = hashlib.blake2b(f"{self.seed}\0{batch.ids[i]}".encode(), digest_size=8).digest()
+                own = owners == i
+                draw[own] = np.random.default_rng(int.from_bytes(digest, "little")).random(int(own.sum()))
+            yield places.give(batch, inside[np.lexsort((draw, owners))], self.per_query, self.quota, self.reuse, uses)

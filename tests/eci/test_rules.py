@@ -1,0 +1,47 @@
+"""The rules of safety: each exactly at, just below and just above its bound."""
+
+import numpy as np
+import pytest
+
+from hardneg import eci
+
+
+@pytest.mark.parametrize("plus", [0.8, 0.0, -2.5])
+@pytest.mark.parametrize(
+    ("rule", "threshold", "bound"),
+    [
+        ("margin", 0.05, lambda s: s - 0.05),
+        ("margin", 0.0, lambda s: s),
+        ("margin", -0.1, lambda s: s + 0.1),
+        ("relative", 0.05, lambda s: s - abs(s) * 0.05),
+        ("ceiling", 0.3, lambda s: 0.3),
+    ],
+)
+def test_a_bound_is_inclusive_whatever_its_sign(plus: float, rule: str, threshold: float, bound: object) -> None:
+    limit = bound(plus)
+    at, below, above = limit, np.nextafter(limit, -np.inf), np.nextafter(limit, np.inf)
+    limits = eci.limits([plus] * 3, rule, threshold)
+    assert eci.keep([at, below, above], limits).tolist() == [True, True, False]
+
+
+def test_relative_is_nv_retrievers_95_percent_for_positive_scores_and_stricter_for_negative_ones() -> None:
+    assert eci.limits([0.8], "relative", 0.05) == pytest.approx([0.95 * 0.8])
+    [limit] = eci.limits([-2.0], "relative", 0.05)
+    assert limit == pytest.approx(-2.1)  # 0.95 x -2 = -1.9 would let a negative above the positive through
+
+
+@pytest.mark.parametrize(("how", "wanted"), [("mean", [0.7, 0.9]), ("min", [0.5, 0.9]), ("max", [0.9, 0.9])])
+def test_reference_of_several_positives(how: str, wanted: list[float]) -> None:
+    assert eci.reference([0.5, 0.9, 0.7, 0.9], [0, 0, 0, 1], 2, how) == pytest.approx(wanted)
+
+
+def test_an_example_without_a_positive_is_an_error() -> None:
+    with pytest.raises(ValueError, match="example 1 has no positive"):
+        eci.reference([0.5], [0], 2)
+
+
+def test_what_is_not_finite_is_an_error() -> None:
+    with pytest.raises(ValueError, match="not finite"):
+        eci.keep([np.nan], [0.5])
+    with pytest.raises(ValueError, match="not finite"):
+        eci.reference([np.nan], [0], 1)

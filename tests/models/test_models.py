@@ -1,0 +1,165 @@
+"""The loading code with real models, and what is cached under which name."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hardneg.artifacts import Cache
+from hardneg.batch import Batch
+from hardneg.errors import HardnegError, JobError, ModelError
+from hardneg.models import embeddings, weights
+from hardneg.models.late_interaction import LateInteraction
+from hardneg.models.sentence_transformers import CrossEncoder, Encoder
+from hardneg.testing import HashedWords
+
+
+def test_embeddings_are_sentence_transformers_own_with_prompts(tiny_encoder: str) -> None:
+    from sentence_transformers import SentenceTransformer
+
+    encoder = Encoder(model=tiny_encoder, query_prompt="query: ", passage_prompt="passage: ")
+    real = SentenceTransformer(tiny_encoder, device="cpu")
+    mine = encoder.encode(["the cat"], "query")
+    np.testing.assert_allclose(mine, real.encode(["query: the cat"], normalize_embeddings=True), atol=1e-6)
+    mine = encoder.encode(["the cat"], "passage")
+    np.testing.assert_allclose(mine, real.encode(["passage: the cat"], normalize_embeddings=True), atol=1e-6)
+    assert np.linalg.norm(mine) == pytest.approx(1, abs=1e-6)
+
+
+def test_token_embeddings_are_of_unit_length_and_without_padding(tiny_encoder: str) -> None:
+    short, long = Encoder(model=tiny_encoder).encode_tokens(["cat", "the cat sat on the mat"], "passage")
+    assert len(short) < len(long)
+    np.testing.assert_allclose(np.linalg.norm(long, axis=1), 1, atol=1e-5)
+
+
+def test_max_seq_length_cuts(tiny_encoder: str) -> None:
+    cut = Encoder(model=tiny_encoder, max_seq_length=4)
+    assert len(cut.encode_tokens(["the cat sat on the mat"], "passage")[0]) == 4
+
+
+def test_equal_weights_are_one_identity_wherever_they_lie(
+    tiny_encoder: str, other_encoder: str, tmp_path: Path
+) -> None:
+    shutil.copytree(tiny_encoder, tmp_path / "copy")
+    identity = Encoder(model=tiny_encoder).identity()
+    assert Encoder(model=str(tmp_path / "copy"), batch_size=7, device="cpu").identity() == identity
+    assert Encoder(model=other_encoder).identity() != identity
+    assert Encoder(model=tiny_encoder, query_prompt="query: ").identity() != identity
+    assert Encoder(model=tiny_encoder, max_seq_length=8).identity() != identity
+
+
+def test_another_models_vectors_are_never_reused(tiny_encoder: str, other_encoder: str, tmp_path: Path) -> None:
+    cache = Cache(tmp_path)
+    one = embeddings.embed(Encoder(model=tiny_encoder), ["the cat"], "query", cache)
+    two = embeddings.embed(Encoder(model=other_encoder), ["the cat"], "query", cache)
+    prompted = embeddings.embed(Encoder(model=tiny_encoder, query_prompt="cat "), ["the cat"], "query", cache)
+    assert not np.allclose(one, two, atol=1e-3)
+    assert not np.allclose(one, prompted, atol=1e-4)
+
+
+def test_the_hubs_copy_is_found_without_a_network(
+    tiny_encoder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commit = "0123456789abcdef0123456789abcdef01234567"
+    model = tmp_path / "hub" / "models--someone--tiny"
+    shutil.copytree(tiny_encoder, model / "snapshots" / commit)
+    (model / "refs").mkdir()
+    (model / "refs" / "main").write_text(commit)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    encoder = Encoder(model="someone/tiny")
+    assert weights.identity("someone/tiny", None) == f"someone/tiny@{commit}"
+    np.testing.assert_allclose(
+        encoder.encode(["the cat"], "query"), Encoder(model=tiny_encoder).encode(["the cat"], "query"), atol=1e-6
+    )
+
+
+def test_a_model_that_is_nowhere_is_one_clear_error(tmp_path: Path) -> None:
+    with pytest.raises(JobError, match=r"model folder `.*nowhere` does not exist"):
+        Encoder(model=str(tmp_path / "nowhere")).identity()
+    with pytest.raises(ModelError, match="neither a folder here nor to be had from the hub"):
+        Encoder(model="someone/nowhere").identity()
+
+
+def test_a_pickled_model_is_refused_when_safetensors_are_there_and_no_code_is_run(
+    tiny_encoder: str, tmp_path: Path
+) -> None:
+    shutil.copytree(tiny_encoder, tmp_path / "model")
+    config = json.loads((tmp_path / "model" / "config.json").read_text())
+    config["auto_map"] = {"AutoConfig": "evil.Config", "AutoModel": "evil.Model"}
+    config["model_type"] = "evil"
+    (tmp_path / "model" / "config.json").write_text(json.dumps(config))
+    (tmp_path / "model" / "evil.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w').write('x')\n")
+    with pytest.raises((HardnegError, ValueError)):
+        Encoder(model=str(tmp_path / "model")).encode(["x"], "query")
+    assert not (tmp_path / "ran").exists()
+
+
+def test_cross_encoder_scores_do_not_depend_on_the_order_of_pairs(tiny_cross_encoder: str) -> None:
+    from sentence_transformers import CrossEncoder as Real
+
+    queries = ["the cat", "where did the cat sit", "a"]
+    passages = ["the cat sat on the mat", "rome", "dogs are loyal animals"]
+    mine = CrossEncoder(model=tiny_cross_encoder).predict(queries, passages)
+    one_by_one = [
+        Real(tiny_cross_encoder, device="cpu").predict([pair])[0] for pair in zip(queries, passages, strict=True)
+    ]
+    np.testing.assert_allclose(mine, one_by_one, atol=1e-5)
+    assert len(set(mine.tolist())) == 3
+    assert len(CrossEncoder(model=tiny_cross_encoder).predict([], [])) == 0
+
+
+def test_what_is_not_finite_is_an_error_that_names_the_text(tiny_encoder: str, tmp_path: Path) -> None:
+    import safetensors.torch
+
+    shutil.copytree(tiny_encoder, tmp_path / "model")
+    file = tmp_path / "model" / "model.safetensors"
+    tensors = safetensors.torch.load_file(file)
+    for tensor in tensors.values():
+        tensor.fill_(float("nan"))
+    safetensors.torch.save_file(tensors, file, metadata={"format": "pt"})
+    broken = Encoder(model=str(tmp_path / "model"))
+    with pytest.raises(ModelError, match="not finite for the query 'the cat'"):
+        broken.encode(["the cat"], "query")
+
+
+class Counting(HashedWords):
+    asked: list[str] = []  # noqa: RUF012
+
+    def encode(self, texts, role):
+        Counting.asked += list(texts)
+        return super().encode(texts, role)
+
+
+def test_the_matrix_goes_on_where_it_was_stopped(
+    batch_of: Callable[..., Batch], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batch = batch_of()
+    monkeypatch.setattr(embeddings, "BLOCK", 3)
+    Counting.asked = []
+    calls = []
+
+    class Stopped(Counting):
+        def encode(self, texts, role):
+            calls.append(1)
+            if len(calls) == 3:
+                raise KeyboardInterrupt
+            return super().encode(texts, role)
+
+    with pytest.raises(KeyboardInterrupt):
+        embeddings.matrix(Stopped(), batch.corpus)
+    assert len(Counting.asked) == 6
+    assert embeddings.find_matrix(Counting(), batch.corpus) is None
+    whole = embeddings.matrix(Counting(), batch.corpus)
+    assert len(Counting.asked) == 8
+    np.testing.assert_allclose(whole, HashedWords().encode(batch.corpus.contents(np.arange(8)), "passage"))
+
+
+def test_late_interaction_by_hand() -> None:
+    model = LateInteraction(encoder=HashedWords(dimensions=4096))
+    scores = model.predict(["loyal animals", "loyal animals"], ["dogs are loyal", "loyal animals are dogs"])
+    assert scores == pytest.approx([0.5, 1.0], abs=0.05)
+    small = LateInteraction(encoder=HashedWords(dimensions=4096), memory=0)  # keeps nothing: the same answer
+    assert small.predict(["loyal animals"], ["dogs are loyal"]) == pytest.approx(scores[:1])

@@ -1,0 +1,81 @@
+"""Numbers by content: asked for once."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hardneg import memo
+from hardneg.artifacts import Cache
+from hardneg.memo import Memo, keys_of
+
+
+class Model:
+    """Counts what it is asked; the answer to text k is [k, 2 k]."""
+
+    def __init__(self, texts: list[str]) -> None:
+        self.texts, self.asked = texts, []
+
+    def __call__(self, numbers: np.ndarray) -> np.ndarray:
+        self.asked += [self.texts[i] for i in numbers]
+        return np.array([[int(self.texts[i]), 2 * int(self.texts[i])] for i in numbers], np.float32)
+
+
+def get(cache: Cache, texts: list[str], **options: bool) -> tuple[np.ndarray, list[str]]:
+    model = Model(texts)
+    return Memo(cache, "name").get(keys_of(texts), model, **options), model.asked
+
+
+def test_each_distinct_text_is_asked_once_and_never_again(tmp_path: Path) -> None:
+    values, asked = get(Cache(tmp_path), ["3", "1", "3"])
+    assert values.tolist() == [[3, 6], [1, 2], [3, 6]]
+    assert asked == ["3", "1"]
+    values, asked = get(Cache(tmp_path), ["1", "2", "3", "2"])
+    assert values.tolist() == [[1, 2], [2, 4], [3, 6], [2, 4]]
+    assert asked == ["2"]
+
+
+def test_nothing_is_asked_of_nothing(tmp_path: Path) -> None:
+    assert len(get(Cache(tmp_path), [])[0]) == 0
+
+
+def test_without_keep_nothing_is_stored_and_the_known_is_used(tmp_path: Path) -> None:
+    get(Cache(tmp_path), ["1"])
+    assert get(Cache(tmp_path), ["1", "2"], keep=False)[1] == ["2"]
+    assert get(Cache(tmp_path), ["1", "2"])[1] == ["2"]
+
+
+def test_names_are_apart(tmp_path: Path) -> None:
+    get(Cache(tmp_path), ["1"])
+    model = Model(["1"])
+    Memo(Cache(tmp_path), "other").get(keys_of(["1"]), model)
+    assert model.asked == ["1"]
+
+
+def test_what_was_finished_before_a_failure_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memo, "BLOCK", 2)
+    texts = ["1", "2", "3", "4"]
+
+    class Fails(Model):
+        def __call__(self, numbers: np.ndarray) -> np.ndarray:
+            if self.asked:
+                raise KeyboardInterrupt
+            return super().__call__(numbers)
+
+    with pytest.raises(KeyboardInterrupt):
+        Memo(Cache(tmp_path), "name").get(keys_of(texts), Fails(texts))
+    assert get(Cache(tmp_path), texts)[1] == ["3", "4"]
+
+
+def test_many_segments_are_put_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memo, "SEGMENTS", 4)
+    for number in range(20):
+        get(Cache(tmp_path), [str(number)])
+    assert len(list((tmp_path / "memo" / "name").glob("*.npy"))) <= 5
+    values, asked = get(Cache(tmp_path), [str(number) for number in range(20)])
+    assert asked == []
+    assert values[:, 0].tolist() == list(range(20))
+
+
+def test_keys_tell_borders_of_texts_apart() -> None:
+    assert not (keys_of(["ab"], ["c"]) == keys_of(["a"], ["bc"])).all()
