@@ -10,24 +10,12 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 import pytest
+from tests_support import JOB, PASSAGES, POSITIVES, QUERIES, write_data
 
 from hardneg.batch import Batch
 from hardneg.testing import make_batch
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
-
-PASSAGES = {
-    "cat": "the cat sat on the mat",
-    "cats": "cats are small animals that purr",
-    "dog": "a dog barked at the cat",
-    "dogs": "dogs are loyal animals",
-    "rain": "heavy rain fell on the town",
-    "rome": "rome is the capital of italy",
-    "paris": "paris is the capital of france",
-    "copy": "The cat sat on the  MAT",
-}
-QUERIES = {"q1": "where did the cat sit", "q2": "what is the capital of france", "q3": "loyal animals"}
-POSITIVES = {"q1": ["cat"], "q2": ["paris"], "q3": ["dogs", "cats"]}
 
 
 @pytest.fixture(scope="session")
@@ -130,3 +118,26 @@ def tiny_cross_encoder(tmp_path_factory: pytest.TempPathFactory) -> str:
     model = BertForSequenceClassification(_config(num_labels=1, initializer_range=0.5))
     model.save_pretrained(folder)
     return str(folder)
+
+
+@pytest.fixture
+def make_job(tmp_path: Path, tiny_encoder: str, tiny_cross_encoder: str) -> Callable[..., Path]:
+    """Writes the job above; what is given replaces its values."""
+
+    def make(name: str = "job", text: str = JOB, **values: object) -> Path:
+        if not (tmp_path / "data").exists():
+            write_data(tmp_path / "data")
+        defaults = {
+            "data": tmp_path / "data",
+            "encoder": tiny_encoder,
+            "cross_encoder": tiny_cross_encoder,
+            "margin": -0.05,
+            "workers": 1,
+            "output": tmp_path / "runs" / name,
+            "cache": tmp_path / "cache",
+        }
+        path = tmp_path / f"{name}.yaml"
+        path.write_text(text.format(**(defaults | values)))
+        return path
+
+    return make

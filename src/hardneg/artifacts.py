@@ -35,17 +35,22 @@ class Cache:
     @contextmanager
     def workspace(self, purpose: str) -> Iterator[Path]:
         """A fresh folder on the cache's file system, deleted on the way out if it was not published."""
+        folder: Path | None = None
         try:
             self.root.mkdir(parents=True, exist_ok=True)
             folder = Path(tempfile.mkdtemp(prefix=f".{purpose}-", dir=self.root))
-        except OSError as error:
-            raise StoreError(
-                f"{self.root}: the cache folder cannot be written ({error}); set HARDNEG_CACHE or `cache`"
-            ) from error
-        try:
             yield folder
+        except OSError as error:
+            raise self._unwritable(error) from error
         finally:
-            shutil.rmtree(folder, ignore_errors=True)
+            if folder is not None:
+                shutil.rmtree(folder, ignore_errors=True)
+
+    def _unwritable(self, error: OSError) -> StoreError:
+        return StoreError(
+            f"{self.root}: the cache folder cannot be written ({error}); free some space, or name another folder by "
+            "`cache` in the job or HARDNEG_CACHE; what is finished is kept"
+        )
 
     def publish(self, folder: Path, group: str, name: str) -> Path:
         """Gives a finished folder its final name; one that is there already wins."""
@@ -68,16 +73,19 @@ class Cache:
         target = self.root / group / name
         if target.is_dir():
             return target
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with self.lock(group, name):
-            if not target.is_dir():
-                unfinished = target.with_name(f".{name}.unfinished")
-                unfinished.mkdir(exist_ok=True)
-                make(unfinished)
-                for file in unfinished.iterdir():
-                    sync(file)
-                unfinished.replace(target)
-                sync(target.parent)
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with self.lock(group, name):
+                if not target.is_dir():
+                    unfinished = target.with_name(f".{name}.unfinished")
+                    unfinished.mkdir(exist_ok=True)
+                    make(unfinished)
+                    for file in unfinished.iterdir():
+                        sync(file)
+                    unfinished.replace(target)
+                    sync(target.parent)
+        except OSError as error:
+            raise self._unwritable(error) from error
         return target
 
     def find(self, group: str, name: str) -> Path | None:

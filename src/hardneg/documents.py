@@ -50,7 +50,9 @@ def read(path: Path) -> tuple[Any, dict[Place, int]]:
         if error.problem and "another document" in error.problem:
             raise JobError(f"{path}:{line}: a second document begins here; make it a job file of its own") from error
         raise JobError(f"{path}:{line}: not valid YAML: {error.problem or error.context}") from error
-    except (yaml.YAMLError, RecursionError) as error:
+    except RecursionError as error:
+        raise JobError(f"{path}: not valid YAML: too deep") from error
+    except yaml.YAMLError as error:
         raise JobError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from error
     finally:
         loader.dispose()
@@ -66,6 +68,8 @@ def _check(node: yaml.Node, place: Place, lines: dict[Place, int], path: Path, c
         seen: dict[Any, int] = {}
         for key, value in node.value:
             here = key.start_mark.line + 1
+            if not isinstance(key, yaml.ScalarNode):
+                raise JobError(f"{path}:{here}: a key must be a single word")
             if key.value in seen:
                 first = seen[key.value]
                 raise JobError(f"{path}:{here}: the key `{key.value}` is there already, in line {first}; keep one")

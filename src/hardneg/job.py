@@ -29,7 +29,7 @@ from hardneg.protocols import (
     AnyScorer,
     AnySelector,
 )
-from hardneg.store import Folder, read_json, replacing, write_json
+from hardneg.store import UNFINISHED, Folder, read_json, replacing, write_json
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 PACKAGES = ("hardneg", "numpy", "pyarrow", "bm25s", "PyStemmer", "sentence-transformers", "transformers", "torch")
@@ -109,6 +109,7 @@ class Job:
     def run(self) -> Result:
         """Runs the job, or goes on with it, and writes everything into its folder."""
         begin = time.monotonic()
+        self.plan.reader.files()  # what is missing is said before the folder is touched
         self._claim()
         with self.store.locked():
             with replacing(self.output / "job.yaml") as file:
@@ -141,7 +142,7 @@ class Job:
         claim = self.output / "claim.json"
         mine = {"data": self.data}
         if not claim.exists():
-            if any(self.output.iterdir()):
+            if any(not file.name.startswith(".") for file in self.output.iterdir()):
                 raise JobError(
                     f"{self.output}: holds files and is not the folder of a run; choose another `output`, or empty it"
                 )
@@ -161,7 +162,7 @@ class Job:
             summary = self.store.summary(stage)
             if summary is None or not mark.exists() or mark.read_text() != stage.fingerprint:
                 result.ran.append(stage.name)
-                unfinished = folder.with_name(f".{name}.unfinished")
+                unfinished = folder.with_name(f".{name}{UNFINISHED}")
                 shutil.rmtree(unfinished, ignore_errors=True)
                 try:
                     unfinished.mkdir(parents=True)
@@ -219,9 +220,9 @@ class Job:
                 yield stage.name, "to do", "never run"
 
 
-def schema() -> dict[str, Any]:
+def schema() -> Any:
     """The JSON schema of a job, for editors."""
-    document = Document.model_json_schema()
+    document = kinds.with_references(Document.model_json_schema())
 
     def with_control(group: str, options: dict[str, Any]) -> dict[str, Any]:
         if group == "generators":

@@ -67,6 +67,8 @@ BUILT_IN: dict[str, dict[str, str]] = {
     "engines": {"local": "hardneg.engines.local:Local"},
 }
 
+PART = "x-part"
+
 NEUTRAL: Mapping[str, Any] = {"neutral": True}
 """Metadata of a field that cannot change results beyond the rounding of floating point (batch size, device, the path
 of a file whose content counts): it is left out of fingerprints."""
@@ -92,7 +94,7 @@ class Kind:
         return core_schema.no_info_plain_validator_function(self.build)
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
-        return {"$ref": f"#/$defs/{self.group}"}
+        return {PART: self.group}  # becomes a $ref in `with_references`; pydantic would look for its definition here
 
     def build(self, value: Any) -> Any:
         """The part that ``value``, a mapping with a ``kind``, describes. A part is returned as it is."""
@@ -221,6 +223,17 @@ def fingerprint(description: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+def with_references(schema: Any) -> Any:
+    """A JSON schema in which every field that holds a part points to the definition of its group."""
+    if isinstance(schema, list):
+        return [with_references(item) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    if PART in schema:
+        return {"$ref": f"#/$defs/{schema[PART]}"} | {key: value for key, value in schema.items() if key == "default"}
+    return {key: with_references(value) for key, value in schema.items()}
+
+
 def json_schema(group_fields: Callable[[str, dict[str, Any]], dict[str, Any]] = lambda _, schema: schema) -> Any:
     """JSON schema of every group, for ``$defs``. ``group_fields`` may add keys beside a part's own."""
     definitions: dict[str, Any] = {}
@@ -228,7 +241,7 @@ def json_schema(group_fields: Callable[[str, dict[str, Any]], dict[str, Any]] = 
         options = []
         for kind in kinds(group):
             cls = load(group, kind)
-            schema = adapter(cls).json_schema()
+            schema = with_references(adapter(cls).json_schema())
             schema["properties"] = {"kind": {"const": kind}} | schema.get("properties", {})
             schema["required"] = ["kind", *schema.get("required", [])]
             schema["description"] = (cls.__doc__ or "").strip()

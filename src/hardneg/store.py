@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import errno
 import json
+import os
 import secrets
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -116,6 +118,8 @@ class Folder:
         lock = FileLock(self.root / ".lock")
         try:
             with lock.acquire(timeout=0):
+                for leftover in self.root.rglob(f".*{UNFINISHED}"):  # of a run that was killed
+                    shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
                 yield
         except Timeout as error:
             raise JobError(
@@ -123,12 +127,15 @@ class Folder:
             ) from error
 
 
+UNFINISHED = ".unfinished"
+
+
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """A temporary name beside ``path``; what is written there appears under ``path`` at once, and on the disk, or not
     at all. Raises `StoreError` when the disk does not take it.
     """
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}{UNFINISHED}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
@@ -136,7 +143,7 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.replace(path)
         sync(path.parent)
     except OSError as error:
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT) or os.strerror(errno.ENOSPC) in str(error)
         way_out = "free some space" if full else "see that the folder can be written"
         raise StoreError(
             f"{path}: cannot be written ({error.strerror or error}); {way_out} and run again: what is finished is kept"

@@ -59,11 +59,10 @@ def test_rows_are_those_of_sentence_transformers_own_miner(
     batch_of: BatchOf, tiny_encoder: str, tmp_path: Path, layout: str, scores: bool
 ) -> None:
     # the peer knows positives by exact text only, so without the passage that equals one after normalisation
-    from conftest import PASSAGES
     from datasets import Dataset
     from sentence_transformers import SentenceTransformer
     from sentence_transformers.util import mine_hard_negatives
-    from tests_support import margin_that_leaves_a_short_set
+    from tests_support import PASSAGES, margin_that_leaves_a_short_set
 
     bare = batch_of({name: text for name, text in PASSAGES.items() if name != "copy"})
     margin = margin_that_leaves_a_short_set(bare, tiny_encoder)

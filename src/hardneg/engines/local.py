@@ -6,6 +6,7 @@ import multiprocessing
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from functools import lru_cache
 from typing import TypeVar
 
 from hardneg.errors import HardnegError, PartError
@@ -32,13 +33,21 @@ class Local:
         if self.workers == 1 or len(shards) < 2:
             yield from map(function, shards)
             return
-        pool = ProcessPoolExecutor(min(self.workers, len(shards)), multiprocessing.get_context("spawn"))
         try:
-            for future in as_completed([pool.submit(function, shard) for shard in shards]):
+            futures = [_pool(self.workers).submit(function, shard) for shard in shards]
+            for future in as_completed(futures):
                 yield future.result()
-        except BrokenProcessPool as error:
-            raise HardnegError(
-                "a worker process died (out of memory?); run again to go on, or lower `engine.workers`"
-            ) from error
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
+        except BaseException as error:
+            _pool(self.workers).shutdown(cancel_futures=True)
+            _pool.cache_clear()
+            if isinstance(error, BrokenProcessPool):
+                raise HardnegError(
+                    "a worker process died (out of memory?); run again to go on, or lower `engine.workers`"
+                ) from error
+            raise
+
+
+@lru_cache(maxsize=1)
+def _pool(workers: int) -> ProcessPoolExecutor:
+    """The processes of this one: kept from stage to stage, so that each loads its models once."""
+    return ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"))

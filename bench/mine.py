@@ -1,0 +1,255 @@
+"""Mining, side by side with the peers, in one run on one machine.
+
+    python bench/mine.py DATA MODEL [--rounds 5] [--json FILE]
+
+DATA is a BEIR folder, MODEL the folder of a sentence-transformers model.
+
+Dense: `sentence_transformers.util.mine_hard_negatives` against the same job here (dense generator, margin from the
+smallest positive, the n hardest, n-tuples as a table), with the same model, corpus and margin. Both are given
+embeddings from one table, so that what is compared is everything but the encoder; then both are run once with the
+real encoder and nothing cached. BM25: the generator against calling bm25s itself on the same index.
+
+Rounds alternate (A, B, A, B, ...); medians and quartiles are printed; peak memory is that of a process of its own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+import resource
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hardneg.artifacts import Cache
+from hardneg.engines.local import Local
+from hardneg.exports.sentence_transformers import SentenceTransformers
+from hardneg.filters.eci_safety import ECISafety
+from hardneg.generators.bm25 import BM25
+from hardneg.generators.dense import Dense
+from hardneg.models.sentence_transformers import Encoder
+from hardneg.pipeline import Pipeline, Plan, Result
+from hardneg.readers.beir import BEIR
+from hardneg.scorers.bi_encoder import BiEncoder
+from hardneg.selectors.top import Top
+from hardneg.store import Folder, Memory
+
+MARGIN = 0.05
+SHAPES = ((5, 20), (50, 70))  # negatives a query, and the window that they are taken from
+
+
+def plan(data: Path, model: str, negatives: int, depth: int) -> Plan:
+    encoder = Encoder(model=model)
+    return Plan(
+        reader=BEIR(path=data),
+        generators={"dense": Dense(encoder=encoder, depth=depth)},
+        scorers={"target": BiEncoder(encoder=encoder)},
+        filters={"safe": ECISafety(scorer="target", margin=MARGIN, reference="min")},
+        selector=Top(scorer="target", per_query=negatives),
+        target="target",
+    )
+
+
+def ours(data: Path, model: str, cache: Path, negatives: int, depth: int, folder: Path | None = None) -> Any:
+    """Pairs in, n-tuples out; with ``folder`` every stage is also written to disk."""
+    import pyarrow as pa
+
+    store = Folder(folder) if folder else Memory()
+    result = Pipeline(plan(data, model, negatives, depth), store, Cache(cache), Local()).run()
+    tables = [SentenceTransformers(negatives=negatives).table(batch, negatives)[0] for batch in result.batches]
+    return pa.concat_tables(tables)
+
+
+class Known:
+    """A real model whose `encode` looks texts up in a table and encodes those that it lacks."""
+
+    def __init__(self, model: str) -> None:
+        from sentence_transformers import SentenceTransformer
+
+        self.model, self.table = SentenceTransformer(model, device="cpu"), {}
+        self._encode = self.model.encode
+        self.model.encode = self.encode
+
+    def encode(self, inputs: Any, **options: Any) -> Any:
+        missing = [text for text in dict.fromkeys(inputs) if text not in self.table]
+        if missing:
+            self.table |= dict(zip(missing, self._encode(missing, normalize_embeddings=True), strict=True))
+        return np.stack([self.table[text] for text in inputs])
+
+
+def theirs(model: Any, pairs: Any, corpus: list[str], negatives: int, depth: int, faiss: bool) -> Any:
+    from sentence_transformers.util import mine_hard_negatives
+
+    return mine_hard_negatives(
+        pairs,
+        model,
+        corpus=corpus,
+        num_negatives=negatives,
+        absolute_margin=MARGIN,
+        range_max=depth,
+        output_format="n-tuple",
+        use_faiss=faiss,
+        verbose=False,
+    )
+
+
+def alternate(rounds: int, **runs: Callable[[], Any]) -> dict[str, dict[str, float]]:
+    """Median and quartiles, in seconds, of each, run in turn; one round before is not counted."""
+    times: dict[str, list[float]] = {name: [] for name in runs}
+    for number in range(rounds + 1):
+        for name, run in runs.items():
+            begin = time.perf_counter()
+            run()
+            if number:
+                times[name].append(time.perf_counter() - begin)
+    return {
+        name: dict(zip(("low", "median", "high"), statistics.quantiles(own, n=4), strict=True))
+        for name, own in times.items()
+    }
+
+
+def pairs_of(result: Result) -> tuple[Any, list[str]]:
+    from datasets import Dataset
+
+    rows = []
+    for batch in result.batches:
+        texts = batch.corpus.contents(batch.positive_rows)
+        rows += [{"query": batch.queries[i], "positive": t} for i, t in zip(batch.positive_owners, texts, strict=True)]
+    return Dataset.from_list(rows), result.corpus.contents(np.arange(len(result.corpus)))
+
+
+def _measured(queue: Any, function: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
+    begin = time.perf_counter()
+    function(*arguments)
+    queue.put((time.perf_counter() - begin, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024))
+
+
+def apart(function: Callable[..., Any], *arguments: Any) -> tuple[float, float]:
+    """Seconds and peak memory (MiB) of a call in a process of its own."""
+    context = multiprocessing.get_context("spawn")
+    queue = context.Queue()
+    process = context.Process(target=_measured, args=(queue, function, arguments))
+    process.start()
+    measured: tuple[float, float] = queue.get()
+    process.join()
+    return measured
+
+
+def ours_from_nothing(data: Path, model: str, negatives: int, depth: int) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        ours(data, model, Path(folder) / "cache", negatives, depth, Path(folder) / "run")
+
+
+def theirs_from_nothing(
+    model: str, queries: list[str], positives: list[str], corpus: list[str], n: int, d: int
+) -> None:
+    from datasets import Dataset
+    from sentence_transformers import SentenceTransformer
+
+    pairs = Dataset.from_dict({"query": queries, "positive": positives})
+    theirs(SentenceTransformer(model, device="cpu"), pairs, corpus, n, d, faiss=False)
+
+
+def bm25_directly(index: Any, queries: list[str], depth: int) -> Any:
+    import bm25s
+    import Stemmer
+
+    stemmer = Stemmer.Stemmer("english")
+    tokens = bm25s.tokenize(queries, stopwords="english", stemmer=stemmer, show_progress=False)
+    return index.retrieve(tokens, k=depth, show_progress=False)
+
+
+def same_rows(mine: Any, other: Any) -> float:
+    """Share of the peer's rows whose negatives are ours, in order."""
+    key = {(r["anchor"], r["positive"]): [r[c] for c in r if c.startswith("negative")] for r in mine.to_pylist()}
+    equal = [key.get((r["query"], r["positive"])) == [r[c] for c in r if c.startswith("negative")] for r in other]
+    return sum(equal) / len(equal)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path)
+    parser.add_argument("model")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args()
+    out: dict[str, Any] = {}
+    with tempfile.TemporaryDirectory(prefix="hardneg-bench-") as folder:
+        cache = Path(folder) / "cache"
+        result = Pipeline(plan(options.data, options.model, 5, 20), Memory(), Cache(cache), Local()).run()
+        pairs, corpus = pairs_of(result)
+        known = Known(options.model)
+        known.encode([*corpus, *pairs["query"], *pairs["positive"]])
+        print(
+            f"{len(pairs)} pairs, {len(corpus)} passages, margin {MARGIN}, medians of {options.rounds} rounds in turn"
+        )
+        for negatives, depth in SHAPES:
+            serial = iter(range(10**6))
+            shape = {"negatives": negatives, "depth": depth}
+            mine, other = (
+                ours(options.data, options.model, cache, **shape),
+                theirs(known.model, pairs, corpus, negatives, depth, False),
+            )
+            agreement = same_rows(mine, other)
+            times = alternate(
+                options.rounds,
+                peer=lambda n=negatives, d=depth: theirs(known.model, pairs, corpus, n, d, False),
+                ours=lambda s=shape: ours(options.data, options.model, cache, **s),
+                peer_faiss=lambda n=negatives, d=depth: theirs(known.model, pairs, corpus, n, d, True),
+                ours_on_disk=lambda s=shape, f=serial: ours(
+                    options.data, options.model, cache, **s, folder=Path(folder) / f"run{next(f)}"
+                ),
+            )
+            print(
+                f"\ndense, {negatives} of {depth}, without encoding; {agreement:.1%} of {len(other)} rows are the same, in order"
+            )
+            for name, own in times.items():
+                ratio = own["median"] / times["peer"]["median"]
+                print(f"  {name:13} {own['median']:.3f} s  ({own['low']:.3f} to {own['high']:.3f})  {ratio:.2f} x peer")
+            out[f"dense {negatives}"] = {"times": times, "same": agreement}
+
+        batches = list(result.batches)
+        queries = [query for batch in batches for query in batch.queries]
+        import bm25s
+        import Stemmer
+
+        tokens = bm25s.tokenize(corpus, stopwords="english", stemmer=Stemmer.Stemmer("english"), show_progress=False)
+        index = bm25s.BM25(backend="numba")
+        index.index(tokens, show_progress=False)
+        times = alternate(
+            options.rounds,
+            bm25s=lambda: bm25_directly(index, queries, 50),
+            ours=lambda: [BM25(depth=50).generate(batch) for batch in batches],
+        )
+        ratio = times["ours"]["median"] / times["bm25s"]["median"]
+        print(
+            f"\nBM25, depth 50: bm25s {times['bm25s']['median']:.3f} s, ours {times['ours']['median']:.3f} s, {ratio:.2f} x"
+        )
+        out["bm25"] = times
+
+    print("\nfrom nothing, with encoding and everything written to disk here, nothing there; a process each:")
+    columns = (pairs["query"][:], pairs["positive"][:], corpus)
+    whole: dict[str, list[tuple[float, float]]] = {"peer": [], "ours": []}
+    for _ in range(2):
+        whole["peer"].append(apart(theirs_from_nothing, options.model, *columns, 5, 20))
+        whole["ours"].append(apart(ours_from_nothing, options.data, options.model, 5, 20))
+    best = {name: (min(s for s, _ in runs), max(m for _, m in runs)) for name, runs in whole.items()}
+    for name, (seconds, memory) in best.items():
+        ratio = seconds / best["peer"][0]
+        print(
+            f"  {name:5} {seconds:.1f} s ({ratio:.2f} x), peak memory {memory:.0f} MiB ({memory / best['peer'][1]:.2f} x)"
+        )
+    out["whole"] = best
+    if options.json:
+        options.json.write_text(json.dumps(out, indent=2))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

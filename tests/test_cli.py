@@ -1,0 +1,130 @@
+"""The commands, as a user types them."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from tests_support import JOB
+
+from hardneg.cli import main
+
+
+def output(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
+    assert main([str(argument) for argument in arguments]) == 0
+    return capsys.readouterr().out
+
+
+def test_help_teaches_a_first_job_and_needs_no_model_library() -> None:
+    code = (
+        "import sys; from hardneg.cli import main\n"
+        "try: main(['--help'])\nexcept SystemExit: pass\n"
+        "import hardneg\n"
+        "assert not {'torch', 'sentence_transformers', 'transformers', 'numba'} & set(sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "hardneg check job.yaml && hardneg run job.yaml" in done.stdout
+    for command in ("run", "check", "score", "compare", "dropped", "kinds", "schema"):
+        assert f"    {command} " in done.stdout
+
+
+def test_importing_hardneg_loads_neither_torch_nor_models() -> None:
+    code = (
+        "import sys, hardneg; assert not {'torch', 'transformers', 'sentence_transformers', 'bm25s'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_the_public_names() -> None:
+    import hardneg
+
+    assert hardneg.__all__ == [
+        "NEUTRAL", "Batch", "Candidate", "Candidates", "DataError", "Example", "HardnegError", "JobError",
+        "MissingExtraError", "ModelError", "Negative", "NegativeSet", "Origin", "PartError", "Passage", "Reason",
+        "Scores", "Selection", "StoreError", "Verdicts", "part",
+    ]  # fmt: skip
+    assert all(hasattr(hardneg, name) for name in hardneg.__all__)
+
+
+def test_check_says_what_is_to_do_and_touches_nothing(make_job, capsys, tmp_path: Path) -> None:
+    path = make_job()
+    state = json.loads(output(capsys, "check", path, "--json"))
+    assert {entry["state"] for entry in state} == {"to do"}
+    assert [entry["stage"] for entry in state][:4] == [
+        "read",
+        "generate.lexical",
+        "generate.semantic",
+        "generate.reranked",
+    ]
+    assert not (tmp_path / "runs").exists()
+    output(capsys, "run", path)
+    assert "is valid; 0 of 17 stages are to do" in output(capsys, "check", path)
+
+
+def test_run_compare_and_dropped(make_job, capsys, tmp_path: Path) -> None:
+    report = json.loads(output(capsys, "run", make_job("one"), "--json"))
+    assert report["metric"] == "eci_v1 (arXiv:2603.20990v1)"
+    output(capsys, "run", make_job("two", margin=0.2))
+    runs = tmp_path / "runs"
+    table = output(capsys, "compare", runs / "one", runs / "two")
+    assert "rank" in table
+    assert "easy (control)" in table
+    sets = json.loads(output(capsys, "compare", runs / "one", "--json"))[str(runs / "one")]
+    assert sets == report["sets"]
+    cases = json.loads(output(capsys, "dropped", make_job("two", margin=0.2), "-n", "2", "--filter", "safe", "--json"))
+    assert len(cases) == 2
+    assert all("safe" in case["reasons"] for case in cases)
+    (tmp_path / "q.tsv").write_text("h\nq1-0\tdog\t1\nq1-0\train\t0\n")
+    shown = output(capsys, "dropped", make_job("two", margin=0.2), "--qrels", tmp_path / "q.tsv")
+    assert shown.startswith("judged relevant: 1 candidates, ")
+    assert main(["dropped", str(make_job("three"))]) == 2
+    assert "has not been run to the end" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("export", ["tuples", "flag", "all"])
+def test_score_reads_what_was_exported(
+    make_job, capsys, tmp_path: Path, tiny_encoder: str, export: str, monkeypatch
+) -> None:
+    monkeypatch.setenv("HARDNEG_CACHE", str(tmp_path / "cache"))
+    final = json.loads(output(capsys, "run", make_job(), "--json"))["sets"]["final"]["after"]
+    [file] = [f for f in (tmp_path / "runs" / "job" / "exports" / export).iterdir() if not f.name.startswith(".")]
+    report = json.loads(output(capsys, "score", file, "--model", tiny_encoder, "--json"))
+    found = report["sets"]["file"]["before"]
+    if export == "all":  # the others leave out short examples
+        assert found["hardness"] == pytest.approx(final["hardness"], abs=1e-5)
+        assert found["eci_v1"] == pytest.approx(final["eci_v1"], abs=1e-5)
+    assert found["examples"] > 0
+    assert "eci_v1" in output(capsys, "score", file, "--model", tiny_encoder, "--margin", "0.1")
+
+
+def test_kinds_and_a_wrong_group(capsys: pytest.CaptureFixture[str]) -> None:
+    found = json.loads(output(capsys, "kinds", "--json"))
+    assert set(found["generators"]) == {"bm25", "dense", "cross_encoder", "random", "file"}
+    assert "depth=50" in found["generators"]["bm25"]["fields"]
+    assert "margin" in output(capsys, "kinds", "filters")
+    assert main(["kinds", "nonsense"]) == 2
+    assert "no group `nonsense`; there are: `readers`" in capsys.readouterr().err
+
+
+def test_the_schema_accepts_jobs_and_refuses_wrong_ones(capsys: pytest.CaptureFixture[str]) -> None:
+    import jsonschema
+    import yaml
+
+    schema = json.loads(output(capsys, "schema"))
+    jsonschema.Draft202012Validator.check_schema(schema)
+    values = dict.fromkeys(("data", "encoder", "cross_encoder", "output", "cache"), "x") | {"margin": 0.1, "workers": 1}
+    job = yaml.safe_load(JOB.format(**values))
+    validator = jsonschema.Draft202012Validator(schema)
+    validator.validate(job)
+    job["generators"]["lexical"]["depht"] = 3
+    assert not validator.is_valid(job)
+
+
+def test_a_missing_job_and_no_command(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert main(["run", str(tmp_path / "none.yaml")]) == 2
+    assert "none.yaml: cannot be read (No such file or directory)" in capsys.readouterr().err
+    assert main([]) == 2
+    assert main(["--version"]) == 0

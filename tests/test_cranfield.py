@@ -1,0 +1,96 @@
+"""The numbers of a judged collection, pinned: real text, a real encoder, nothing filtered."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hardneg.artifacts import Cache
+from hardneg.engines.local import Local
+from hardneg.filters.eci_safety import ECISafety
+from hardneg.generators.bm25 import BM25
+from hardneg.generators.dense import Dense
+from hardneg.generators.random import Random
+from hardneg.lines import existing
+from hardneg.models.sentence_transformers import Encoder
+from hardneg.pipeline import Pipeline, Plan, Result
+from hardneg.readers.beir import BEIR, judgments
+from hardneg.scorers.bi_encoder import BiEncoder
+from hardneg.selectors.top import Top
+from hardneg.store import Memory
+
+
+@pytest.fixture(scope="module")
+def cranfield(collections: Path, minilm: str, shared_cache: Path) -> Result:
+    """All 225 queries, 50 candidates each of BM25, dense and random, one margin filter."""
+    encoder = Encoder(model=minilm)
+    plan = Plan(
+        reader=BEIR(path=collections / "cranfield"),
+        generators={"bm25": BM25(depth=50), "dense": Dense(encoder=encoder, depth=50), "easy": Random(depth=50)},
+        scorers={"target": BiEncoder(encoder=encoder)},
+        filters={"safe": ECISafety(scorer="target", margin=0.05)},
+        selector=Top(scorer="target", per_query=7),
+        target="target",
+        controls=frozenset({"easy"}),
+    )
+    return Pipeline(plan, Memory(), Cache(shared_cache), Local()).run()
+
+
+@pytest.mark.parametrize(
+    ("source", "hardness", "safety", "eci_v1"), [("bm25", 0.413, 0.128, 0.77), ("dense", 0.486, 0.056, 0.39)]
+)
+def test_eci_of_bm25_and_dense(cranfield: Result, source: str, hardness: float, safety: float, eci_v1: float) -> None:
+    found = cranfield.report["sets"][source]["before"]
+    assert found["examples"] == 225
+    assert found["size"] == 50
+    assert found["hardness"] == pytest.approx(hardness, abs=0.01)
+    assert found["safety"] == pytest.approx(safety, abs=0.01)
+    assert found["eci_v1"] == pytest.approx(eci_v1, abs=0.01)
+
+
+def test_the_easy_control_wins_and_is_warned_about(cranfield: Result) -> None:
+    assert cranfield.report["sets"]["easy"]["before"]["eci_v1"] == pytest.approx(1.03, abs=0.03)
+    [warning] = cranfield.report["warnings"][:1]
+    assert "the easy control `easy` has a higher eci_v1" in warning
+    assert "`bm25` (0.77), `dense` (0.39)" in warning
+
+
+@pytest.mark.parametrize(("source", "share"), [("bm25", 0.086), ("dense", 0.091)])
+def test_the_margin_rejects_two_thirds_of_the_false_negatives(
+    cranfield: Result, collections: Path, source: str, share: float
+) -> None:
+    relevant: set[tuple[str, str]] = set()
+    for _, query, passage, grade in judgments(existing(collections / "cranfield" / "qrels" / "test.tsv")):
+        if grade > 0:
+            relevant.add((query, passage))
+    [batch] = cranfield.batches
+    numbers = np.flatnonzero(batch.sources[source].proposed)
+    passages = batch.corpus.ids(batch.rows[numbers])
+    false = np.array([(batch.ids[o], p) in relevant for o, p in zip(batch.owners[numbers], passages, strict=True)])
+    refused = batch.verdicts["safe"].dropped[numbers]
+    assert false.mean() == pytest.approx(share, abs=0.0006)
+    assert refused[false].mean() == pytest.approx(2 / 3, abs=0.05)
+    assert refused[false].mean() > 1.4 * refused[~false].mean()
+
+
+def test_what_is_left_out_is_counted(cranfield: Result) -> None:
+    assert cranfield.report["read"] == {
+        "passages": 1398,
+        "examples": 225,
+        "skipped": {"passage without text": 2},
+    }
+
+
+def test_stored_similarities_are_sentence_transformers_own(cranfield: Result, minilm: str) -> None:
+    from sentence_transformers import SentenceTransformer, util
+
+    [batch] = cranfield.batches
+    rng = np.random.default_rng(0)
+    numbers = rng.choice(len(batch.rows), 40, replace=False)
+    model = SentenceTransformer(minilm, device="cpu")
+    queries = model.encode([batch.queries[i] for i in batch.owners[numbers]])
+    passages = model.encode(batch.contents(numbers))
+    wanted = util.pairwise_cos_sim(queries, passages).numpy()
+    np.testing.assert_allclose(batch.scores["target"].negatives[numbers], wanted, atol=1e-4)
