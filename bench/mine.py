@@ -15,6 +15,7 @@ Rounds alternate (A, B, A, B, ...); medians and quartiles are printed; peak memo
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import multiprocessing
 import resource
@@ -57,11 +58,10 @@ def plan(data: Path, model: str, negatives: int, depth: int) -> Plan:
     )
 
 
-def ours(data: Path, model: str, cache: Path, negatives: int, depth: int, folder: Path | None = None) -> Any:
-    """Pairs in, n-tuples out; with ``folder`` every stage is also written to disk."""
+def ours(data: Path, model: str, cache: Path, negatives: int, depth: int, store: Memory | Folder) -> Any:
+    """Pairs in, n-tuples and their ECI out."""
     import pyarrow as pa
 
-    store = Folder(folder) if folder else Memory()
     result = Pipeline(plan(data, model, negatives, depth), store, Cache(cache), Local()).run()
     tables = [SentenceTransformers(negatives=negatives).table(batch, negatives)[0] for batch in result.batches]
     return pa.concat_tables(tables)
@@ -142,9 +142,17 @@ def apart(function: Callable[..., Any], *arguments: Any) -> tuple[float, float]:
     return measured
 
 
+def with_data_only(store: Memory) -> Memory:
+    """A store in which the data is read and nothing else is done: the peer is given loaded data too."""
+    return Memory(
+        {key: table for key, table in store.tables.items() if key[0].startswith("read-")},
+        {key: summary for key, summary in store.summaries.items() if key.startswith("read-")},
+    )
+
+
 def ours_from_nothing(data: Path, model: str, negatives: int, depth: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        ours(data, model, Path(folder) / "cache", negatives, depth, Path(folder) / "run")
+        ours(data, model, Path(folder) / "cache", negatives, depth, Folder(Path(folder) / "run"))
 
 
 def theirs_from_nothing(
@@ -183,7 +191,8 @@ def main() -> None:
     out: dict[str, Any] = {}
     with tempfile.TemporaryDirectory(prefix="hardneg-bench-") as folder:
         cache = Path(folder) / "cache"
-        result = Pipeline(plan(options.data, options.model, 5, 20), Memory(), Cache(cache), Local()).run()
+        read = Memory()
+        result = Pipeline(plan(options.data, options.model, 5, 20), read, Cache(cache), Local()).run()
         pairs, corpus = pairs_of(result)
         known = Known(options.model)
         known.encode([*corpus, *pairs["query"], *pairs["positive"]])
@@ -191,28 +200,30 @@ def main() -> None:
             f"{len(pairs)} pairs, {len(corpus)} passages, margin {MARGIN}, medians of {options.rounds} rounds in turn"
         )
         for negatives, depth in SHAPES:
-            serial = iter(range(10**6))
-            shape = {"negatives": negatives, "depth": depth}
-            mine, other = (
-                ours(options.data, options.model, cache, **shape),
-                theirs(known.model, pairs, corpus, negatives, depth, False),
-            )
-            agreement = same_rows(mine, other)
+
+            def mine(store: Memory | Folder, n: int = negatives, d: int = depth) -> Any:
+                return ours(options.data, options.model, cache, n, d, store)
+
+            def peer(n: int = negatives, d: int = depth, **faiss: bool) -> Any:
+                return theirs(known.model, pairs, corpus, n, d, **faiss)
+
+            serial = itertools.count()
+            other = peer(faiss=False)
+            agreement = same_rows(mine(with_data_only(read)), other)
             times = alternate(
                 options.rounds,
-                peer=lambda n=negatives, d=depth: theirs(known.model, pairs, corpus, n, d, False),
-                ours=lambda s=shape: ours(options.data, options.model, cache, **s),
-                peer_faiss=lambda n=negatives, d=depth: theirs(known.model, pairs, corpus, n, d, True),
-                ours_on_disk=lambda s=shape, f=serial: ours(
-                    options.data, options.model, cache, **s, folder=Path(folder) / f"run{next(f)}"
-                ),
+                peer=lambda: peer(faiss=False),
+                ours=lambda: mine(with_data_only(read)),
+                peer_faiss=lambda: peer(faiss=True),
+                ours_all_on_disk=lambda: mine(Folder(Path(folder) / f"run{negatives}-{next(serial)}")),
             )
             print(
-                f"\ndense, {negatives} of {depth}, without encoding; {agreement:.1%} of {len(other)} rows are the same, in order"
+                f"\ndense, {negatives} of {depth}, without encoding; "
+                f"{agreement:.1%} of {len(other)} rows are equal, in order"
             )
             for name, own in times.items():
                 ratio = own["median"] / times["peer"]["median"]
-                print(f"  {name:13} {own['median']:.3f} s  ({own['low']:.3f} to {own['high']:.3f})  {ratio:.2f} x peer")
+                print(f"  {name:17} {own['median']:.3f} s  ({own['low']:.3f} to {own['high']:.3f})  {ratio:.2f} x peer")
             out[f"dense {negatives}"] = {"times": times, "same": agreement}
 
         batches = list(result.batches)
@@ -230,7 +241,8 @@ def main() -> None:
         )
         ratio = times["ours"]["median"] / times["bm25s"]["median"]
         print(
-            f"\nBM25, depth 50: bm25s {times['bm25s']['median']:.3f} s, ours {times['ours']['median']:.3f} s, {ratio:.2f} x"
+            f"\nBM25, depth 50: bm25s {times['bm25s']['median']:.3f} s, "
+            f"ours {times['ours']['median']:.3f} s, {ratio:.2f} x"
         )
         out["bm25"] = times
 
@@ -244,7 +256,8 @@ def main() -> None:
     for name, (seconds, memory) in best.items():
         ratio = seconds / best["peer"][0]
         print(
-            f"  {name:5} {seconds:.1f} s ({ratio:.2f} x), peak memory {memory:.0f} MiB ({memory / best['peer'][1]:.2f} x)"
+            f"  {name:5} {seconds:.1f} s ({ratio:.2f} x), "
+            f"peak memory {memory:.0f} MiB ({memory / best['peer'][1]:.2f} x)"
         )
     out["whole"] = best
     if options.json:

@@ -9,8 +9,7 @@ from hardneg.errors import JobError
 
 
 def read(tmp_path: Path, content: bytes) -> object:
-    (tmp_path / "job.yaml").write_bytes(content)
-    return documents.read(tmp_path / "job.yaml")
+    return documents.parse(content, tmp_path / "job.yaml")
 
 
 def test_every_key_has_its_line(tmp_path: Path) -> None:

@@ -159,6 +159,12 @@ BAD_JOBS = {
     "not a mapping": ("- a\n- b\n", "a job is a mapping of keys, this is a list"),
     "empty": ("", "the file is empty"),
     "broken yaml": ("data: {{kind: beir\nx: 1\n", "job.yaml:2: not valid YAML"),
+    "control no boolean": (changed("control: true", "control: maybe"), "generators.easy.control: `control` must be true or false, not 'maybe'"),
+    "true for a number": (changed("kind: bm25, depth: 5", "kind: bm25, depth: true"), "generators.lexical.depth: expected a number"),
+    "a kind that is a list": (changed("kind: bm25", "kind: [bm25]"), "generators.lexical: unknown kind ['bm25']"),
+    "a key that is no word": (changed("kind: bm25, depth: 5", "kind: bm25, 5: 5"), "generators.lexical.5: unknown key `5`"),
+    "more negatives than there are": (changed("scores: true", "negatives: 9"), "exports.tuples.negatives: more than the 2"),
+    "an impossible date": (changed("kind: bm25, depth: 5", "kind: bm25, depth: 2024-99-99"), "not valid YAML"),
     "an odd name": (changed("  lexical:", "  ../lexical:"), "a name is made of letters, digits"),
 }  # fmt: skip
 
@@ -194,6 +200,11 @@ BAD_DATA = {
     "no positives": ("qrels/train.tsv", b"h\nq1-0\tcat\t0\n", "no query has a positive (1 times: query without a positive; 2 times"),
     "no queries": ("queries.jsonl", b"", "train.tsv:2: query id `q1-0` is not in queries.jsonl"),
 }  # fmt: skip
+
+
+def test_nothing_behind_an_optional_key_is_nothing(make_job: Callable[..., Path]) -> None:
+    lines = [line for line in JOB.splitlines() if not line.startswith(("  repeats", "  copies", "  safe", "  veto"))]
+    assert dict(Job.read(make_job(text="\n".join(lines))).plan.filters) == {}
 
 
 @pytest.mark.parametrize("case", BAD_DATA)
@@ -252,11 +263,11 @@ def test_a_second_run_in_the_same_folder_waits_for_nobody(
 
 KILL = """
 import os, signal, sys
-from hardneg import store
+from hardneg import artifacts, store
 import hardneg.pipeline as pipeline
 pipeline.SHARD = 4
 left = int(sys.argv[2])
-real = store.replacing
+real = artifacts.replacing
 import contextlib
 @contextlib.contextmanager
 def counted(path):
@@ -368,8 +379,48 @@ def test_changed_data_reruns_everything_and_says_why(make_job: Callable[..., Pat
         file.write(json.dumps({"_id": "new", "text": "a new passage"}) + "\n")
     state = {name: (what, why) for name, what, why in Job.read(make_job()).state()}
     assert state["read"][0] == "to do"
-    assert "files.corpus.jsonl" in state["read"][1]
+    assert "files.1. corpus.jsonl" in state["read"][1]
     assert all(what == "to do" for what, _ in state.values())
+
+
+def test_counts_are_right_after_a_resumed_run(
+    make_job: Callable[..., Path], tmp_path: Path, reference: dict[str, bytes]
+) -> None:
+    report = Job.read(make_job("reference")).run().report
+    job = Job.read(make_job("resumed"))
+    job.run()
+    for stage in ("generate.lexical", "evaluate"):
+        [folder] = (tmp_path / "runs" / "resumed" / "stages").glob(f"{stage}-*")
+        (folder / "complete.json").unlink()
+        for shard in sorted(folder.glob("part-*"))[:2]:
+            shard.unlink()
+    assert job.run().report == report
+
+
+def test_two_files_of_one_name_are_both_in_the_fingerprint(make_job: Callable[..., Path], tmp_path: Path) -> None:
+    for folder, line in (("a", {"query": "cat", "positive": "the cat"}), ("b", {"_id": "1", "text": "a dog"})):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "data.jsonl").write_text(json.dumps(line) + "\n")
+    data = f"kind: jsonl, path: {tmp_path / 'a' / 'data.jsonl'}, corpus: {tmp_path / 'b' / 'data.jsonl'}"
+    path = make_job(text=changed("kind: beir, path: {data}", data))
+    Job.read(path).run()
+    (tmp_path / "a" / "data.jsonl").write_text(json.dumps({"query": "dog", "positive": "the cat"}) + "\n")
+    assert Job.read(path).run().ran[0] == "read"
+
+
+def test_a_control_changes_no_other_numbers(make_job: Callable[..., Path]) -> None:
+    easy = "  easy: {{kind: random, depth: 5, control: true}}\n"
+    last = Job.read(make_job("last")).run().report
+    first = (
+        Job.read(make_job("first", text=changed(easy, "").replace("generators:\n", "generators:\n" + easy)))
+        .run()
+        .report
+    )
+    without = Job.read(make_job("without", text=changed(easy, ""))).run().report
+    for report in (first, without):
+        assert report["sets"]["final"] == last["sets"]["final"]
+        assert report["counts"] == last["counts"]
+        assert report["dropped"] == last["dropped"]
 
 
 def test_no_filters_no_exports_and_one_passage(make_job: Callable[..., Path], tmp_path: Path) -> None:

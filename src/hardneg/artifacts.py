@@ -6,7 +6,9 @@ name and renamed. A lock, one a name, keeps two processes from making the same t
 
 from __future__ import annotations
 
+import errno
 import os
+import secrets
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
@@ -17,6 +19,8 @@ from pathlib import Path
 from filelock import FileLock
 
 from hardneg.errors import StoreError
+
+UNFINISHED = ".unfinished"
 
 
 def default_cache() -> Path:
@@ -77,7 +81,7 @@ class Cache:
             target.parent.mkdir(parents=True, exist_ok=True)
             with self.lock(group, name):
                 if not target.is_dir():
-                    unfinished = target.with_name(f".{name}.unfinished")
+                    unfinished = target.with_name(f".{name}{UNFINISHED}")
                     unfinished.mkdir(exist_ok=True)
                     make(unfinished)
                     for file in unfinished.iterdir():
@@ -107,3 +111,25 @@ def sync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A temporary name beside ``path``; what is written there appears under ``path`` at once, and on the disk, or not
+    at all. Raises `StoreError` when the disk does not take it.
+    """
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}{UNFINISHED}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield temporary
+        sync(temporary)
+        temporary.replace(path)
+        sync(path.parent)
+    except OSError as error:
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT) or os.strerror(errno.ENOSPC) in str(error)
+        way_out = "free some space" if full else "see that the folder can be written"
+        raise StoreError(
+            f"{path}: cannot be written ({error.strerror or error}); {way_out} and run again: what is finished is kept"
+        ) from error
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -17,6 +17,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from hardneg.corpus import Corpus, content_hash
@@ -48,6 +49,15 @@ def owners_of(offsets: Ints) -> Ints:
 def places_of(offsets: Ints) -> Ints:
     """For every entry of the lists, its position in its list, from 0."""
     return np.arange(int(offsets[-1])) - np.repeat(offsets[:-1], np.diff(offsets))
+
+
+def at_least(counts: Ints) -> Ints:
+    """The next power of two of each count, 0 for 0: few distinct numbers that are large enough.
+
+    >>> at_least(np.array([0, 1, 2, 3, 70])).tolist()
+    [0, 1, 2, 4, 128]
+    """
+    return np.where(counts, 2 ** np.ceil(np.log2(np.maximum(counts, 1))), 0).astype(np.int64)
 
 
 def taken(texts: Sequence[str], numbers: Ints) -> list[str]:
@@ -172,6 +182,8 @@ class Batch:
     queries: Sequence[str]
     positive_offsets: Ints
     positive_rows: Ints
+    query_hashes: NDArray[np.uint64]
+    """Uint64 [n]: `corpus.content_hash` of the queries."""
     offsets: Ints
     rows: Ints
     texts: Sequence[str | None] | None = None
@@ -186,8 +198,9 @@ class Batch:
         cls, corpus: Corpus, ids: Sequence[str], queries: Sequence[str], positive_offsets: Ints, positive_rows: Ints
     ) -> Batch:
         """Examples that have no candidates yet."""
-        none = np.zeros(0, dtype=np.int64)
-        return cls(corpus, ids, queries, positive_offsets, positive_rows, np.zeros(len(ids) + 1, dtype=np.int64), none)
+        hashes = np.array([content_hash(query) for query in queries], dtype=np.uint64)
+        begin, none = np.zeros(len(ids) + 1, dtype=np.int64), np.zeros(0, dtype=np.int64)
+        return cls(corpus, ids, queries, positive_offsets, positive_rows, hashes, begin, none)
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -219,13 +232,27 @@ class Batch:
                 out |= source.proposed
         return out
 
+    def texts_of(self, candidates: Ints) -> tuple[pa.Array, Ints]:
+        """What a model reads of these candidates (numbers within 0..m-1), each text once: an Arrow array of texts, and
+        int64 [len(candidates)] of places in it.
+        """
+        rows = self.rows[candidates]
+        known = rows >= 0
+        distinct, where = np.unique(rows[known], return_inverse=True)
+        texts = self.corpus.contents_column(distinct).cast(pa.string())
+        places = np.empty(len(rows), dtype=np.int64)
+        places[known] = where
+        if not known.all():
+            new = [self._new_text(int(j)) for j in candidates[~known]]
+            places[~known] = len(texts) + np.arange(len(new))
+            texts = pa.concat_arrays([texts, pa.array(new, pa.string())])
+        return texts, places
+
     def contents(self, candidates: Ints) -> list[str]:
         """What a model reads of these candidates (numbers within 0..m-1)."""
-        rows = self.rows[candidates]
-        out: list[str] = self.corpus.contents(np.maximum(rows, 0)) if len(self.corpus) else [""] * len(rows)
-        for k in np.flatnonzero(rows < 0):
-            out[k] = self._new_text(int(candidates[k]))
-        return out
+        texts, places = self.texts_of(candidates)
+        strings = texts.to_pylist()
+        return [strings[i] for i in places.tolist()]
 
     def passage(self, candidate: int) -> Passage:
         """One candidate's passage. A new text's id is a hash of it."""
@@ -252,9 +279,8 @@ class Batch:
         """Rows of the corpus that cannot be negatives, as (offsets [n + 1], rows): the positives, and every passage
         whose text equals a positive's or the query.
         """
-        queries = np.array([content_hash(query) for query in self.queries], dtype=np.uint64)
         owners = np.concatenate([self.positive_owners, np.arange(len(self))])
-        hashes = np.concatenate([self.corpus.hashes[self.positive_rows], queries])
+        hashes = np.concatenate([self.corpus.hashes[self.positive_rows], self.query_hashes])
         pair_owners, rows = self.corpus.rows_with(hashes, owners)
         pairs = np.unique(np.stack([pair_owners, rows]), axis=1)
         return offsets_of(np.bincount(pairs[0], minlength=len(self))), pairs[1]
@@ -331,14 +357,16 @@ def merge(batch: Batch, proposals: Mapping[str, Candidates]) -> Batch:
     text_list = list(new_texts)
     rows = pairs[order] % size
     new = rows >= len(batch.corpus)
-    texts_column = [
-        text_list[row - len(batch.corpus)] if is_new else None for row, is_new in zip(rows, new, strict=True)
-    ]
+    texts_column = None
+    if new.any():
+        texts_column = [
+            text_list[row - len(batch.corpus)] if row >= len(batch.corpus) else None for row in rows.tolist()
+        ]
     union = replace(
         batch,
         offsets=offsets_of(np.bincount(pairs[order] // size, minlength=len(batch))),
         rows=np.where(new, -1, rows),
-        texts=texts_column if new.any() else None,
+        texts=texts_column,
     )
     begin = 0
     sources = {}
@@ -360,8 +388,8 @@ def _allowed(batch: Batch) -> Bools:
         owner = batch.owners.astype(np.uint64) * spread
         positive_owner = batch.positive_owners.astype(np.uint64) * spread
         query_owner = np.arange(len(batch), dtype=np.uint64) * spread
-    queries = np.array([content_hash(query) for query in batch.queries], dtype=np.uint64)
-    barred = np.concatenate([batch.corpus.hashes[batch.positive_rows] ^ positive_owner, queries ^ query_owner])
+    positives = batch.corpus.hashes[batch.positive_rows] ^ positive_owner
+    barred = np.concatenate([positives, batch.query_hashes ^ query_owner])
     hashes = batch.hashes()
     allowed: Bools = ~np.isin(hashes ^ owner, barred) & (hashes != np.uint64(content_hash("")))
     return allowed

@@ -12,7 +12,7 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
-from hardneg.errors import HardnegError
+from hardneg.errors import HardnegError, JobError
 
 EPILOG = """\
 A first job:
@@ -137,6 +137,7 @@ def _run(options: argparse.Namespace) -> None:
 
 def _check(options: argparse.Namespace) -> None:
     from rich.table import Table
+    from rich.text import Text
 
     from hardneg.job import Job
 
@@ -149,7 +150,7 @@ def _check(options: argparse.Namespace) -> None:
     for column in ("stage", "state", "why"):
         table.add_column(column)
     for name, what, why in state:
-        table.add_row(name, what, why, style="green" if what == "cached" else None)
+        table.add_row(name, what, Text(why), style="green" if what == "cached" else None)
     console = _console()
     console.print(table)
     to_do = sum(what != "cached" for _, what, _ in state)
@@ -192,6 +193,9 @@ def _compare(options: argparse.Namespace) -> None:
     from hardneg.report import tables
     from hardneg.store import read_json
 
+    for run in options.runs:
+        if not (run / "report.json").is_file():
+            raise JobError(f"{run}: there is no report.json; name the `output` folder of a finished run")
     reports = {str(run): read_json(run / "report.json") for run in options.runs}
     if options.json:
         _print_json({run: report["sets"] for run, report in reports.items()})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -45,18 +45,24 @@ def _note(table: pa.Table, key: str) -> str | None:
     return value.decode() if value is not None else None
 
 
-def examples_table(ids: Sequence[str], queries: Sequence[str], offsets: Array, rows: Array) -> pa.Table:
-    """Columns ``id``, ``query``, ``positives`` (rows of the corpus)."""
+def examples_table(batch: Batch) -> pa.Table:
+    """Columns ``id``, ``query``, ``query_hash`` and ``positives`` (rows of the corpus)."""
     return pa.table(
-        {"id": pa.array(ids, pa.string()), "query": pa.array(queries, pa.string()), "positives": _list(offsets, rows)}
+        {
+            "id": pa.array(batch.ids, pa.string()),
+            "query": pa.array(batch.queries, pa.string()),
+            "query_hash": pa.array(batch.query_hashes),
+            "positives": _list(batch.positive_offsets, batch.positive_rows, pa.int64()),
+        }
     )
 
 
 def examples_batch(table: pa.Table, corpus: Corpus, controls: frozenset[str]) -> Batch:
-    """The batch of an examples table."""
+    """The batch of an examples table, without candidates."""
     offsets, rows = _column(table, "positives")
-    bare = Batch.of(corpus, table["id"].to_pylist(), table["query"].to_pylist(), offsets, rows.to_numpy())
-    return replace(bare, controls=controls)
+    begin, none = np.zeros(len(table) + 1, dtype=np.int64), np.zeros(0, dtype=np.int64)
+    ids, queries, hashes = table["id"].to_pylist(), table["query"].to_pylist(), table["query_hash"].to_numpy()
+    return Batch(corpus, ids, queries, offsets, rows.to_numpy(), hashes, begin, none, controls=controls)
 
 
 def candidates_table(found: Candidates) -> pa.Table:

@@ -26,6 +26,8 @@ Ints = NDArray[np.int64]
 
 SCHEMA = pa.schema([("id", pa.large_string()), ("title", pa.large_string()), ("text", pa.large_string())])
 ROWS_PER_BLOCK = 65_536
+FORMAT = b"corpus 1"
+"""To be raised when the files of a corpus, or `data.normalise`, come to mean something else."""
 
 
 def content_hash(text: str) -> int:
@@ -136,14 +138,16 @@ class Corpus:
         return list(self.column("id", rows).to_pylist())
 
     def contents_column(self, rows: Ints) -> pa.Array:
-        """What a model reads of these rows, as an Arrow array: title and text joined by one space."""
+        """What a model reads of these rows, as an Arrow array: title and text joined by one space (`data.Passage`)."""
         title, text = self.column("title", rows), self.column("text", rows)
         joined = pc.call_function("binary_join_element_wise", [title, text, pa.scalar(" ", pa.large_string())])
         return pc.call_function("utf8_trim_whitespace", [joined])
 
     def contents(self, rows: Ints) -> list[str]:
-        """What a model reads of these rows (`data.Passage.contents`)."""
-        return list(self.contents_column(rows).to_pylist())
+        """What a model reads of these rows; equal rows share one string."""
+        distinct, where = np.unique(rows, return_inverse=True)
+        texts = self.contents_column(distinct).to_pylist()
+        return [texts[i] for i in where.tolist()]
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +166,7 @@ def build(cache: Cache, passages: Iterable[Read[Passage]]) -> Built:
     """
     skipped: dict[str, int] = {}
     empty: set[str] = set()
-    digest = hashlib.sha256()
+    digest = hashlib.sha256(FORMAT)
     lines = array("q")
     id_hashes, hashes = array("Q"), array("Q")
     file = ""

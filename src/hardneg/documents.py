@@ -16,16 +16,20 @@ MOST_NODES = 100_000
 Place = tuple[str | int, ...]
 
 
-def read(path: Path) -> tuple[Any, dict[Place, int]]:
-    """The document of a YAML file, and the line, from 1, of every key path.
-
-    Raises `JobError` for a missing file, bytes that are not UTF-8, broken YAML, a tag, several documents, a key that
-    occurs twice, and a document that is too deep or grows too much by aliases.
-    """
+def source(path: Path) -> bytes:
+    """The bytes of a file. Raises `JobError` when it cannot be read."""
     try:
-        data = path.read_bytes()
+        return path.read_bytes()
     except OSError as error:
         raise JobError(f"{path}: cannot be read ({error.strerror})") from error
+
+
+def parse(data: bytes, path: Path) -> tuple[Any, dict[Place, int]]:
+    """The document of a YAML file, and the line, from 1, of every key path. ``path`` is for messages.
+
+    Raises `JobError` for bytes that are not UTF-8, broken YAML, a tag, several documents, a key that occurs twice, and
+    for a document that is too deep or grows too much by aliases.
+    """
     if len(data) > LARGEST:
         raise JobError(f"{path}: larger than {LARGEST >> 20} MiB; a job is a small file")
     try:
@@ -52,7 +56,7 @@ def read(path: Path) -> tuple[Any, dict[Place, int]]:
         raise JobError(f"{path}:{line}: not valid YAML: {error.problem or error.context}") from error
     except RecursionError as error:
         raise JobError(f"{path}: not valid YAML: too deep") from error
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError) as error:
         raise JobError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from error
     finally:
         loader.dispose()

@@ -122,6 +122,13 @@ def row(record: dict[str, Any], path: Path, line: int) -> Row:
             raise DataError.at(path, line, f"`labels` must be a list as long as `{key}` ({len(found)})")
         positives = [text for text, label in zip(found, labels, strict=True) if label]
         negatives = [text for text, label in zip(found, labels, strict=True) if not label]
+    elif isinstance(record.get("scores"), list) and len(found) > 1 and len(record["scores"]) == len(found):
+        positives, negatives = (
+            found[:1],
+            found[1:],
+        )  # a labelled list with scores in place of labels: the positive is first
+    elif "score" in record and not any(key in record for key in NEGATIVE):
+        raise DataError.at(path, line, "a pair with a `score` and no `label`: whether it is a positive cannot be told")
     else:
         positives = found
     for key in NEGATIVE:
@@ -156,7 +163,11 @@ def _texts(
     for number, item in enumerate(items):
         score = scores[number] if scores is not None else None
         if isinstance(item, str):
-            out.append(Text(item.strip(), str(ids[number]) if ids else None, text=item, score=score))
+            out.append(
+                Text(
+                    item.strip(), str(ids[number]) if ids and ids[number] is not None else None, text=item, score=score
+                )
+            )
             continue
         if not isinstance(item, dict):
             raise DataError.at(path, line, f"`{key}` must hold strings or passages, not {type(item).__name__}")

@@ -15,7 +15,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from hardneg import documents, kinds
-from hardneg.artifacts import Cache, default_cache, sync
+from hardneg.artifacts import UNFINISHED, Cache, default_cache, replacing, sync
 from hardneg.engines.local import Local
 from hardneg.errors import JobError, StoreError
 from hardneg.lines import file_hash
@@ -29,8 +29,9 @@ from hardneg.protocols import (
     AnyScorer,
     AnySelector,
 )
-from hardneg.store import UNFINISHED, Folder, read_json, replacing, write_json
+from hardneg.store import Folder, read_json, write_json
 
+OPTIONAL = ("filters", "exports", "engine", "cache")
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 PACKAGES = ("hardneg", "numpy", "pyarrow", "bm25s", "PyStemmer", "sentence-transformers", "transformers", "torch")
 
@@ -65,11 +66,10 @@ class Document(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A job as read: ``source`` holds the file's bytes, ``data`` the document's section of that name."""
+    """A job as read; ``source`` holds the file's bytes."""
 
     path: Path
     source: bytes
-    data: Mapping[str, Any]
     plan: Plan
     output: Path
     pipeline: Pipeline
@@ -81,10 +81,13 @@ class Job:
 
         Raises `JobError` with file, line and key for everything that is wrong with the document.
         """
-        raw, lines = documents.read(path)
+        source = documents.source(path)
+        raw, lines = documents.parse(source, path)
         if not isinstance(raw, dict):
             raise JobError(f"{path}: a job is a mapping of keys, this is a {type(raw).__name__}; see `hardneg schema`")
-        controls, cleaned = _without_controls(raw)
+        for place, problem in _wrong_controls(raw):
+            raise JobError(f"{path}:{_line(place, lines)}: {'.'.join(map(str, place))}: {problem}")
+        controls, cleaned = _without_controls({k: v for k, v in raw.items() if v is not None or k not in OPTIONAL})
         try:
             document = Document.model_validate(cleaned)
         except ValidationError as error:
@@ -104,19 +107,29 @@ class Job:
             raise JobError(f"{path}:{_line(place, lines)}: {'.'.join(map(str, place))}: {problem}")
         store = Folder(document.output)
         pipeline = Pipeline(plan, store, Cache(document.cache or default_cache()), document.engine)
-        return cls(path, path.read_bytes(), raw["data"], plan, document.output, pipeline, store)
+        return cls(path, source, plan, document.output, pipeline, store)
 
     def run(self) -> Result:
         """Runs the job, or goes on with it, and writes everything into its folder."""
         begin = time.monotonic()
-        self.plan.reader.files()  # what is missing is said before the folder is touched
-        self._claim()
+        claim = self._claim()
+        try:
+            self.output.mkdir(parents=True, exist_ok=True)
+        except (OSError, ValueError) as error:
+            raise JobError(f"{self.output}: cannot be made ({error}); choose another `output`") from error
         with self.store.locked():
+            self._take(claim)
             with replacing(self.output / "job.yaml") as file:
                 file.write_bytes(self.source)
             result = self.pipeline.run()
             exports = self._export(result)
             report = result.report | {"exports": exports}
+            empty = [f"`{name}`" for name, summary in exports.items() if summary["counts"].get("rows") == 0]
+            if empty:
+                report["warnings"] = [
+                    *report["warnings"],
+                    f"nothing was left to write for the export {', '.join(empty)}",
+                ]
             write_json(self.output / "report.json", report)
             write_json(self.output / "manifest.json", self._manifest(result, exports, time.monotonic() - begin))
         return result
@@ -130,26 +143,26 @@ class Job:
             )
         return self.pipeline.run()
 
-    def _claim(self) -> None:
+    def _claim(self) -> dict[str, Any]:
+        """What the run folder is claimed for: the kind of data and where it lies. Says what is missing, before the
+        folder is touched.
+        """
+        reader = self.plan.reader
+        files = [str(file.resolve()) for file in reader.files()]
+        return {"data": kinds.kind_of(reader), "files": files or [str(getattr(reader, "path", ""))]}
+
+    def _take(self, claim: dict[str, Any]) -> None:
         """Refuses a folder that is another job's, or that holds files and is no run's at all."""
-        if not self.output.exists():
-            try:
-                self.output.mkdir(parents=True)
-            except OSError as error:
-                raise StoreError(
-                    f"{self.output}: cannot be made ({error.strerror}); choose another `output`"
-                ) from error
-        claim = self.output / "claim.json"
-        mine = {"data": self.data}
-        if not claim.exists():
-            if any(not file.name.startswith(".") for file in self.output.iterdir()):
+        file = self.output / "claim.json"
+        if not file.exists():
+            if any(not other.name.startswith(".") for other in self.output.iterdir()):
                 raise JobError(
                     f"{self.output}: holds files and is not the folder of a run; choose another `output`, or empty it"
                 )
-            write_json(claim, kinds.plain(mine))
-        elif read_json(claim) != kinds.plain(mine):
+            write_json(file, claim)
+        elif (other := read_json(file)) != claim:
             raise JobError(
-                f"{self.output}: is the folder of another job, on other data ({read_json(claim)['data']}); "
+                f"{self.output}: is the folder of another job, on other data ({', '.join(other.get('files', []))}); "
                 "choose another `output`, or delete that folder"
             )
 
@@ -160,7 +173,8 @@ class Job:
             folder = self.output / "exports" / name
             mark = folder / ".fingerprint"
             summary = self.store.summary(stage)
-            if summary is None or not mark.exists() or mark.read_text() != stage.fingerprint:
+            whole = summary is not None and all((folder / file).is_file() for file in summary["files"])
+            if summary is None or not whole or not mark.exists() or mark.read_text() != stage.fingerprint:
                 result.ran.append(stage.name)
                 unfinished = folder.with_name(f".{name}{UNFINISHED}")
                 shutil.rmtree(unfinished, ignore_errors=True)
@@ -247,12 +261,18 @@ def _without_controls(raw: dict[str, Any]) -> tuple[frozenset[str], dict[str, An
         name for name, part in generators.items() if isinstance(part, dict) and part.get("control") is True
     )
     cleaned = {
-        name: {key: value for key, value in part.items() if key != "control" or not isinstance(value, bool)}
-        if isinstance(part, dict)
-        else part
+        name: {key: value for key, value in part.items() if key != "control"} if isinstance(part, dict) else part
         for name, part in generators.items()
     }
     return controls, raw | {"generators": cleaned}
+
+
+def _wrong_controls(raw: dict[str, Any]) -> Iterator[tuple[tuple[str, ...], str]]:
+    """Generators whose `control` is neither true nor false."""
+    generators = raw.get("generators")
+    for name, part in generators.items() if isinstance(generators, dict) else ():
+        if isinstance(part, dict) and not isinstance(part.get("control", False), bool):
+            yield ("generators", str(name), "control"), f"`control` must be true or false, not {part['control']!r}"
 
 
 def _contradictions(plan: Plan) -> Iterator[tuple[tuple[str, ...], str]]:
@@ -281,6 +301,12 @@ def _contradictions(plan: Plan) -> Iterator[tuple[tuple[str, ...], str]]:
             yield (
                 place,
                 f"no scorer is called `{scorer}`{hint}; the job's scorers are: {kinds.listed(plan.scorers) or 'none'}",
+            )
+    for name, part in plan.exports.items():
+        if (getattr(part, "negatives", None) or 0) > plan.selector.per_query:
+            yield (
+                ("exports", name, "negatives"),
+                f"more than the {plan.selector.per_query} that `select.per_query` gives",
             )
     for name in getattr(plan.selector, "quota", {}):
         if name not in plan.generators or name in plan.controls:

@@ -11,6 +11,7 @@ import dataclasses
 import difflib
 import hashlib
 import json
+import re
 from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from importlib import import_module
@@ -68,6 +69,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
 }
 
 PART = "x-part"
+NUMBER = re.compile(r"\b(int|float)\b")
 
 NEUTRAL: Mapping[str, Any] = {"neutral": True}
 """Metadata of a field that cannot change results beyond the rounding of floating point (batch size, device, the path
@@ -106,7 +108,7 @@ class Kind:
             )
         fields = dict(value)
         kind = fields.pop("kind")
-        if kind not in kinds(self.group):
+        if not isinstance(kind, str) or kind not in kinds(self.group):
             raise PydanticCustomError(
                 "part",
                 "unknown kind {kind} of {group}{hint}; there are: {kinds}",
@@ -119,11 +121,12 @@ class Kind:
             )
         cls = load(self.group, kind)
         known = [field.name for field in dataclasses.fields(cls)]
-        if unknown := [key for key in fields if key not in known]:
-            errors = [
-                InitErrorDetails(type=unknown_key(key, known), loc=(key,), input=fields[key])
-                for key in map(str, unknown)
-            ]
+        wrong = {str(key): unknown_key(str(key), known) for key in fields if key not in known}
+        for field in dataclasses.fields(cls):  # pydantic would take true for 1
+            if isinstance(fields.get(field.name), bool) and NUMBER.search(str(field.type)):
+                wrong[field.name] = PydanticCustomError("part", "expected a number, found true or false")
+        if wrong:
+            errors = [InitErrorDetails(type=error, loc=(key,), input=None) for key, error in wrong.items()]
             raise ValidationError.from_exception_data(kind, errors)
         return adapter(cls).validate_python(fields)
 
@@ -190,9 +193,18 @@ def described(instance: Any) -> dict[str, Any]:
         out["identity"] = identity()
     for field in dataclasses.fields(instance):
         if not field.metadata.get("neutral"):
-            value = getattr(instance, field.name)
-            out[field.name] = described(value) if dataclasses.is_dataclass(value) else value
+            out[field.name] = _described_value(getattr(instance, field.name))
     return out
+
+
+def _described_value(value: Any) -> Any:
+    if dataclasses.is_dataclass(value):
+        return described(value)
+    if isinstance(value, Mapping):
+        return {str(key): _described_value(inner) for key, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_described_value(inner) for inner in value]
+    return value
 
 
 def summary(group: str, kind: str) -> dict[str, Any]:

@@ -71,5 +71,5 @@ def lexicon(corpus: Corpus) -> Lexicon:
                 bar.advance(len(rows))
         (folder / "frequencies.json").write_text(json.dumps(dict(sorted(counts.items()))), encoding="utf-8")
 
-    folder = corpus.cache.made("lexicon", corpus.fingerprint, make)
+    folder = corpus.cache.made("lexicon", f"1-{corpus.fingerprint}", make)
     return Lexicon(json.loads((folder / "frequencies.json").read_text(encoding="utf-8")), len(corpus))

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ import pyarrow as pa
 
 from hardneg.errors import DataError
 
+SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 LONGEST = 256 << 20
 COMPRESSION = {".gz": "gzip", ".zst": "zstd"}
 
@@ -58,6 +60,13 @@ def json_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
             raise DataError.at(
                 path, number, f"broken JSON at column {error.colno} ({error.msg}); is the line cut off?"
             ) from error
+        except (RecursionError, ValueError) as error:
+            raise DataError.at(path, number, f"JSON that cannot be read ({error})") from error
+        if SURROGATE.search(text):
+            try:
+                json.dumps(value, ensure_ascii=False).encode()
+            except UnicodeEncodeError as error:
+                raise DataError.at(path, number, "half of a surrogate pair (\\ud800 to \\udfff) is no text") from error
         if not isinstance(value, dict):
             raise DataError.at(path, number, f"expected a JSON object, found {type(value).__name__}")
         yield number, value

@@ -80,7 +80,7 @@ class Memo:
         for file in sorted(self._folder.glob("*.npy")):
             try:
                 segment = np.load(file, mmap_mode="r", allow_pickle=False)
-            except FileNotFoundError:  # another process has just put several segments together
+            except (OSError, ValueError, EOFError):  # put together with others just now, or damaged: computed again
                 continue
             known = np.ascontiguousarray(segment["high"])
             at = np.minimum(np.searchsorted(known, keys[:, 0]), len(known) - 1)
@@ -100,9 +100,11 @@ class Memo:
         segment["high"], segment["low"], segment["value"] = keys[order, 0], keys[order, 1], values[order]
         self._folder.mkdir(parents=True, exist_ok=True)
         self._write(segment)
-        if len(files := sorted(self._folder.glob("*.npy"))) > SEGMENTS:
+        if len(list(self._folder.glob("*.npy"))) > SEGMENTS:
             with self._cache.lock("memo", self._name):
-                files = [file for file in files if file.exists()]
+                files = sorted(self._folder.glob("*.npy"))
+                if len(files) < SEGMENTS:  # another process was faster
+                    return
                 everything = np.concatenate([np.load(file, allow_pickle=False) for file in files])
                 kept = self._write(everything[np.lexsort((everything["low"], everything["high"]))])
                 for file in files:

@@ -67,7 +67,7 @@ class Pipeline:
     def stages(self) -> Stages:
         """Every stage of the plan, with its fingerprint. Reads the data files (to hash them) and loads no model."""
         plan = self.plan
-        files = {file.name: file_hash(file) for file in plan.reader.files()}
+        files = {f"{n}. {file.name}": file_hash(file) for n, file in enumerate(plan.reader.files(), 1)}
         read = Stage("read", {"shard": SHARD, "reader": described(plan.reader), "files": files})
         generate = {name: Stage(f"generate.{name}", described(part), (read,)) for name, part in plan.generators.items()}
         merged = Stage("merge", {"generators": list(generate)}, tuple(generate.values()))
@@ -101,17 +101,16 @@ class Pipeline:
         ran: list[str] = []
         loader, shards = self._read(stages, ran)
 
-        def each(stage: Stage, work: Callable[[int], int]) -> None:
+        def each(stage: Stage, work: Callable[[int], None]) -> None:
             missing = [shard for shard in range(shards) if not self.store.has(stage, shard)]
             if not missing and self.store.summary(stage) is not None:
                 return
             ran.append(stage.name)
-            begin, done = time.monotonic(), 0
+            begin = time.monotonic()
             with progress.task(stage.name, len(missing) * SHARD) as bar:
-                for count in self.engine.map(work, missing):
-                    done += count
+                for _ in self.engine.map(work, missing):
                     bar.advance(SHARD)
-            self.store.complete(stage, {"shards": shards, "seconds": round(time.monotonic() - begin, 3), "rows": done})
+            self.store.complete(stage, {"shards": shards, "seconds": round(time.monotonic() - begin, 3)})
 
         for name, generator in self.plan.generators.items():
             each(stages.generate[name], partial(_generate, loader, stages.generate[name], name, generator))
@@ -125,12 +124,13 @@ class Pipeline:
             stages.select
         ):
             ran.append("select")
+            begin = time.monotonic()
             with progress.task("select", shards * SHARD) as bar:
-                undecided = Batches(replace(loader, select=False), shards)
-                for shard, selection in enumerate(self.plan.selector.select(undecided)):
+                selections = self.plan.selector.select(Batches(replace(loader, select=False), shards))
+                for shard, selection in zip(range(shards), selections, strict=True):
                     self.store.write(stages.select, shard, columns.selection_table(selection))
                     bar.advance(SHARD)
-            self.store.complete(stages.select, {"shards": shards})
+            self.store.complete(stages.select, {"shards": shards, "seconds": round(time.monotonic() - begin, 3)})
         report = self.store.summary(stages.evaluate)
         if report is None:
             ran.append("evaluate")
@@ -159,10 +159,13 @@ class Pipeline:
             nonlocal shards, block
             rows = [[built.corpus.row(identifier) for identifier in example.positives] for example in block]
             table = columns.examples_table(
-                [example.id for example in block],
-                [example.query for example in block],
-                offsets_of([len(own) for own in rows]),
-                np.array([row for own in rows for row in own], dtype=np.int64),
+                Batch.of(
+                    built.corpus,
+                    [example.id for example in block],
+                    [example.query for example in block],
+                    offsets_of([len(own) for own in rows]),
+                    np.array([row for own in rows for row in own], dtype=np.int64),
+                )
             )
             self.store.write(stage, shards, table)
             shards, block = shards + 1, []
@@ -198,10 +201,8 @@ class Pipeline:
                 evaluation.add(batch, self.plan.selector.per_query)
                 bar.advance(SHARD)
         read = self.store.summary(stages.read) or {}
-        found = {name: (self.store.summary(stage) or {}).get("rows", 0) for name, stage in stages.generate.items()}
         report = evaluation.report(self.plan.controls)
         report["read"] = {key: read[key] for key in ("passages", "examples", "skipped")}
-        report["generated"] = found
         return report
 
 
@@ -285,7 +286,7 @@ class Batches:
         return self.shards
 
 
-def _generate(loader: Loader, stage: Stage, name: str, generator: Generator, shard: int) -> int:
+def _generate(loader: Loader, stage: Stage, name: str, generator: Generator, shard: int) -> None:
     batch = loader.examples(shard)
     found = generator.generate(batch)
     _aligned(f"generator `{name}`", len(batch) + 1, len(found.offsets))
@@ -293,19 +294,17 @@ def _generate(loader: Loader, stage: Stage, name: str, generator: Generator, sha
     if not np.isfinite(found.scores).all():
         raise PartError(f"generator `{name}` gave a score that is not finite")
     loader.store.write(stage, shard, columns.candidates_table(found))
-    return len(found.rows)
 
 
-def _merge(loader: Loader, stage: Stage, shard: int) -> int:
+def _merge(loader: Loader, stage: Stage, shard: int) -> None:
     proposals = {
         name: columns.candidates(loader.store.read(inner, shard)) for name, inner in loader.stages.generate.items()
     }
     batch = merge(loader.examples(shard), proposals)
     loader.store.write(stage, shard, columns.merged_table(batch))
-    return len(batch.rows)
 
 
-def _score(loader: Loader, stage: Stage, name: str, scorer: Scorer, shard: int) -> int:
+def _score(loader: Loader, stage: Stage, name: str, scorer: Scorer, shard: int) -> None:
     batch = loader.merged(shard)
     scores = scorer.score(batch)
     _aligned(f"scorer `{name}`", len(batch.rows), len(scores.negatives))
@@ -317,15 +316,13 @@ def _score(loader: Loader, stage: Stage, name: str, scorer: Scorer, shard: int) 
                 f"scorer `{name}` gave a score that is not finite, for query `{batch.ids[int(owners[bad[0]])]}`"
             )
     loader.store.write(stage, shard, columns.scores_table(batch, scores))
-    return len(batch.rows)
 
 
-def _judge(loader: Loader, stage: Stage, name: str, judge: Filter, shard: int) -> int:
+def _judge(loader: Loader, stage: Stage, name: str, judge: Filter, shard: int) -> None:
     batch = loader.scored(shard, [s.name.removeprefix("score.") for s in stage.inputs if s.name.startswith("score.")])
     verdicts = judge.judge(batch)
     _aligned(f"filter `{name}`", len(batch.rows), len(verdicts.broken), len(verdicts.value), len(verdicts.limit))
     loader.store.write(stage, shard, columns.verdicts_table(batch, verdicts))
-    return int(verdicts.dropped.sum())
 
 
 def _aligned(part: str, wanted: int, *found: int) -> None:

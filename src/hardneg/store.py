@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import json
-import os
-import secrets
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -17,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from filelock import FileLock, Timeout
 
-from hardneg.artifacts import sync
+from hardneg.artifacts import UNFINISHED, replacing
 from hardneg.errors import JobError, StoreError
 from hardneg.stages import Stage
 
@@ -118,38 +115,14 @@ class Folder:
         lock = FileLock(self.root / ".lock")
         try:
             with lock.acquire(timeout=0):
-                for leftover in self.root.rglob(f".*{UNFINISHED}"):  # of a run that was killed
-                    shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
+                for place in (".", "stages/*", "exports"):  # what a killed run left behind
+                    for leftover in self.root.glob(f"{place}/.*{UNFINISHED}"):
+                        shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
                 yield
         except Timeout as error:
             raise JobError(
                 f"{self.root}: another run is going on in this folder; wait for it or choose another `output`"
             ) from error
-
-
-UNFINISHED = ".unfinished"
-
-
-@contextlib.contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """A temporary name beside ``path``; what is written there appears under ``path`` at once, and on the disk, or not
-    at all. Raises `StoreError` when the disk does not take it.
-    """
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}{UNFINISHED}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        yield temporary
-        sync(temporary)
-        temporary.replace(path)
-        sync(path.parent)
-    except OSError as error:
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT) or os.strerror(errno.ENOSPC) in str(error)
-        way_out = "free some space" if full else "see that the folder can be written"
-        raise StoreError(
-            f"{path}: cannot be written ({error.strerror or error}); {way_out} and run again: what is finished is kept"
-        ) from error
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def write_json(path: Path, document: Any) -> None:

@@ -169,6 +169,22 @@ def test_an_unknown_language_names_the_known_ones() -> None:
         BM25(language="klingon")
 
 
+def test_bm25_of_a_corpus_without_a_word(batch_of: BatchOf) -> None:
+    batch = batch_of({"a": "the", "b": "of a"}, {"q": "the cat"}, {"q": ["a"]})
+    assert ids(batch, check_generator(BM25(depth=5), batch)) == [[]]
+
+
+@pytest.mark.parametrize("fields", [{"k1": float("nan")}, {"b": 2.0}, {"delta": float("inf")}])
+def test_bm25_refuses_what_makes_no_sense(fields: dict) -> None:
+    with pytest.raises(PartError, match="`k1` and `delta` must be at least 0"):
+        BM25(**fields)
+
+
+def test_bm25_names_a_wrong_list_of_stop_words(batch_of: BatchOf) -> None:
+    with pytest.raises(PartError, match="`stopwords` 'klingon' is no list that bm25s has"):
+        BM25(stopwords="klingon").generate(batch_of())
+
+
 FILES = {
     "a.run": "q1 Q0 rain 2 1.5 x\nq1 Q0 dog 1 2.5 x\nq3 Q0 dog 1 9 x\n",
     "b.jsonl": json.dumps({"query_id": "q1", "candidates": ["dog", "rain"], "scores": [2.5, 1.5]})

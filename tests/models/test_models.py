@@ -97,6 +97,27 @@ def test_a_pickled_model_is_refused_when_safetensors_are_there_and_no_code_is_ru
     assert not (tmp_path / "ran").exists()
 
 
+def test_a_bi_encoder_is_no_cross_encoder(tiny_encoder: str, tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="is a bi-encoder, not a cross-encoder"):
+        CrossEncoder(model=tiny_encoder).predict(["a"], ["b"])
+    shutil.copytree(tiny_encoder, tmp_path / "bert")
+    (tmp_path / "bert" / "modules.json").unlink()
+    with pytest.raises(ModelError, match="has no classification head"):
+        CrossEncoder(model=str(tmp_path / "bert")).predict(["a"], ["b"])
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ModelError, match="cannot be loaded"):
+        CrossEncoder(model=str(tmp_path / "empty")).predict(["a"], ["b"])
+
+
+def test_a_folder_called_snapshots_is_read_for_what_it_holds(
+    tiny_encoder: str, other_encoder: str, tmp_path: Path
+) -> None:
+    shutil.copytree(tiny_encoder, tmp_path / "one" / "snapshots" / "m")
+    shutil.copytree(other_encoder, tmp_path / "two" / "snapshots" / "m")
+    one, two = (Encoder(model=str(tmp_path / name / "snapshots" / "m")).identity() for name in ("one", "two"))
+    assert one == Encoder(model=tiny_encoder).identity() != two
+
+
 def test_cross_encoder_scores_do_not_depend_on_the_order_of_pairs(tiny_cross_encoder: str) -> None:
     from sentence_transformers import CrossEncoder as Real
 

@@ -29,6 +29,7 @@ FORMATS = {
         {"anchor": QUERY, "positive": SECOND, "label": 0},
     ],
     "labeled-list": [{"anchor": QUERY, "positive": [POSITIVE, FIRST, SECOND], "labels": [1, 0, 0]}],
+    "labeled-list with scores": [{"anchor": QUERY, "positive": [POSITIVE, FIRST, SECOND], "scores": [0.9, 0.5, 0.4]}],
     "flagembedding": [{"query": QUERY, "pos": [POSITIVE], "neg": [FIRST, SECOND], "neg_scores": [0.5, 0.25]}],
     "tevatron": [
         {
@@ -125,6 +126,8 @@ def test_rows_of_one_query_are_one_example(tmp_path: Path) -> None:
             {"query": QUERY, "positive": ["p"], "labels": [1, 0]},
             r"t.jsonl:1: `labels` must be a list as long as `positive`",
         ),
+        ({"anchor": QUERY, "positive": "p", "score": 0.5}, r"t.jsonl:1: a pair with a `score` and no `label`"),
+        ({"query": QUERY, "positive": "\ud83d"}, r"t.jsonl:1: half of a surrogate pair"),
         ({"query": QUERY, "positive": "p", "label": 0.5}, r"t.jsonl:1: `label` must be 0 or 1, not 0.5"),
     ],
 )

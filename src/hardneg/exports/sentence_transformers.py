@@ -63,15 +63,16 @@ class SentenceTransformers:
         row = np.flatnonzero(enough[batch.positive_owners])
         owner = batch.positive_owners[row]
         queries = pa.array(batch.queries, pa.string())
-        positive = batch.corpus.contents_column(batch.positive_rows).cast(pa.string())
-        negative = pa.array(batch.contents(chosen.chosen), pa.string())
+        distinct, own = np.unique(batch.positive_rows, return_inverse=True)
+        positive = batch.corpus.contents_column(distinct).cast(pa.string())
+        negative, others = batch.texts_of(chosen.chosen)
         scores = scores_for(batch, self.scorer) if self.scores else None
         short = int((~enough).sum())
         if self.format == "n-tuple":
             first = chosen.offsets[owner]
-            columns = {"anchor": queries.take(pa.array(owner)), "positive": positive.take(pa.array(row))}
+            columns = {"anchor": queries.take(pa.array(owner)), "positive": positive.take(pa.array(own[row]))}
             for k in range(width):
-                columns[f"negative_{k + 1}"] = negative.take(pa.array(first + k))
+                columns[f"negative_{k + 1}"] = negative.take(pa.array(others[first + k]))
             if scores:
                 picked = scores.negatives[chosen.chosen][first[:, None] + np.arange(width)[None, :]]
                 columns["scores"] = _lists(np.concatenate([scores.positives[row][:, None], picked], axis=1))
@@ -83,20 +84,22 @@ class SentenceTransformers:
         if self.format == "triplet":
             columns = {
                 "anchor": queries.take(pa.array(owner[entry])),
-                "positive": positive.take(pa.array(row[entry])),
-                "negative": negative.take(pa.array(place)),
+                "positive": positive.take(pa.array(own[row[entry]])),
+                "negative": negative.take(pa.array(others[place])),
             }
             if scores:
                 pair = np.stack([scores.positives[row[entry]], scores.negatives[chosen.chosen[place]]], axis=1)
                 columns["scores"] = _lists(pair)
             return pa.table(columns), short
+        # positives, one an example's positive, then negatives, one a chosen candidate; `where` finds their texts
+        both, where = pa.concat_arrays([positive, negative]), np.concatenate([own, len(positive) + others])
         if self.format == "labeled-list":
             offsets = np.concatenate([[0], np.cumsum(spans + 1)]).astype(np.int32)
             is_positive = np.zeros(int(offsets[-1]), dtype=bool)
             is_positive[offsets[:-1]] = True
             order = np.empty(len(is_positive), dtype=np.int64)
-            order[is_positive], order[~is_positive] = row, len(positive) + place
-            texts = pa.concat_arrays([positive, negative]).take(pa.array(order))
+            order[is_positive], order[~is_positive] = row, len(own) + place
+            texts = both.take(pa.array(where[order]))
             columns = {
                 "anchor": queries.take(pa.array(owner)),
                 "positive": pa.ListArray.from_arrays(pa.array(offsets), texts),
@@ -112,14 +115,14 @@ class SentenceTransformers:
         order = np.argsort(owners, kind="stable")
         columns = {
             "anchor": queries.take(pa.array(owners[order])),
-            "positive": pa.concat_arrays([positive, negative]).take(pa.array(order)),
+            "positive": both.take(pa.array(where[order])),
         }
         if scores:
             columns["score"] = pa.array(
                 np.concatenate([scores.positives, scores.negatives[chosen.chosen]])[order].astype(np.float64)
             )
         else:
-            columns["label"] = pa.array((order < len(positive)).astype(np.int64))
+            columns["label"] = pa.array((order < len(own)).astype(np.int64))
         return pa.table(columns), 0
 
 

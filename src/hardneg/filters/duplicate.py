@@ -26,7 +26,8 @@ class Duplicate:
 
     ``near`` also drops near-duplicates of an earlier candidate or of a positive: from that Jaccard similarity of word
     triples, estimated by 128 MinHashes (``by: minhash``, datasketch), or from that cosine similarity under ``encoder``
-    (``by: cosine``). Earlier is by the order of the generators in the job, then rank.
+    (``by: cosine``). Earlier is by the order of the generators in the job, then rank; candidates of a control alone
+    come after all others, so that a control changes nothing.
     """
 
     near: float | None = None
@@ -41,6 +42,7 @@ class Duplicate:
 
     def judge(self, batch: Batch) -> Verdicts:
         """The value is the similarity (1 for equal texts), the limit ``near``."""
+        order = np.lexsort((~batch.trainable, batch.owners))  # stable: within an example controls go last
         broken = np.full(len(batch.rows), -1, dtype=np.int8)
         value = np.full(len(batch.rows), np.nan, dtype=np.float32)
         limit = np.full(len(batch.rows), np.nan, dtype=np.float32)
@@ -49,14 +51,14 @@ class Duplicate:
             _, first, where = np.unique(hashes, return_index=True, return_inverse=True)
             candidates, positives = self._features(batch, first)
             for i in range(len(batch)):
-                part = slice(int(batch.offsets[i]), int(batch.offsets[i + 1]))
+                part = order[int(batch.offsets[i]) : int(batch.offsets[i + 1])]
                 own = positives[int(batch.positive_offsets[i]) : int(batch.positive_offsets[i + 1])]
                 broken[part], value[part] = self._near(candidates[where[part]], own)
             limit[broken >= 0] = self.near
-        pairs = np.stack([batch.owners.astype(np.uint64), hashes])
+        pairs = np.stack([batch.owners.astype(np.uint64), hashes])[:, order]
         _, first = np.unique(pairs, axis=1, return_index=True)
         equal = np.ones(len(batch.rows), dtype=bool)
-        equal[first] = False
+        equal[order[first]] = False
         broken[equal], value[equal], limit[equal] = 0, 1, 1
         return Verdicts(
             ("same text", "nearly the same as a candidate", "nearly the same as a positive"), broken, value, limit

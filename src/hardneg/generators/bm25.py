@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from functools import lru_cache
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from hardneg import progress
-from hardneg.batch import Batch, Candidates, offsets_of
+from hardneg.batch import Batch, Candidates, Floats, Ints, at_least, offsets_of, owners_of, places_of
 from hardneg.corpus import Corpus
 from hardneg.errors import PartError
 from hardneg.kinds import fingerprint, part
@@ -39,8 +41,9 @@ class BM25:
     def __post_init__(self) -> None:
         if self.depth < 1:
             raise PartError(f"`depth` must be at least 1, not {self.depth!r}")
-        if self.k1 < 0 or not 0 <= self.b <= 1:
-            raise PartError(f"`k1` must be at least 0 and `b` within 0 and 1, not {self.k1!r} and {self.b!r}")
+        if not (0 <= self.k1 < math.inf and 0 <= self.b <= 1 and 0 <= self.delta < math.inf):
+            given = f"{self.k1!r}, {self.delta!r}, {self.b!r}"
+            raise PartError(f"`k1` and `delta` must be at least 0 and `b` within 0 and 1, not {given}")
         if self.language != "none":
             import Stemmer
 
@@ -48,64 +51,83 @@ class BM25:
                 known = ", ".join(Stemmer.algorithms())
                 raise PartError(f"`language` {self.language!r} has no Snowball stemmer; there are: none, {known}")
 
+    def identity(self) -> str:
+        """The versions of the libraries that decide words and scores."""
+        return f"bm25s {version('bm25s')}, PyStemmer {version('PyStemmer')}"
+
     def generate(self, batch: Batch) -> Candidates:
         """Up to ``depth`` candidates an example, by falling score, ties by row."""
         index = _index(self, batch.corpus)
+        if index is None:
+            empty = np.zeros(0, np.int64)
+            return Candidates(np.zeros(len(batch) + 1, np.int64), empty, empty.astype(np.float32))
         queries = [index.get_tokens_ids(tokens) for tokens in self.tokens(batch.queries)]
-        barred_offsets, barred = batch.barred()
+        offsets, barred = batch.barred()
+        size = len(batch.corpus)
+        barred_pairs = owners_of(offsets) * size + barred
         # What cannot be used is retrieved too, so as many more are asked for; queries are grouped by how many that is,
         # in powers of two, so that one query with a thousand positives costs the others nothing.
-        extra = np.diff(barred_offsets)
-        depths = np.minimum(
-            self.depth + np.where(extra, 2 ** np.ceil(np.log2(np.maximum(extra, 1))), 0), len(batch.corpus)
-        )
-        rows = [np.zeros(0, np.int64)] * len(batch)
-        scores = [np.zeros(0, np.float32)] * len(batch)
+        depths = np.minimum(self.depth + at_least(np.diff(offsets)), size)
+        found: list[tuple[Ints, Ints, Floats]] = [
+            (np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, np.float32))
+        ]
         for depth in np.unique(depths):
-            group = [i for i in np.flatnonzero(depths == depth).tolist() if queries[i]]
-            if not group:
+            group = np.array([i for i in np.flatnonzero(depths == depth).tolist() if queries[i]], dtype=np.int64)
+            if not len(group):
                 continue
-            documents, values = index.retrieve([queries[i] for i in group], k=int(depth), show_progress=False)
-            for i, row, score in zip(group, documents, values, strict=True):
-                nothing = (
-                    0.0 if index.nonoccurrence_array is None else index.nonoccurrence_array[queries[i]].sum() + 1e-6
-                )
-                usable = (score > nothing) & ~np.isin(row, barred[barred_offsets[i] : barred_offsets[i + 1]])
-                best = np.lexsort((row[usable], -score[usable]))[: self.depth]
-                rows[i], scores[i] = row[usable][best].astype(np.int64), score[usable][best]
-        return Candidates(offsets_of([len(row) for row in rows]), np.concatenate(rows), np.concatenate(scores))
+            rows, scores = index.retrieve([queries[i] for i in group.tolist()], k=int(depth), show_progress=False)
+            nothing = np.zeros(len(group))  # the score of a passage that shares no word with the query
+            if index.nonoccurrence_array is not None:
+                nothing = np.array([index.nonoccurrence_array[queries[i]].sum() + 1e-6 for i in group.tolist()])
+            pairs = group[:, None] * size + rows
+            usable = (scores > nothing[:, None]) & ~np.isin(pairs, barred_pairs)
+            owners = np.broadcast_to(group[:, None], rows.shape)
+            found.append((owners[usable], rows[usable].astype(np.int64), scores[usable]))
+        owner, row, score = (np.concatenate(column) for column in zip(*found, strict=True))
+        order = np.lexsort((row, -score, owner))
+        order = order[places_of(offsets_of(np.bincount(owner, minlength=len(batch)))) < self.depth]
+        return Candidates(offsets_of(np.bincount(owner[order], minlength=len(batch))), row[order], score[order])
 
     def tokens(self, texts: Iterable[str]) -> list[list[str]]:
         """The words of each text, as they are indexed."""
         import bm25s
         import Stemmer
 
-        tokens: list[list[str]] = bm25s.tokenize(  # pyright: ignore[reportAssignmentType]
-            list(texts),
-            stopwords=[] if self.stopwords == "none" else self.stopwords,
-            stemmer=None if self.language == "none" else Stemmer.Stemmer(self.language),  # pyright: ignore[reportArgumentType]
-            return_ids=False,
-            show_progress=False,
-        )
+        stemmer = None if self.language == "none" else Stemmer.Stemmer(self.language)
+        stopwords = [] if self.stopwords == "none" else self.stopwords
+        try:
+            tokens: list[list[str]] = bm25s.tokenize(  # pyright: ignore[reportAssignmentType]
+                list(texts),
+                stopwords=stopwords,
+                stemmer=stemmer,  # pyright: ignore[reportArgumentType]
+                return_ids=False,
+                show_progress=False,
+            )
+        except ValueError as error:
+            raise PartError(f"`stopwords` {self.stopwords!r} is no list that bm25s has ({error})") from error
         return tokens
 
 
 @lru_cache(maxsize=2)
-def _index(part: BM25, corpus: Corpus) -> bm25s.BM25:
-    """The index of a corpus: built once, on disk, memory-mapped."""
+def _index(part: BM25, corpus: Corpus) -> bm25s.BM25 | None:
+    """The index of a corpus: built once, on disk, memory-mapped. None when the corpus has no word to index."""
     import bm25s
 
-    settings = [part.language, part.stopwords, part.method, part.k1, part.b, part.delta]
+    settings = [part.identity(), part.language, part.stopwords, part.method, part.k1, part.b, part.delta]
 
     def make(folder: Path) -> None:
         with progress.task("index corpus for BM25", len(corpus)) as bar:
             tokens = part.tokens(corpus.contents(np.arange(len(corpus))))
+            if not any(tokens):
+                return
             index = bm25s.BM25(method=part.method, k1=part.k1, b=part.b, delta=part.delta)
             index.index(tokens, show_progress=False)
             index.save(str(folder), show_progress=False)
             bar.advance(len(corpus))
 
-    folder = corpus.cache.made("bm25", fingerprint([bm25s.__version__, corpus.fingerprint, *settings]), make)
+    folder = corpus.cache.made("bm25", fingerprint([corpus.fingerprint, *settings]), make)
+    if not any(folder.iterdir()):
+        return None
     index = bm25s.BM25.load(str(folder), mmap=True, show_progress=False)
     index.backend = "numba"
     return index

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hardneg import progress
-from hardneg.batch import Batch, Candidates, offsets_of
+from hardneg.batch import Batch, Candidates, at_least, offsets_of
 from hardneg.errors import MissingExtraError, PartError
 from hardneg.kinds import part
 from hardneg.models.embeddings import embed, matrix
@@ -36,6 +37,8 @@ class Dense:
     def __post_init__(self) -> None:
         if self.depth < 1:
             raise PartError(f"`depth` must be at least 1, not {self.depth!r}")
+        if self.search == "faiss" and find_spec("faiss") is None:
+            raise MissingExtraError("faiss-cpu", "faiss", "`search: faiss`")
 
     def generate(self, batch: Batch) -> Candidates:
         """Up to ``depth`` candidates an example, by falling cosine similarity, ties by row."""
@@ -43,7 +46,7 @@ class Dense:
         queries = embed(self.encoder, batch.queries, "query", batch.corpus.cache)
         offsets, barred = batch.barred()
         find = _faiss if self.search == "faiss" else _blocks
-        rows, scores = find(queries, passages, self.depth, offsets, barred)
+        rows, scores = find(queries, passages, min(self.depth, len(passages)), offsets, barred)
         found = rows >= 0
         return Candidates(
             offsets_of(found.sum(axis=1)), rows[found], scores[found], model=f"cosine@{self.encoder.identity()}"
@@ -90,14 +93,10 @@ def _best(scores: Floats, depth: int) -> tuple[Ints, Floats]:
 
 def _faiss(queries: Floats, passages: Floats, depth: int, offsets: Ints, barred: Ints) -> tuple[Ints, Floats]:
     """As `_blocks`, by faiss; queries with more barred rows than most are searched apart, deeper."""
-    try:
-        import faiss
-    except ImportError as error:
-        raise MissingExtraError("faiss-cpu", "faiss", "`search: faiss`") from error
+    import faiss
 
     rows, scores = np.full((len(queries), depth), -1, np.int64), np.full((len(queries), depth), -np.inf, np.float32)
-    extra = np.diff(offsets)
-    deeper = np.where(extra, 2 ** np.ceil(np.log2(np.maximum(extra, 1))), 0).astype(np.int64)
+    deeper = at_least(np.diff(offsets))
     for more in np.unique(deeper):
         group = np.flatnonzero(deeper == more)
         k = min(depth + int(more), len(passages))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator
 from dataclasses import field
 from functools import lru_cache
 from pathlib import Path
@@ -15,8 +13,9 @@ from hardneg import formats
 from hardneg.batch import Batch, Candidates, offsets_of
 from hardneg.errors import DataError, PartError
 from hardneg.kinds import NEUTRAL, part
-from hardneg.lines import existing, file_hash, lines
+from hardneg.lines import existing, file_hash, lines, text_of
 
+LARGEST = float(np.finfo(np.float32).max)
 Found = tuple[str | None, str | None, float, str]  # passage id, text, score, place in the file
 
 
@@ -71,35 +70,46 @@ def _row(batch: Batch, identifier: str, place: str) -> int:
 @lru_cache(maxsize=2)
 def _load(path: Path, _content: str) -> dict[tuple[str, str], list[Found]]:
     """Candidates by ("id", query id) or ("query", its text). ``_content`` makes a changed file another call."""
-    if path.is_file() and {".run", ".trec", ".txt"} & set(path.suffixes):
-        return _trec(existing(path))
+    if not path.is_dir():
+        path = existing(path)
+        if path.name.removesuffix(".gz").removesuffix(".zst").endswith((".run", ".trec", ".txt")):
+            return _trec(path)
     out: dict[tuple[str, str], list[Found]] = {}
-    for number, record in formats.records(path if path.is_dir() else existing(path)):
+    for number, record in formats.records(path):
         place = f"{path}:{number}"
         if "candidates" in record:
-            key = next(
-                (("id", str(record[k])) for k in formats.QUERY_ID if k in record), ("query", str(record.get("query")))
-            )
-            out.setdefault(key, []).extend(_candidates(record, place))
-            continue
-        row = formats.row(record, path, number)
-        key = ("id", row.query_id) if row.query_id else ("query", row.query)
-        out.setdefault(key, []).extend(
-            (None, text.contents, text.score if text.score is not None else 0.0, place) for text in row.negatives
-        )
+            identifier = text_of(record, formats.QUERY_ID, path, number, required=False)
+            query = text_of(record, formats.QUERY, path, number, required=not identifier)
+            found = _candidates(record, place)
+        else:
+            row = formats.row(record, path, number)
+            identifier, query = row.query_id or "", row.query
+            found = [(None, text.contents, text.score or 0.0, place) for text in row.negatives]
+        for key in (("id", identifier), ("query", query)):
+            if key[1]:
+                out.setdefault(key, []).extend(found)
     return out
 
 
-def _candidates(record: dict[str, Any], place: str) -> Iterator[Found]:
-    scores = record.get("scores")
-    for i, item in enumerate(record["candidates"]):
-        score = item.get("score", 0.0) if isinstance(item, dict) else (scores[i] if scores else 0.0)
-        if not isinstance(score, (int, float)) or not math.isfinite(score):
-            raise DataError(f"{place}: the score of candidate {i + 1} is {score!r}; scores must be finite numbers")
-        if isinstance(item, dict) and "text" in item:
-            yield None, str(item["text"]), float(score), place
+def _candidates(record: dict[str, Any], place: str) -> list[Found]:
+    items, scores = record["candidates"], record.get("scores")
+    if not isinstance(items, list):
+        raise DataError(f"{place}: `candidates` must be a list, not {type(items).__name__}")
+    if scores is not None and (not isinstance(scores, list) or len(scores) != len(items)):
+        raise DataError(f"{place}: `scores` must be a list as long as `candidates` ({len(items)})")
+    out: list[Found] = []
+    for number, item in enumerate(items):
+        own = item if isinstance(item, dict) else {"id": item}
+        score = own.get("score", scores[number] if scores else 0.0)
+        if not isinstance(score, (int, float)) or not abs(score) <= LARGEST:
+            raise DataError(f"{place}: the score of candidate {number + 1} is {score!r}; scores must be finite numbers")
+        if isinstance(own.get("text"), str):
+            out.append((None, own["text"], float(score), place))
+        elif isinstance(own.get("id"), (str, int)):
+            out.append((str(own["id"]), None, float(score), place))
         else:
-            yield str(item["id"] if isinstance(item, dict) else item), None, float(score), place
+            raise DataError(f"{place}: candidate {number + 1} has neither an `id` nor a `text`: {item!r:.80}")
+    return out
 
 
 def _trec(path: Path) -> dict[tuple[str, str], list[Found]]:
@@ -113,7 +123,7 @@ def _trec(path: Path) -> dict[tuple[str, str], list[Found]]:
             raise DataError.at(
                 path, number, f"expected `query-id Q0 passage-id rank score tag`, found {line!r:.80}"
             ) from error
-        if not math.isfinite(score):
+        if not abs(score) <= LARGEST:
             raise DataError.at(
                 path, number, f"the score of passage `{passage}` is {value!r}; scores must be finite numbers"
             )

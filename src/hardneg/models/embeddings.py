@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 
 from hardneg import progress
-from hardneg.artifacts import Cache, sync
+from hardneg.artifacts import Cache, replacing, sync
 from hardneg.batch import Batch, taken
 from hardneg.corpus import Corpus
 from hardneg.kinds import fingerprint
@@ -44,7 +45,7 @@ def matrix(encoder: Encoder, corpus: Corpus) -> Floats:
 
     def make(folder: Path) -> None:
         done_file = folder / "done"
-        done = int(done_file.read_text()) if done_file.exists() else 0
+        done = int(done_file.read_text()) if done_file.exists() else 0  # rows that are on the disk
         with progress.task("encode corpus", len(corpus)) as bar:
             bar.advance(done)
             while done < len(corpus):
@@ -56,11 +57,15 @@ def matrix(encoder: Encoder, corpus: Corpus) -> Floats:
                     if done
                     else open_memmap(path, "w+", np.float32, (len(corpus), block.shape[1]))  # type: ignore[no-untyped-call]
                 )
+                if not done and hasattr(os, "posix_fallocate"):  # a full disk is an error here, not a bus error later
+                    with path.open("r+b") as file:
+                        os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
                 whole[rows[0] : rows[-1] + 1] = block
                 whole.flush()
                 sync(path)
                 done = int(rows[-1]) + 1
-                done_file.write_text(str(done))
+                with replacing(done_file) as file:
+                    file.write_text(str(done))
                 bar.advance(len(rows))
 
     return _opened(corpus.cache.made("embeddings", _matrix_name(encoder, corpus), make))

@@ -130,15 +130,7 @@ class CrossEncoder:
 def _load_encoder(part: Encoder) -> st.SentenceTransformer:
     import sentence_transformers as st
 
-    folder = weights.snapshot(part.model, part.revision)
-    _quiet()
-    model = st.SentenceTransformer(
-        str(folder),
-        device=part.device,
-        trust_remote_code=part.trust_remote_code,
-        local_files_only=True,
-        model_kwargs={"use_safetensors": True} if any(folder.rglob("*.safetensors")) else None,
-    )
+    model = _load(st.SentenceTransformer, part)
     if part.max_seq_length is not None:
         model.max_seq_length = part.max_seq_length
     return model
@@ -149,19 +141,35 @@ def _load_cross_encoder(part: CrossEncoder) -> st.CrossEncoder:
     import sentence_transformers as st
 
     folder = weights.snapshot(part.model, part.revision)
-    _quiet()
-    return st.CrossEncoder(
-        str(folder),
-        max_length=part.max_length,
-        device=part.device,
-        trust_remote_code=part.trust_remote_code,
-        local_files_only=True,
-        model_kwargs={"use_safetensors": True} if any(folder.rglob("*.safetensors")) else None,
-    )
+    modules = folder / "modules.json"
+    if modules.exists() and "Pooling" in modules.read_text(encoding="utf-8"):
+        raise ModelError(f"`{part.model}` is a bi-encoder, not a cross-encoder: it would score pairs at random")
+    config = folder / "config.json"
+    if (
+        not modules.exists()
+        and config.exists()
+        and "ForSequenceClassification" not in config.read_text(encoding="utf-8")
+    ):
+        raise ModelError(f"`{part.model}` has no classification head: it would score pairs at random")
+    return _load(st.CrossEncoder, part, max_length=part.max_length)
 
 
-def _quiet() -> None:
-    """No bar for the loading of weights: it takes a moment, and the run has bars of its own."""
+def _load(kind: Any, part: Encoder | CrossEncoder, **options: Any) -> Any:
+    """A model from local files, never running code that comes with it unless the job says so."""
     from transformers.utils import logging
 
-    logging.disable_progress_bar()
+    logging.disable_progress_bar()  # loading takes a moment, and the run has bars of its own
+    folder = weights.snapshot(part.model, part.revision)
+    safe = any(folder.rglob("*.safetensors"))
+    try:
+        return kind(
+            str(folder),
+            device=part.device,
+            trust_remote_code=part.trust_remote_code,
+            local_files_only=True,
+            model_kwargs={"use_safetensors": True} if safe else None,
+            **options,
+        )
+    except Exception as error:  # a dozen kinds, by model type
+        reason = " ".join(str(error).split())[:300]
+        raise ModelError(f"model `{part.model}` cannot be loaded ({type(error).__name__}: {reason})") from error

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from hardneg.errors import JobError, ModelError
 
-FILES = ("*.json", "*.txt", "*.model", "*.safetensors", "*.bin", "*.py")
+FILES = ("*.json", "*.txt", "*.model", "*.jinja", "*.safetensors", "*.bin", "*.pt", "*.pth", "*.py")
 
 
 @lru_cache(maxsize=32)
@@ -36,12 +36,10 @@ def snapshot(model: str, revision: str | None) -> Path:
 def identity(model: str, revision: str | None) -> str:
     """SHA-256 over the names and contents of a model folder's files; for the hub's copy, model and commit."""
     folder = snapshot(model, revision)
-    if folder.parent.name == "snapshots":
+    if folder != Path(model).expanduser():  # the hub's copy, in a folder named by the commit
         return f"{model}@{folder.name}"
     digest = hashlib.sha256()
     for file in sorted({file for pattern in FILES for file in folder.rglob(pattern)}):
-        if file.name == "README.md":
-            continue
         digest.update(f"{file.relative_to(folder).as_posix()}\0{file.stat().st_size}\0".encode())
         with file.open("rb") as stream:
             while block := stream.read(1 << 22):

@@ -103,7 +103,7 @@ class BEIR:
                 raise DataError.at(
                     file, number, f"passage `{passage}` has two grades for query `{query}`: {judged[passage]}, {grade}"
                 )
-            if grade >= self.min_grade and passage not in empty and passage not in corpus:
+            if passage not in empty and passage not in corpus:
                 raise DataError.at(
                     file, number, f"corpus id `{passage}` is not in corpus.jsonl; correct or delete the line"
                 )

@@ -45,19 +45,20 @@ class MSMARCO:
         first_line: dict[str, int] = {}
         for number, text in lines(qrels_file):
             columns = text.split()
-            if len(columns) != 4 or not columns[3].lstrip("-").isdigit():
+            try:
+                _, _, _, grade = columns
+                relevant = int(grade) >= self.min_grade
+            except ValueError as error:
                 raise DataError.at(
                     qrels_file, number, f"expected query id, 0, passage id and grade, found {text!r:.80}"
-                )
+                ) from error
             query, passage = columns[0], columns[2]
             first_line.setdefault(query, number)
-            if int(columns[3]) < self.min_grade:
-                positives.setdefault(query, [])
-                continue
             if passage not in empty and passage not in corpus:
                 raise DataError.at(qrels_file, number, f"passage id `{passage}` is not in the collection")
-            if passage not in positives.setdefault(query, []):
-                positives[query].append(passage)
+            known = positives.setdefault(query, [])
+            if relevant and passage not in known:
+                known.append(passage)
         seen: dict[str, int] = {}
         for number, text in lines(queries_file):
             identifier, _, query = text.partition("\t")

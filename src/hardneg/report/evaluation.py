@@ -26,6 +26,7 @@ class Evaluation:
     counts: dict[str, int] = field(default_factory=lambda: defaultdict(int))
     reasons: dict[str, dict[str, int]] = field(default_factory=dict)
     first: dict[str, int] = field(default_factory=dict)
+    generated: dict[str, int] = field(default_factory=lambda: defaultdict(int))
 
     def add(self, batch: Batch, per_query: int) -> None:
         """Counts one batch that has been through selection."""
@@ -50,20 +51,25 @@ class Evaluation:
         self._count(batch, kept, chosen, per_query)
 
     def _count(self, batch: Batch, kept: Bools, chosen: Bools, per_query: int) -> None:
+        """Counts leave out candidates that only a control proposed."""
+        real = batch.trainable
+        kept = kept & real
+        for name, source in batch.sources.items():
+            self.generated[name] += int(source.proposed.sum())
         sizes = np.bincount(batch.owners[chosen], minlength=len(batch))
         self.counts["examples"] += len(batch)
         self.counts["positives"] += len(batch.positive_rows)
-        self.counts["candidates"] += len(batch.rows)
+        self.counts["candidates"] += int(real.sum())
         self.counts["kept"] += int(kept.sum())
         self.counts["chosen"] += int(chosen.sum())
         self.counts["examples with all negatives wanted"] += int((sizes == per_query).sum())
         self.counts["short examples"] += int(((sizes > 0) & (sizes < per_query)).sum())
         self.counts["examples without a negative"] += int((sizes == 0).sum())
-        undecided = np.ones(len(batch.rows), dtype=bool)
+        undecided = real.copy()
         for name, verdicts in batch.verdicts.items():
             by_rule = self.reasons.setdefault(name, {})
             for number, rule in enumerate(verdicts.rules):
-                if count := int((verdicts.broken == number).sum()):
+                if count := int(((verdicts.broken == number) & real).sum()):
                     by_rule[rule] = by_rule.get(rule, 0) + count
             self.first[name] = self.first.get(name, 0) + int((verdicts.dropped & undecided).sum())
             undecided &= ~verdicts.dropped
@@ -87,12 +93,16 @@ class Evaluation:
             "scorer": self.scorer,
             "controls": sorted(controls),
             "sets": sets,
+            "generated": dict(self.generated),
             "counts": dict(self.counts),
             "dropped": {
                 name: {"all": sum(rules.values()), "first": self.first.get(name, 0), "rules": rules}
                 for name, rules in self.reasons.items()
             },
-            "warnings": warnings(sets, sorted(controls)),
+            "warnings": [
+                *(f"generator `{name}` proposed nothing" for name, count in self.generated.items() if not count),
+                *warnings(sets, sorted(controls)),
+            ],
         }
 
 

@@ -57,7 +57,7 @@ def counts(report: Mapping[str, Any]) -> Table:
         table.add_row(f"{count:,}", f"left out: {reason}")
     for name, count in report["generated"].items():
         table.add_row(f"{count:,}", f"candidates of `{name}`")
-    table.add_row(f"{found['candidates']:,}", "candidates together")
+    table.add_row(f"{found['candidates']:,}", "candidates together, controls left out")
     for name, dropped in report["dropped"].items():
         rules = ", ".join(f"{rule} {count:,}" for rule, count in dropped["rules"].items())
         table.add_row(
@@ -85,5 +85,5 @@ def ranking(reports: Mapping[str, Mapping[str, Any]]) -> Table:
         table.add_column(column, justify="left" if column in ("run", "set") else "right")
     for rank, (run, name, terms) in enumerate(sorted(rows, key=lambda row: -row[2]["eci_v1"]), 1):
         cells = [f"{terms[t]:.1%}" if t == "unsafe_share" else f"{terms[t]:.{1 if t == 'size' else 3}f}" for t in TERMS]
-        table.add_row(str(rank), run, name, *cells)
+        table.add_row(str(rank), Text(run), name, *cells)
     return table

@@ -31,9 +31,10 @@ def give(
 ) -> Selection:
     """The first ``per_query`` of each example's candidates in ``order`` (numbers, example after example).
 
-    ``quota`` keeps so many places for a generator's candidates, given out first, in ``order`` too; places that it
-    cannot fill are open to all. A passage that was chosen ``reuse`` times in the job (``uses`` counts) is passed over.
-    An example with too few candidates keeps those that it has. The result is in ``order``.
+    ``quota`` keeps so many places for a generator's candidates, given out first, in ``order`` too; generators are
+    served in the order of their names, and places that one cannot fill are open to all. A passage that was chosen ``reuse``
+    times in the job (``uses`` counts) is passed over. An example with too few candidates keeps those that it has. The
+    result is in ``order``.
     """
     if not quota and reuse is None:
         counts = np.bincount(batch.owners[order], minlength=len(batch))
@@ -47,7 +48,7 @@ def give(
         if reuse is not None:
             own = [j for j in own if uses[hashes[j]] < reuse]
         taken: set[int] = set()
-        for generator, places in quota.items():
+        for generator, places in sorted(quota.items()):
             proposed = batch.sources[generator].proposed
             taken.update([j for j in own if proposed[j] and j not in taken][:places])
         taken.update([j for j in own if j not in taken][: per_query - len(taken)])
