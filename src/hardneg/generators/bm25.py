@@ -20,6 +20,9 @@ from hardneg.kinds import fingerprint, part
 if TYPE_CHECKING:
     import bm25s
 
+UNKNOWN = "\0"
+"""A word that no passage has."""
+
 
 @part
 class BM25:
@@ -56,37 +59,35 @@ class BM25:
         return f"bm25s {version('bm25s')}, PyStemmer {version('PyStemmer')}"
 
     def generate(self, batch: Batch) -> Candidates:
-        """Up to ``depth`` candidates an example, by falling score, ties by row."""
+        """Up to ``depth`` candidates an example, by falling score, ties in the order of bm25s."""
         index = _index(self, batch.corpus)
         if index is None:
             empty = np.zeros(0, np.int64)
             return Candidates(np.zeros(len(batch) + 1, np.int64), empty, empty.astype(np.float32))
-        queries = [index.get_tokens_ids(tokens) for tokens in self.tokens(batch.queries)]
+        queries = [tokens or [UNKNOWN] for tokens in self.tokens(batch.queries)]
         offsets, barred = batch.barred()
         size = len(batch.corpus)
         barred_pairs = owners_of(offsets) * size + barred
         # What cannot be used is retrieved too, so as many more are asked for; queries are grouped by how many that is,
         # in powers of two, so that one query with a thousand positives costs the others nothing.
         depths = np.minimum(self.depth + at_least(np.diff(offsets)), size)
-        found: list[tuple[Ints, Ints, Floats]] = [
-            (np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, np.float32))
-        ]
+        found: list[tuple[Ints, Ints, Floats]] = []
         for depth in np.unique(depths):
-            group = np.array([i for i in np.flatnonzero(depths == depth).tolist() if queries[i]], dtype=np.int64)
-            if not len(group):
-                continue
+            group = np.flatnonzero(depths == depth)
             rows, scores = index.retrieve([queries[i] for i in group.tolist()], k=int(depth), show_progress=False)
             nothing = np.zeros(len(group))  # the score of a passage that shares no word with the query
             if index.nonoccurrence_array is not None:
-                nothing = np.array([index.nonoccurrence_array[queries[i]].sum() + 1e-6 for i in group.tolist()])
-            pairs = group[:, None] * size + rows
-            usable = (scores > nothing[:, None]) & ~np.isin(pairs, barred_pairs)
-            owners = np.broadcast_to(group[:, None], rows.shape)
-            found.append((owners[usable], rows[usable].astype(np.int64), scores[usable]))
+                ids = (index.get_tokens_ids(queries[i]) for i in group.tolist())
+                nothing = np.array([index.nonoccurrence_array[own].sum() + 1e-6 for own in ids])
+            usable = (scores > nothing[:, None]) & ~np.isin(group[:, None] * size + rows, barred_pairs)
+            owners = np.repeat(group, usable.sum(axis=1))
+            found.append((owners, rows[usable].astype(np.int64), scores[usable]))
         owner, row, score = (np.concatenate(column) for column in zip(*found, strict=True))
-        order = np.lexsort((row, -score, owner))
-        order = order[places_of(offsets_of(np.bincount(owner, minlength=len(batch)))) < self.depth]
-        return Candidates(offsets_of(np.bincount(owner[order], minlength=len(batch))), row[order], score[order])
+        if len(found) > 1:
+            order = np.argsort(owner, kind="stable")  # within an example they are by score already
+            owner, row, score = owner[order], row[order], score[order]
+        first = places_of(offsets_of(np.bincount(owner, minlength=len(batch)))) < self.depth
+        return Candidates(offsets_of(np.bincount(owner[first], minlength=len(batch))), row[first], score[first])
 
     def tokens(self, texts: Iterable[str]) -> list[list[str]]:
         """The words of each text, as they are indexed."""

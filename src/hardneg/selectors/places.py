@@ -32,9 +32,9 @@ def give(
     """The first ``per_query`` of each example's candidates in ``order`` (numbers, example after example).
 
     ``quota`` keeps so many places for a generator's candidates, given out first, in ``order`` too; generators are
-    served in the order of their names, and places that one cannot fill are open to all. A passage that was chosen ``reuse``
-    times in the job (``uses`` counts) is passed over. An example with too few candidates keeps those that it has. The
-    result is in ``order``.
+    served in the order of their names, and places that one cannot fill are open to all. A passage that was chosen
+    ``reuse`` times in the job (``uses`` counts) is passed over. An example with too few candidates keeps those that it
+    has. The result is in ``order``.
     """
     if not quota and reuse is None:
         counts = np.bincount(batch.owners[order], minlength=len(batch))
