@@ -18,9 +18,8 @@ import argparse
 import itertools
 import json
 import multiprocessing
-import resource
+import re
 import statistics
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -35,9 +34,10 @@ from hardneg.exports.sentence_transformers import SentenceTransformers
 from hardneg.filters.eci_safety import ECISafety
 from hardneg.generators.bm25 import BM25
 from hardneg.generators.dense import Dense
+from hardneg.lines import json_lines
 from hardneg.models.sentence_transformers import Encoder
 from hardneg.pipeline import Pipeline, Plan, Result
-from hardneg.readers.beir import BEIR
+from hardneg.readers.beir import BEIR, judgments
 from hardneg.scorers.bi_encoder import BiEncoder
 from hardneg.selectors.top import Top
 from hardneg.store import Folder, Memory
@@ -128,7 +128,9 @@ def pairs_of(result: Result) -> tuple[Any, list[str]]:
 def _measured(queue: Any, function: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
     begin = time.perf_counter()
     function(*arguments)
-    queue.put((time.perf_counter() - begin, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024))
+    # not ru_maxrss: a child process begins with its parent's
+    [peak] = re.findall(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
+    queue.put((time.perf_counter() - begin, int(peak) / 1024))
 
 
 def apart(function: Callable[..., Any], *arguments: Any) -> tuple[float, float]:
@@ -155,14 +157,16 @@ def ours_from_nothing(data: Path, model: str, negatives: int, depth: int) -> Non
         ours(data, model, Path(folder) / "cache", negatives, depth, Folder(Path(folder) / "run"))
 
 
-def theirs_from_nothing(
-    model: str, queries: list[str], positives: list[str], corpus: list[str], n: int, d: int
-) -> None:
+def theirs_from_nothing(data: Path, model: str, negatives: int, depth: int) -> None:
     from datasets import Dataset
     from sentence_transformers import SentenceTransformer
 
-    pairs = Dataset.from_dict({"query": queries, "positive": positives})
-    theirs(SentenceTransformer(model, device="cpu"), pairs, corpus, n, d, faiss=False)
+    reader = BEIR(path=data)
+    passages = {read.item.id: read.item.contents for read in reader.passages() if read.item}
+    queries = {record["_id"]: record["text"] for _, record in json_lines(data / "queries.jsonl")}
+    judged = [(q, p) for _, q, p, grade in judgments(data / "qrels" / "train.tsv") if grade > 0]
+    pairs = Dataset.from_list([{"query": queries[q], "positive": passages[p]} for q, p in judged])
+    theirs(SentenceTransformer(model, device="cpu"), pairs, list(passages.values()), negatives, depth, faiss=False)
 
 
 def bm25_directly(index: Any, queries: list[str], depth: int) -> Any:
@@ -181,28 +185,23 @@ def same_rows(mine: Any, other: Any) -> float:
     return sum(equal) / len(equal)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("data", type=Path)
-    parser.add_argument("model")
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--json", type=Path)
-    options = parser.parse_args()
+def search(data: Path, model: str, rounds: int) -> dict[str, Any]:
+    """Everything but the encoder: embeddings are known on both sides, the data is loaded."""
+    import bm25s
+    import Stemmer
+
     out: dict[str, Any] = {}
     with tempfile.TemporaryDirectory(prefix="hardneg-bench-") as folder:
-        cache = Path(folder) / "cache"
-        read = Memory()
-        result = Pipeline(plan(options.data, options.model, 5, 20), read, Cache(cache), Local()).run()
+        cache, read = Path(folder) / "cache", Memory()
+        result = Pipeline(plan(data, model, 5, 20), read, Cache(cache), Local()).run()
         pairs, corpus = pairs_of(result)
-        known = Known(options.model)
+        known = Known(model)
         known.encode([*corpus, *pairs["query"], *pairs["positive"]])
-        print(
-            f"{len(pairs)} pairs, {len(corpus)} passages, margin {MARGIN}, medians of {options.rounds} rounds in turn"
-        )
+        print(f"{len(pairs)} pairs, {len(corpus)} passages, margin {MARGIN}, medians of {rounds} rounds in turn")
         for negatives, depth in SHAPES:
 
             def mine(store: Memory | Folder, n: int = negatives, d: int = depth) -> Any:
-                return ours(options.data, options.model, cache, n, d, store)
+                return ours(data, model, cache, n, d, store)
 
             def peer(n: int = negatives, d: int = depth, **faiss: bool) -> Any:
                 return theirs(known.model, pairs, corpus, n, d, **faiss)
@@ -211,58 +210,67 @@ def main() -> None:
             other = peer(faiss=False)
             agreement = same_rows(mine(with_data_only(read)), other)
             times = alternate(
-                options.rounds,
+                rounds,
                 peer=lambda: peer(faiss=False),
                 ours=lambda: mine(with_data_only(read)),
                 peer_faiss=lambda: peer(faiss=True),
                 ours_all_on_disk=lambda: mine(Folder(Path(folder) / f"run{negatives}-{next(serial)}")),
             )
-            print(
-                f"\ndense, {negatives} of {depth}, without encoding; "
-                f"{agreement:.1%} of {len(other)} rows are equal, in order"
-            )
-            for name, own in times.items():
-                ratio = own["median"] / times["peer"]["median"]
-                print(f"  {name:17} {own['median']:.3f} s  ({own['low']:.3f} to {own['high']:.3f})  {ratio:.2f} x peer")
+            equal = f"{agreement:.1%} of {len(other)} rows are equal, in order"
+            show(f"dense, {negatives} of {depth}, without encoding; {equal}", times, "peer")
             out[f"dense {negatives}"] = {"times": times, "same": agreement}
 
         batches = list(result.batches)
         queries = [query for batch in batches for query in batch.queries]
-        import bm25s
-        import Stemmer
-
         tokens = bm25s.tokenize(corpus, stopwords="english", stemmer=Stemmer.Stemmer("english"), show_progress=False)
         index = bm25s.BM25(backend="numba")
         index.index(tokens, show_progress=False)
-        times = alternate(
-            options.rounds,
+        out["bm25"] = alternate(
+            rounds,
             bm25s=lambda: bm25_directly(index, queries, 50),
             ours=lambda: [BM25(depth=50).generate(batch) for batch in batches],
         )
-        ratio = times["ours"]["median"] / times["bm25s"]["median"]
-        print(
-            f"\nBM25, depth 50: bm25s {times['bm25s']['median']:.3f} s, "
-            f"ours {times['ours']['median']:.3f} s, {ratio:.2f} x"
-        )
-        out["bm25"] = times
+        show("BM25, depth 50", out["bm25"], "bm25s")
+    return out
 
-    print("\nfrom nothing, with encoding and everything written to disk here, nothing there; a process each:")
-    columns = (pairs["query"][:], pairs["positive"][:], corpus)
-    whole: dict[str, list[tuple[float, float]]] = {"peer": [], "ours": []}
+
+def show(title: str, times: dict[str, dict[str, float]], peer: str) -> None:
+    print(f"\n{title}")
+    for name, own in times.items():
+        ratio = own["median"] / times[peer]["median"]
+        print(f"  {name:17} {own['median']:.3f} s  ({own['low']:.3f} to {own['high']:.3f})  {ratio:.2f} x {peer}")
+
+
+def whole(data: Path, model: str) -> dict[str, Any]:
+    """From nothing: model loaded, everything encoded; ours also writes every stage to disk. A process each, in turn."""
+    runs: dict[str, list[tuple[float, float]]] = {"peer": [], "ours": []}
     for _ in range(2):
-        whole["peer"].append(apart(theirs_from_nothing, options.model, *columns, 5, 20))
-        whole["ours"].append(apart(ours_from_nothing, options.data, options.model, 5, 20))
-    best = {name: (min(s for s, _ in runs), max(m for _, m in runs)) for name, runs in whole.items()}
+        runs["peer"].append(apart(theirs_from_nothing, data, model, 5, 20))
+        runs["ours"].append(apart(ours_from_nothing, data, model, 5, 20))
+    best = {name: (min(s for s, _ in own), max(m for _, m in own)) for name, own in runs.items()}
+    print("\nfrom nothing, with encoding; the better of two, each in a process of its own")
     for name, (seconds, memory) in best.items():
-        ratio = seconds / best["peer"][0]
-        print(
-            f"  {name:5} {seconds:.1f} s ({ratio:.2f} x), "
-            f"peak memory {memory:.0f} MiB ({memory / best['peer'][1]:.2f} x)"
-        )
-    out["whole"] = best
+        in_time, in_memory = seconds / best["peer"][0], memory / best["peer"][1]
+        print(f"  {name:5} {seconds:.1f} s ({in_time:.2f} x peer), peak memory {memory:.0f} MiB ({in_memory:.2f} x)")
+    return {"whole": runs}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path)
+    parser.add_argument("model")
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--only", choices=("search", "whole"), help="without, or with the encoder; both unless said")
+    options = parser.parse_args()
+    out: dict[str, Any] = {}
+    if options.only != "whole":
+        out |= search(options.data, options.model, options.rounds)
+    if options.only != "search":
+        out |= whole(options.data, options.model)
     if options.json:
         options.json.write_text(json.dumps(out, indent=2))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -17,11 +17,12 @@ import numpy as np
 
 from hardneg import columns, corpus, progress
 from hardneg.artifacts import Cache
-from hardneg.batch import Batch, merge, offsets_of
+from hardneg.batch import Batch, offsets_of
 from hardneg.data import Example
 from hardneg.errors import DataError, ModelError, PartError
 from hardneg.kinds import described
 from hardneg.lines import file_hash
+from hardneg.merge import merge
 from hardneg.protocols import Engine, Export, Filter, Generator, Reader, Scorer, Selector
 from hardneg.report.evaluation import Evaluation
 from hardneg.stages import Stage
@@ -72,13 +73,16 @@ class Pipeline:
         generate = {name: Stage(f"generate.{name}", described(part), (read,)) for name, part in plan.generators.items()}
         merged = Stage("merge", {"generators": list(generate)}, tuple(generate.values()))
         score = {name: Stage(f"score.{name}", described(part), (merged,)) for name, part in plan.scorers.items()}
+        controls = {"controls": sorted(plan.controls)}
         filters = {
-            name: Stage(f"filter.{name}", described(part), (merged, *(score[s] for s in scorers_of(part, plan))))
+            name: Stage(
+                f"filter.{name}", described(part) | controls, (merged, *(score[s] for s in scorers_of(part, plan)))
+            )
             for name, part in plan.filters.items()
         }
         select = Stage(
             "select",
-            {"selector": described(plan.selector), "controls": sorted(plan.controls)},
+            described(plan.selector) | controls,
             (merged, *(score[s] for s in scorers_of(plan.selector, plan)), *filters.values()),
         )
         evaluate = Stage(
@@ -101,16 +105,22 @@ class Pipeline:
         ran: list[str] = []
         loader, shards = self._read(stages, ran)
 
-        def each(stage: Stage, work: Callable[[int], None]) -> None:
-            missing = [shard for shard in range(shards) if not self.store.has(stage, shard)]
-            if not missing and self.store.summary(stage) is not None:
-                return
+        def missing(stage: Stage) -> list[int] | None:
+            """The shards that are to do; None for a stage that is complete."""
+            to_do = [shard for shard in range(shards) if not self.store.has(stage, shard)]
+            return to_do if to_do or self.store.summary(stage) is None else None
+
+        def finish(stage: Stage, shards_done: Iterator[Any], count: int) -> None:
             ran.append(stage.name)
             begin = time.monotonic()
-            with progress.task(stage.name, len(missing) * SHARD) as bar:
-                for _ in self.engine.map(work, missing):
+            with progress.task(stage.name, count * SHARD) as bar:
+                for _ in shards_done:
                     bar.advance(SHARD)
             self.store.complete(stage, {"shards": shards, "seconds": round(time.monotonic() - begin, 3)})
+
+        def each(stage: Stage, work: Callable[[int], None]) -> None:
+            if (to_do := missing(stage)) is not None:
+                finish(stage, self.engine.map(work, to_do), len(to_do))
 
         for name, generator in self.plan.generators.items():
             each(stages.generate[name], partial(_generate, loader, stages.generate[name], name, generator))
@@ -120,17 +130,8 @@ class Pipeline:
         for name, judge in self.plan.filters.items():
             each(stages.filters[name], partial(_judge, loader, stages.filters[name], name, judge))
         batches = Batches(loader, shards)
-        if any(not self.store.has(stages.select, shard) for shard in range(shards)) or not self.store.summary(
-            stages.select
-        ):
-            ran.append("select")
-            begin = time.monotonic()
-            with progress.task("select", shards * SHARD) as bar:
-                selections = self.plan.selector.select(Batches(replace(loader, select=False), shards))
-                for shard, selection in zip(range(shards), selections, strict=True):
-                    self.store.write(stages.select, shard, columns.selection_table(selection))
-                    bar.advance(SHARD)
-            self.store.complete(stages.select, {"shards": shards, "seconds": round(time.monotonic() - begin, 3)})
+        if missing(stages.select) is not None:  # all of it: a selector keeps count over the whole job
+            finish(stages.select, self._select(loader, stages.select, shards), shards)
         report = self.store.summary(stages.evaluate)
         if report is None:
             ran.append("evaluate")
@@ -138,9 +139,16 @@ class Pipeline:
             self.store.complete(stages.evaluate, report)
         return Result(stages, loader.corpus, batches, report, ran)
 
+    def _select(self, loader: Loader, stage: Stage, shards: int) -> Iterator[None]:
+        selections = self.plan.selector.select(Batches(replace(loader, select=False), shards))
+        for shard, selection in zip(range(shards), selections, strict=True):
+            self.store.write(stage, shard, columns.selection_table(selection))
+            yield
+
     def _read(self, stages: Stages, ran: list[str]) -> tuple[Loader, int]:
         summary = self.store.summary(stages.read)
-        if summary is None or self.cache.find("corpora", summary["corpus"]) is None:
+        whole = summary is not None and all(self.store.has(stages.read, shard) for shard in range(summary["shards"]))
+        if summary is None or not whole or self.cache.find("corpora", summary["corpus"]) is None:
             ran.append("read")
             summary = self._read_all(stages.read)
             self.store.complete(stages.read, summary)

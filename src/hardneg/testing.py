@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 
 from hardneg import corpus
 from hardneg.artifacts import Cache
-from hardneg.batch import Batch, Candidates, Scores, Selection, Verdicts, merge, offsets_of
+from hardneg.batch import Batch, Candidates, Scores, Selection, Verdicts, offsets_of
 from hardneg.data import Passage, Read
 from hardneg.kinds import part
 from hardneg.lexicon import words
+from hardneg.merge import merge
 from hardneg.protocols import Filter, Generator, Role, Scorer, Selector
 
 

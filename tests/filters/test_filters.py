@@ -6,13 +6,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from hardneg.batch import Batch, Candidates, Scores, merge
+from hardneg.batch import Batch, Candidates, Scores
 from hardneg.data import Candidate
 from hardneg.errors import PartError
 from hardneg.filters.copy import Copy
 from hardneg.filters.duplicate import Duplicate
 from hardneg.filters.eci_safety import ECISafety
 from hardneg.lexicon import lexicon, words
+from hardneg.merge import merge
 from hardneg.testing import HashedWords, check_filter
 
 BatchOf = Callable[..., Batch]

@@ -5,11 +5,12 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from hardneg.batch import Batch, merge
+from hardneg.batch import Batch
 from hardneg.generators.bm25 import BM25
 from hardneg.generators.cross_encoder import CrossEncoder as Reranked
 from hardneg.generators.dense import Dense
 from hardneg.generators.random import Random
+from hardneg.merge import merge
 from hardneg.models import sentence_transformers as models
 from hardneg.scorers.bi_encoder import BiEncoder
 from hardneg.scorers.cross_encoder import CrossEncoder

@@ -6,9 +6,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from hardneg.batch import Batch, Candidates, Scores, Selection, Verdicts, merge
+from hardneg.batch import Batch, Candidates, Scores, Selection, Verdicts
 from hardneg.data import Candidate, Reason
 from hardneg.errors import PartError
+from hardneg.merge import merge
 from hardneg.selectors.random import Random
 from hardneg.selectors.top import Top
 from hardneg.testing import check_selector

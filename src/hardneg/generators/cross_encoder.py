@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from hardneg.batch import Batch, Candidates, merge, offsets_of, places_of, taken
+from hardneg.batch import Batch, Candidates, offsets_of, places_of, taken
 from hardneg.errors import PartError
 from hardneg.kinds import part
+from hardneg.merge import merge
 from hardneg.models.embeddings import score_pairs
 from hardneg.protocols import AnyGenerator, AnyPairScorer
 

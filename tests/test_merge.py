@@ -5,8 +5,9 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from hardneg.batch import Batch, Candidates, Scores, Verdicts, merge, new_id
+from hardneg.batch import Batch, Candidates, Scores, Verdicts, new_id
 from hardneg.data import Candidate, Origin, Reason
+from hardneg.merge import merge
 
 
 def propose(batch: Batch, *lists: list[tuple[str, float]], new: str = "new:") -> Candidates:
