@@ -263,6 +263,7 @@ def test_a_second_run_in_the_same_folder_waits_for_nobody(
 
 KILL = """
 import os, signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell that runs tests in the background has it ignored
 from hardneg import artifacts, store
 import hardneg.pipeline as pipeline
 pipeline.SHARD = 4
