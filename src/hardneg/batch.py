@@ -282,8 +282,9 @@ class Batch:
         owners = np.concatenate([self.positive_owners, np.arange(len(self))])
         hashes = np.concatenate([self.corpus.hashes[self.positive_rows], self.query_hashes])
         pair_owners, rows = self.corpus.rows_with(hashes, owners)
-        pairs = np.unique(np.stack([pair_owners, rows]), axis=1)
-        return offsets_of(np.bincount(pairs[0], minlength=len(self))), pairs[1]
+        pairs = np.unique(pair_owners * max(len(self.corpus), 1) + rows)  # one number stands for (example, row)
+        pair_owners, rows = np.divmod(pairs, max(len(self.corpus), 1))
+        return offsets_of(np.bincount(pair_owners, minlength=len(self))), rows
 
     def scores_by(self, model: str) -> Floats:
         """Float32 [m]: the scores that generators with this model identity gave already, NaN where there is none."""
