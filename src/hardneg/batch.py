@@ -195,12 +195,23 @@ class Batch:
 
     @classmethod
     def of(
-        cls, corpus: Corpus, ids: Sequence[str], queries: Sequence[str], positive_offsets: Ints, positive_rows: Ints
+        cls,
+        corpus: Corpus,
+        ids: Sequence[str],
+        queries: Sequence[str],
+        positive_offsets: Ints,
+        positive_rows: Ints,
+        *,
+        query_hashes: NDArray[np.uint64] | None = None,
+        controls: frozenset[str] = frozenset(),
     ) -> Batch:
         """Examples that have no candidates yet."""
-        hashes = np.array([content_hash(query) for query in queries], dtype=np.uint64)
-        begin, none = np.zeros(len(ids) + 1, dtype=np.int64), np.zeros(0, dtype=np.int64)
-        return cls(corpus, ids, queries, positive_offsets, positive_rows, hashes, begin, none)
+        if query_hashes is None:
+            query_hashes = np.array([content_hash(query) for query in queries], dtype=np.uint64)
+        offsets, rows = np.zeros(len(ids) + 1, dtype=np.int64), np.zeros(0, dtype=np.int64)
+        return cls(
+            corpus, ids, queries, positive_offsets, positive_rows, query_hashes, offsets, rows, controls=controls
+        )
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -238,10 +249,8 @@ class Batch:
         """
         rows = self.rows[candidates]
         known = rows >= 0
-        distinct, where = np.unique(rows[known], return_inverse=True)
-        texts = self.corpus.contents_column(distinct).cast(pa.string())
         places = np.empty(len(rows), dtype=np.int64)
-        places[known] = where
+        texts, places[known] = self.corpus.texts_of(rows[known])
         if not known.all():
             new = [self._new_text(int(j)) for j in candidates[~known]]
             places[~known] = len(texts) + np.arange(len(new))

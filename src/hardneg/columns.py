@@ -60,9 +60,8 @@ def examples_table(batch: Batch) -> pa.Table:
 def examples_batch(table: pa.Table, corpus: Corpus, controls: frozenset[str]) -> Batch:
     """The batch of an examples table, without candidates."""
     offsets, rows = _column(table, "positives")
-    begin, none = np.zeros(len(table) + 1, dtype=np.int64), np.zeros(0, dtype=np.int64)
     ids, queries, hashes = table["id"].to_pylist(), table["query"].to_pylist(), table["query_hash"].to_numpy()
-    return Batch(corpus, ids, queries, offsets, rows.to_numpy(), hashes, begin, none, controls=controls)
+    return Batch.of(corpus, ids, queries, offsets, rows.to_numpy(), query_hashes=hashes, controls=controls)
 
 
 def candidates_table(found: Candidates) -> pa.Table:

@@ -145,9 +145,16 @@ class Corpus:
 
     def contents(self, rows: Ints) -> list[str]:
         """What a model reads of these rows; equal rows share one string."""
-        distinct, where = np.unique(rows, return_inverse=True)
-        texts = self.contents_column(distinct).to_pylist()
-        return [texts[i] for i in where.tolist()]
+        texts, places = self.texts_of(rows)
+        strings = texts.to_pylist()
+        return [strings[i] for i in places.tolist()]
+
+    def texts_of(self, rows: Ints) -> tuple[pa.Array, Ints]:
+        """What a model reads of these rows, each row once: an Arrow array of strings, and int64 [len(rows)] of places
+        in it.
+        """
+        distinct, places = np.unique(rows, return_inverse=True)
+        return self.contents_column(distinct).cast(pa.string()), places
 
 
 @dataclass(frozen=True, slots=True)

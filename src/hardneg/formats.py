@@ -123,10 +123,8 @@ def row(record: dict[str, Any], path: Path, line: int) -> Row:
         positives = [text for text, label in zip(found, labels, strict=True) if label]
         negatives = [text for text, label in zip(found, labels, strict=True) if not label]
     elif isinstance(record.get("scores"), list) and len(found) > 1 and len(record["scores"]) == len(found):
-        positives, negatives = (
-            found[:1],
-            found[1:],
-        )  # a labelled list with scores in place of labels: the positive is first
+        # a labelled list with scores in place of labels: the positive is first
+        positives, negatives = found[:1], found[1:]
     elif "score" in record and not any(key in record for key in NEGATIVE):
         raise DataError.at(path, line, "a pair with a `score` and no `label`: whether it is a positive cannot be told")
     else:
@@ -163,11 +161,8 @@ def _texts(
     for number, item in enumerate(items):
         score = scores[number] if scores is not None else None
         if isinstance(item, str):
-            out.append(
-                Text(
-                    item.strip(), str(ids[number]) if ids and ids[number] is not None else None, text=item, score=score
-                )
-            )
+            identifier = str(ids[number]) if ids and ids[number] is not None else None
+            out.append(Text(item.strip(), identifier, text=item, score=score))
             continue
         if not isinstance(item, dict):
             raise DataError.at(path, line, f"`{key}` must hold strings or passages, not {type(item).__name__}")

@@ -56,9 +56,8 @@ def merge(batch: Batch, proposals: Mapping[str, Candidates]) -> Batch:
     begin = 0
     sources = {}
     for name, own_ranks in zip(names, ranks, strict=True):
-        at = place[where[begin : begin + len(own_ranks)]][
-            ::-1
-        ]  # backwards: of a passage named twice the best rank stays
+        # backwards: of a passage that one generator names twice the best rank stays
+        at = place[where[begin : begin + len(own_ranks)]][::-1]
         rank, score = np.zeros(len(rows), np.int32), np.full(len(rows), np.nan, np.float32)
         rank[at], score[at] = own_ranks[::-1], proposals[name].scores[::-1]
         sources[name] = Source(rank, score, proposals[name].model, proposals[name].prompt)

@@ -63,8 +63,7 @@ class SentenceTransformers:
         row = np.flatnonzero(enough[batch.positive_owners])
         owner = batch.positive_owners[row]
         queries = pa.array(batch.queries, pa.string())
-        distinct, own = np.unique(batch.positive_rows, return_inverse=True)
-        positive = batch.corpus.contents_column(distinct).cast(pa.string())
+        positive, own = batch.corpus.texts_of(batch.positive_rows)
         negative, others = batch.texts_of(chosen.chosen)
         scores = scores_for(batch, self.scorer) if self.scores else None
         short = int((~enough).sum())
