@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import subprocess
 import sys
@@ -72,8 +73,16 @@ def test_run_compare_and_dropped(make_job, capsys, tmp_path: Path) -> None:
     table = output(capsys, "compare", runs / "one", runs / "two")
     assert "rank" in table
     assert "easy (control)" in table
-    sets = json.loads(output(capsys, "compare", runs / "one", "--json"))[str(runs / "one")]
-    assert sets == report["sets"]
+    found = json.loads(output(capsys, "compare", runs / "one", "--json"))
+    assert {row["set"]: row["eci_v1"] for row in found["rows"]} == {
+        name: moments["after"]["eci_v1"] for name, moments in report["sets"].items()
+    }
+    markdown = output(capsys, "compare", runs / "one", "--format", "markdown").splitlines()
+    assert len({line.count("|") for line in markdown}) == 1
+    listed = list(csv.DictReader(output(capsys, "compare", runs / "one", "--format", "csv").splitlines()))
+    assert [row["set"] for row in listed] == [row["set"] for row in found["rows"]]
+    assert {row["what"] for row in listed} == {"final", "source", "hybrid", "control"}
+    assert sorted(row["best"] for row in listed if row["best"]) == ["hybrid", "source"]
     cases = json.loads(output(capsys, "dropped", make_job("two", margin=0.2), "-n", "2", "--filter", "safe", "--json"))
     assert len(cases) == 2
     assert all("safe" in case["reasons"] for case in cases)

@@ -441,13 +441,14 @@ def test_no_filters_no_exports_and_one_passage(make_job: Callable[..., Path], tm
 
 
 def test_the_control_that_wins_is_warned_about() -> None:
-    from hardneg.report.evaluation import warnings
+    from hardneg.report.verdict import warnings
 
     def moments(score: float) -> dict:
         return {"before": {"eci_v1": score}, "after": {"eci_v1": 0.0, "without_negatives": 0}}
 
     sets = {"final": moments(0.1), "lexical": moments(0.77), "semantic": moments(1.2), "easy": moments(1.02)}
-    [warning] = warnings(sets, ["easy"])
+    report = {"sets": sets, "controls": ["easy"], "hybrids": [], "generated": {}, "shortcut": None}
+    [warning] = warnings(report)
     assert "the easy control `easy` has a higher eci_v1 (1.02) than `lexical` (0.77):" in warning
     assert "semantic" not in warning
 

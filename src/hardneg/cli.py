@@ -66,8 +66,11 @@ def parser() -> argparse.ArgumentParser:
     score.add_argument("--query-prompt", help="what the model wants before a query")
     score.add_argument("--passage-prompt", help="what the model wants before a passage")
     score.add_argument("--margin", type=float, help="also say what a safety margin would leave")
-    compare = command("compare", "Rank the sources and final sets of finished runs by eci_v1.")
+    compare = command("compare", "Rank the sources, their unions and the final sets of finished runs by eci_v1.")
     compare.add_argument("runs", nargs="+", type=Path, help="output folders of jobs")
+    compare.add_argument(
+        "--format", choices=("table", "json", "markdown", "csv"), default="table", help="how to print it (table)"
+    )
     dropped = command("dropped", "Show refused candidates with their reasons, the clearest cases first.")
     dropped.add_argument("job", type=Path, help="the job's YAML file")
     dropped.add_argument("-n", type=int, default=10, help="how many (10)")
@@ -190,21 +193,37 @@ def _score(options: argparse.Namespace) -> None:
 
 
 def _compare(options: argparse.Namespace) -> None:
-    from hardneg.report import tables
+    from hardneg.report import comparison
     from hardneg.store import read_json
 
     for run in options.runs:
         if not (run / "report.json").is_file():
             raise JobError(f"{run}: there is no report.json; name the `output` folder of a finished run")
     reports = {str(run): read_json(run / "report.json") for run in options.runs}
-    if options.json:
-        _print_json({run: report["sets"] for run, report in reports.items()})
-        return
-    console = _console()
-    console.print(tables.ranking(reports))
     for run, report in reports.items():
-        for warning in report["warnings"]:
-            console.print(f"warning ({run}): {warning}", style="yellow", markup=False)
+        if "ranking" not in report:
+            raise JobError(f"{run}/report.json is from an older version; run that job again")
+    found = comparison.rows(reports)
+    notes = {run: [*report["notes"]] for run, report in reports.items()}
+    unpaired = comparison.overlaps(found)
+    if options.json or options.format == "json":
+        warnings = {run: report["warnings"] for run, report in reports.items()}
+        _print_json({"rows": found, "notes": notes, "between_runs": unpaired, "warnings": warnings})
+    elif options.format == "csv":
+        print(comparison.comma_separated(found), end="")
+    elif options.format == "markdown":
+        print(comparison.markdown(found))
+    else:
+        console = _console()
+        console.print(comparison.table(found))
+        for run, report in reports.items():
+            label = f" ({run})" if len(reports) > 1 else ""
+            for warning in report["warnings"]:
+                console.print(f"warning{label}: {warning}", style="yellow", markup=False)
+            for note in notes[run]:
+                console.print(f"note{label}: {note}", markup=False)
+        for note in unpaired:
+            console.print(f"note: {note}", markup=False)
 
 
 def _dropped(options: argparse.Namespace) -> None:

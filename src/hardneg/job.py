@@ -45,6 +45,8 @@ class ECI(BaseModel):
     """The scorer of the encoder that will be trained."""
     at: tuple[Annotated[int, Field(ge=1)], ...] = ()
     """Numbers of negatives at which the sources are compared at equal size; left out: the selector's `per_query`."""
+    sem: bool = True
+    """Whether eci_sem is computed too (a matrix of the encoder's dimension squared for each kind of origin)."""
 
 
 class Document(BaseModel):
@@ -100,6 +102,7 @@ class Job:
             selector=document.select,
             target=document.eci.scorer,
             at=document.eci.at,
+            sem=document.eci.sem,
             controls=controls,
             exports=document.exports,
         )

@@ -50,6 +50,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "bi_encoder": "hardneg.scorers.bi_encoder:BiEncoder",
         "cross_encoder": "hardneg.scorers.cross_encoder:CrossEncoder",
         "late_interaction": "hardneg.scorers.late_interaction:LateInteraction",
+        "false_negative": "hardneg.scorers.false_negative:FalseNegative",
     },
     "filters": {
         "eci_safety": "hardneg.filters.eci_safety:ECISafety",

@@ -23,8 +23,9 @@ from hardneg.errors import DataError, ModelError, PartError
 from hardneg.kinds import described
 from hardneg.lines import file_hash
 from hardneg.merge import merge
-from hardneg.protocols import Engine, Export, Filter, Generator, Reader, Scorer, Selector
+from hardneg.protocols import Engine, Export, Filter, Generator, Learner, Reader, Scorer, Selector
 from hardneg.report.evaluation import Evaluation
+from hardneg.report.shortcut import Shortcut
 from hardneg.stages import Stage
 from hardneg.store import Store
 
@@ -47,6 +48,8 @@ class Plan:
     """Numbers of negatives at which sources are compared at equal size; empty: the selector's ``per_query``."""
     controls: frozenset[str] = frozenset()
     """Generators that are scored and reported and never trained on."""
+    sem: bool = True
+    """Whether eci_sem is computed too, where the target scorer has an encoder."""
     exports: Mapping[str, Export] = field(default_factory=dict)
 
 
@@ -74,9 +77,15 @@ class Pipeline:
         merged = Stage("merge", {"generators": list(generate)}, tuple(generate.values()))
         score = {name: Stage(f"score.{name}", described(part), (merged,)) for name, part in plan.scorers.items()}
         controls = {"controls": sorted(plan.controls)}
+        inputs = {name: (merged, *(score[s] for s in scorers_of(part, plan))) for name, part in plan.filters.items()}
+        learn = {
+            name: Stage(f"learn.{name}", described(part) | controls, inputs[name])
+            for name, part in plan.filters.items()
+            if isinstance(part, Learner) and part.learns
+        }
         filters = {
             name: Stage(
-                f"filter.{name}", described(part) | controls, (merged, *(score[s] for s in scorers_of(part, plan)))
+                f"filter.{name}", described(part) | controls, inputs[name] + ((learn[name],) if name in learn else ())
             )
             for name, part in plan.filters.items()
         }
@@ -86,13 +95,15 @@ class Pipeline:
             (merged, *(score[s] for s in scorers_of(plan.selector, plan)), *filters.values()),
         )
         evaluate = Stage(
-            "evaluate", {"target": plan.target, "at": list(self.at)}, (score[plan.target], *filters.values(), select)
+            "evaluate",
+            {"target": plan.target, "at": list(self.at), "sem": plan.sem, "version": 2},
+            (score[plan.target], *filters.values(), select),
         )
         export = {
             name: Stage(f"export.{name}", described(part), (*score.values(), select))
             for name, part in plan.exports.items()
         }
-        return Stages(read, generate, merged, score, filters, select, evaluate, export)
+        return Stages(read, generate, merged, score, learn, filters, select, evaluate, export)
 
     @property
     def at(self) -> tuple[int, ...]:
@@ -128,7 +139,10 @@ class Pipeline:
         for name, scorer in self.plan.scorers.items():
             each(stages.score[name], partial(_score, loader, stages.score[name], name, scorer))
         for name, judge in self.plan.filters.items():
-            each(stages.filters[name], partial(_judge, loader, stages.filters[name], name, judge))
+            ready = judge
+            if isinstance(judge, Learner) and name in stages.learn:
+                ready = self._learnt(loader, stages.learn[name], judge, shards, ran)
+            each(stages.filters[name], partial(_judge, loader, stages.filters[name], name, ready))
         batches = Batches(loader, shards)
         if missing(stages.select) is not None:  # all of it: a selector keeps count over the whole job
             finish(stages.select, self._select(loader, stages.select, shards), shards)
@@ -138,6 +152,17 @@ class Pipeline:
             report = self._evaluate(stages, batches)
             self.store.complete(stages.evaluate, report)
         return Result(stages, loader.corpus, batches, report, ran)
+
+    def _learnt(self, loader: Loader, stage: Stage, judge: Learner, shards: int, ran: list[str]) -> Learner:
+        """The filter with what it learns from the whole job before it judges any of it."""
+        summary = self.store.summary(stage)
+        if summary is None:
+            ran.append(stage.name)
+            scores = _scores_in(stage)
+            with progress.task(stage.name, shards) as bar:
+                summary = judge.learn(progress.counted((loader.scored(s, scores) for s in range(shards)), bar))
+            self.store.complete(stage, summary)
+        return replace(judge, **summary)  # type: ignore[type-var]
 
     def _select(self, loader: Loader, stage: Stage, shards: int) -> Iterator[None]:
         selections = self.plan.selector.select(Batches(replace(loader, select=False), shards))
@@ -203,13 +228,19 @@ class Pipeline:
         }
 
     def _evaluate(self, stages: Stages, batches: Batches) -> dict[str, Any]:
-        evaluation = Evaluation(self.plan.target, self.at)
+        plan = self.plan
+        encoder = getattr(plan.scorers[plan.target], "encoder", None)
+        evaluation = Evaluation(
+            plan.target, self.at, tuple(plan.generators), plan.controls, encoder if plan.sem else None
+        )
+        shortcut = Shortcut(encoder, len(batches))
         with progress.task("evaluate", len(batches) * SHARD) as bar:
             for batch in batches:
-                evaluation.add(batch, self.plan.selector.per_query)
+                evaluation.add(batch, plan.selector.per_query)
+                shortcut.add(batch)
                 bar.advance(SHARD)
         read = self.store.summary(stages.read) or {}
-        report = evaluation.report(self.plan.controls)
+        report = evaluation.report(shortcut.report())
         report["read"] = {key: read[key] for key in ("passages", "examples", "skipped")}
         return report
 
@@ -222,6 +253,7 @@ class Stages:
     generate: Mapping[str, Stage]
     merge: Stage
     score: Mapping[str, Stage]
+    learn: Mapping[str, Stage]
     filters: Mapping[str, Stage]
     select: Stage
     evaluate: Stage
@@ -232,6 +264,7 @@ class Stages:
         yield from self.generate.values()
         yield self.merge
         yield from self.score.values()
+        yield from self.learn.values()
         yield from self.filters.values()
         yield self.select
         yield self.evaluate
@@ -327,10 +360,15 @@ def _score(loader: Loader, stage: Stage, name: str, scorer: Scorer, shard: int) 
 
 
 def _judge(loader: Loader, stage: Stage, name: str, judge: Filter, shard: int) -> None:
-    batch = loader.scored(shard, [s.name.removeprefix("score.") for s in stage.inputs if s.name.startswith("score.")])
+    batch = loader.scored(shard, _scores_in(stage))
     verdicts = judge.judge(batch)
     _aligned(f"filter `{name}`", len(batch.rows), len(verdicts.broken), len(verdicts.value), len(verdicts.limit))
     loader.store.write(stage, shard, columns.verdicts_table(batch, verdicts))
+
+
+def _scores_in(stage: Stage) -> list[str]:
+    """The scorers that a stage takes its input from."""
+    return [inner.name.removeprefix("score.") for inner in stage.inputs if inner.name.startswith("score.")]
 
 
 def _aligned(part: str, wanted: int, *found: int) -> None:

@@ -64,6 +64,20 @@ class Filter(Protocol):
 
 
 @runtime_checkable
+class Learner(Filter, Protocol):
+    """A filter that must know something of the whole job before it judges a part of it."""
+
+    @property
+    def learns(self) -> bool:
+        """Whether there is something to learn; `learn` is not called otherwise."""
+        ...
+
+    def learn(self, batches: Iterable[Batch]) -> dict[str, Any]:
+        """Values of fields, as JSON, that the filter is given before `judge`. Sees all batches of the job, once."""
+        ...
+
+
+@runtime_checkable
 class Selector(Protocol):
     """Chooses the final negatives among `Batch.kept`."""
 

@@ -45,3 +45,17 @@ def test_what_is_not_finite_is_an_error() -> None:
         eci.keep([np.nan], [0.5])
     with pytest.raises(ValueError, match="not finite"):
         eci.reference([np.nan], [0], 1)
+
+
+def test_percentile_compares_positions_among_the_positives_scores() -> None:
+    scores = np.linspace(-4, 6, 101)  # a cross-encoder's: the position of s is (s + 4) / 10
+    limits = eci.limits([6.0, 1.0, -4.0], "percentile", 0.8, quantiles=np.quantile(scores, np.linspace(0, 1, 11)))
+    assert limits == pytest.approx([4.0, 0.0, -4.0])
+    rescaled = eci.limits(np.exp([6.0, 1.0, -4.0]), "percentile", 0.8, np.exp(np.linspace(-4, 6, 1001)))
+    assert np.log(rescaled) == pytest.approx(limits, abs=0.02)  # whatever the scale
+    assert eci.limits([1.0], "percentile", 1.0, np.linspace(-4, 6, 11)) == pytest.approx([1.0])
+
+
+def test_percentile_without_a_distribution_is_an_error() -> None:
+    with pytest.raises(ValueError, match="quantiles"):
+        eci.limits([1.0], "percentile", 0.8)

@@ -70,7 +70,7 @@ def test_safety_at_just_below_and_just_above(
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({}, "give exactly one of `margin`, `relative`, `ceiling`; here is none"),
+        ({}, "give exactly one of `margin`, `relative`, `ceiling`, `percentile`, `calibrated`; here is none"),
         ({"margin": 0.1, "ceiling": 0.5}, "here is both `margin` and `ceiling`"),
         ({"margin": float("nan")}, "`margin` must be a finite number, not nan"),
         ({"relative": 1.5}, "`relative` must be at least 0 and below 1, not 1.5"),

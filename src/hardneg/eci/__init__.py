@@ -4,24 +4,54 @@ Sinha, Seetharaman, Bansal, *ECI: Effective Contrastive Information to Evaluate 
 arXiv number holds two metrics: version 1 (22 March 2026), here ``eci_v1``, and version 3 (5 June 2026), ``eci_sem``,
 which ranks sources the other way round. A bare "ECI" is never printed.
 
-This package knows numbers only: similarities go in, terms come out. It needs numpy and nothing else.
+This package knows numbers only: similarities and embeddings go in, terms come out. It needs numpy and nothing else.
 """
 
-from hardneg.eci.rules import Reference, Rule, keep, limits, reference
+from hardneg.eci.bootstrap import Resamples, interval
+from hardneg.eci.combinations import hybrids, members, unions
+from hardneg.eci.queries import COLUMNS, TERMS, per_query, per_query_of_sets, terms_of
+from hardneg.eci.rules import Reference, Rule, keep, limits, position, reference
+from hardneg.eci.sem import (
+    Moments,
+    SemReport,
+    eci_sem,
+    lexical_residuality,
+    locality,
+    residual_directions,
+    target_consistency,
+)
 from hardneg.eci.tally import Report, Tally
 from hardneg.eci.terms import capacity, eci_v1, efficiency, hardness, safety
 
 __all__ = [
+    "COLUMNS",
+    "TERMS",
+    "Moments",
     "Reference",
     "Report",
+    "Resamples",
     "Rule",
+    "SemReport",
     "Tally",
     "capacity",
+    "eci_sem",
     "eci_v1",
     "efficiency",
     "hardness",
+    "hybrids",
+    "interval",
     "keep",
+    "lexical_residuality",
     "limits",
+    "locality",
+    "members",
+    "per_query",
+    "per_query_of_sets",
+    "position",
     "reference",
+    "residual_directions",
     "safety",
+    "target_consistency",
+    "terms_of",
+    "unions",
 ]

@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-Rule = Literal["margin", "relative", "ceiling"]
+Rule = Literal["margin", "relative", "ceiling", "percentile", "calibrated"]
 Reference = Literal["mean", "min", "max"]
 
 
@@ -40,20 +40,40 @@ def reference(positives: ArrayLike, owners: ArrayLike, examples: int, how: Refer
     return out
 
 
-def limits(plus: ArrayLike, rule: Rule, threshold: float) -> NDArray[np.float64]:
+def position(scores: ArrayLike, quantiles: ArrayLike) -> NDArray[np.float64]:
+    """Where scores are in a distribution, in [0, 1]; ``quantiles`` [k]: its evenly spaced quantiles, the first its
+    minimum and the last its maximum, with straight lines between.
+
+    >>> position([0.1, 0.6, 0.9], [0.2, 0.6, 1.0]).tolist()
+    [0.0, 0.5, 0.875]
+    """
+    grid = np.asarray(quantiles, dtype=np.float64)
+    return np.interp(np.asarray(scores, dtype=np.float64), grid, np.linspace(0.0, 1.0, len(grid)))
+
+
+def limits(plus: ArrayLike, rule: Rule, threshold: float, quantiles: ArrayLike | None = None) -> NDArray[np.float64]:
     """The highest s(q, n) that each example accepts, float64 [n], from s+ [n].
 
     ``margin`` m: s+ - m. ``relative`` r: s+ - |s+| r (NV-Retriever's TopK-PercPos at 95 %, arXiv:2407.15831, is
-    r = 0.05 where s+ is positive). ``ceiling`` c: c.
+    r = 0.05 where s+ is positive). ``ceiling`` c: c. ``percentile`` u: the score whose `position` among the scores of
+    all positives (``quantiles``) is u times that of s+, whatever the scale of the scores. ``calibrated`` t: t, where
+    the scores are probabilities.
 
     >>> limits([0.8, -2.0], "relative", 0.05).round(3).tolist()
     [0.76, -2.1]
+    >>> limits([0.6, 1.0], "percentile", 0.5, quantiles=[0.2, 0.6, 1.0]).round(3).tolist()
+    [0.4, 0.6]
     """
     values = np.asarray(plus, dtype=np.float64)
     if rule == "margin":
         return values - threshold
     if rule == "relative":
         return values - np.abs(values) * threshold
+    if rule == "percentile":
+        if quantiles is None:
+            raise ValueError("the rule `percentile` needs the quantiles of the positives' scores")
+        grid = np.asarray(quantiles, dtype=np.float64)
+        return np.interp(threshold * position(values, grid), np.linspace(0.0, 1.0, len(grid)), grid)
     return np.full_like(values, threshold)
 
 

@@ -1,16 +1,20 @@
-"""ECI version 1 from sums: any number of batches, in any order, in constant memory."""
+"""Both metrics from sums: any number of batches, in any order, in constant memory."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from hardneg.eci.terms import capacity, efficiency
+from hardneg.eci.queries import COLUMNS, TERMS, per_query, terms_of
+from hardneg.eci.sem import Moments, SemReport
 
-NEAR = 0.05
-"""A negative is nearly unsafe when s(q, n) >= s+ - NEAR |s+|: 95 % of the positive's similarity, whatever its sign."""
+Floats = NDArray[np.float64]
+
+NORMAL_95 = 1.959964
+STEP = 1e-6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,9 +36,21 @@ class Report:
     """Share of negatives with s(q, n) >= s+."""
     unsafe_share_95: float
     """Share of negatives with s(q, n) >= s+ - 0.05 |s+|."""
+    intervals: Mapping[str, tuple[float, float]]
+    """A 95 % interval of every term."""
+    sem: SemReport | None = None
+    """eci_sem and its parts, where there are triples."""
 
 
-@dataclass(frozen=True, slots=True)
+def _zeros() -> Floats:
+    return np.zeros(len(COLUMNS))
+
+
+def _zero_products() -> Floats:
+    return np.zeros((len(COLUMNS), len(COLUMNS)))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Tally:
     """Sums over examples. The empty tally is ``Tally()``; tallies add up, and their order does not matter.
 
@@ -46,62 +62,66 @@ class Tally:
     """
 
     examples: int = 0
-    without_negatives: int = 0
-    negatives: int = 0
-    positive: float = 0.0
-    hardness: float = 0.0
-    safety: float = 0.0
-    unsafe: int = 0
-    unsafe_95: int = 0
+    sums: Floats = field(default_factory=_zeros)
+    """Float64 [7]: sums of `eci.queries.COLUMNS`."""
+    products: Floats = field(default_factory=_zero_products)
+    """Float64 [7, 7]: sums of the products of two columns, for the intervals."""
+    moments: Moments = field(default_factory=Moments)
+    """The state of eci_sem."""
 
     @classmethod
-    def of(cls, positives: ArrayLike, negatives: ArrayLike, owners: ArrayLike) -> Tally:
+    def of(cls, positives: ArrayLike, negatives: ArrayLike, owners: ArrayLike | None = None) -> Tally:
         """The tally of a batch of n examples with m negatives in all.
 
         ``positives`` [n]: s+ of each example; ``negatives`` [m]: s(q, n); ``owners`` [m], within 0..n-1: whose negative
-        it is. Raises ValueError for a similarity that is not finite.
+        it is; or ``negatives`` [n, k] and no owners. Raises ValueError for a similarity that is not finite.
         """
-        plus = np.asarray(positives, dtype=np.float64)
-        minus = np.asarray(negatives, dtype=np.float64)
-        owner = np.asarray(owners, dtype=np.int64)
-        if not (np.isfinite(plus).all() and np.isfinite(minus).all()):
-            raise ValueError("a similarity is not finite")
-        counts = np.bincount(owner, minlength=len(plus))
-        some = counts > 0
-        means = np.bincount(owner, weights=minus, minlength=len(plus))[some] / counts[some]
-        own = plus[owner]
-        return cls(
-            examples=int(some.sum()),
-            without_negatives=int((~some).sum()),
-            negatives=len(minus),
-            positive=_sum(plus[some]),
-            hardness=_sum(means),
-            safety=_sum(plus[some] - means),
-            unsafe=int((minus >= own).sum()),
-            unsafe_95=int((minus >= own - NEAR * np.abs(own)).sum()),
-        )
+        return cls.of_columns(per_query(positives, negatives, owners))
+
+    @classmethod
+    def of_columns(cls, columns: Floats) -> Tally:
+        """From the columns [n, 7] that `eci.queries` makes."""
+        return cls(len(columns), columns.sum(axis=0), columns.T @ columns)
+
+    @classmethod
+    def of_moments(cls, moments: Moments) -> Tally:
+        """A tally that knows eci_sem of some triples and no example: to be added to one that knows the examples."""
+        return cls(moments=moments)
 
     def __add__(self, other: Tally) -> Tally:
-        return Tally(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(Tally)))
-
-    def report(self) -> Report:
-        """Every term; all 0 for an empty tally."""
-        n, total = max(self.examples, 1), max(self.examples + self.without_negatives, 1)
-        size, hardness, safety = self.negatives / total, self.hardness / n, self.safety / n
-        return Report(
-            examples=self.examples,
-            without_negatives=self.without_negatives,
-            size=size,
-            positive=self.positive / n,
-            hardness=hardness,
-            safety=safety,
-            capacity=capacity(size),
-            efficiency=efficiency(hardness, safety),
-            eci_v1=capacity(size) * efficiency(hardness, safety),
-            unsafe_share=self.unsafe / max(self.negatives, 1),
-            unsafe_share_95=self.unsafe_95 / max(self.negatives, 1),
+        return Tally(
+            self.examples + other.examples,
+            self.sums + other.sums,
+            self.products + other.products,
+            self.moments + other.moments,
         )
 
+    def report(self) -> Report:
+        """Every term with its interval; all 0 for an empty tally.
 
-def _sum(values: NDArray[np.float64]) -> float:
-    return float(np.sum(values))
+        The intervals are those of the delta method: the terms are smooth functions of means over examples, whose
+        covariance the sums of products give. `eci.bootstrap` asks for less.
+        """
+        n = max(self.examples, 1)
+        means = self.sums / n
+        found = {name: float(value) for name, value in terms_of(means).items()}
+        some = round(float(self.sums[0]))
+        return Report(
+            examples=some,
+            without_negatives=self.examples - some,
+            intervals=self._intervals(means, found),
+            sem=self.moments.report() if self.moments.triples else None,
+            **found,
+        )
+
+    def _intervals(self, means: Floats, found: Mapping[str, float]) -> dict[str, tuple[float, float]]:
+        n = max(self.examples, 1)
+        covariance = (self.products / n - np.outer(means, means)) / max(n - 1, 1)
+        steps = np.eye(len(means)) * STEP
+        above, below = terms_of(means + steps), terms_of(means - steps)
+        out = {}
+        for name in TERMS:
+            gradient = (above[name] - below[name]) / (2 * STEP)
+            spread = NORMAL_95 * float(np.sqrt(max(gradient @ covariance @ gradient, 0.0)))
+            out[name] = (found[name] - spread, found[name] + spread)
+        return out

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import Any
+
 import numpy as np
 
 from hardneg import eci
@@ -9,47 +12,78 @@ from hardneg.batch import Batch, Verdicts
 from hardneg.errors import PartError
 from hardneg.kinds import part
 
+RULES: tuple[eci.Rule, ...] = ("margin", "relative", "ceiling", "percentile", "calibrated")
+QUANTILES = 1_001
+
 
 @part
 class ECISafety:
     """Drops a candidate whose score is too near to its positives' score s+ (arXiv:2603.20990v1, section 3).
 
     Exactly one rule, each inclusive and right for negative scores too: ``margin`` m keeps s(q,n) <= s+ - m;
-    ``relative`` r keeps s(q,n) <= s+ - |s+| r; ``ceiling`` c keeps s(q,n) <= c. ``reference`` makes s+ of several
-    positives. ``scorer`` is the name of one of the job's scorers.
+    ``relative`` r keeps s(q,n) <= s+ - |s+| r; ``ceiling`` c keeps s(q,n) <= c; ``percentile`` u keeps a score whose
+    position among the scores of all the job's positives is at most u times that of s+; ``calibrated`` t keeps a
+    probability of being relevant of at most t and wants a scorer of kind ``false_negative``. ``reference`` makes s+ of
+    several positives. ``scorer`` is the name of one of the job's scorers. ``quantiles``: evenly spaced quantiles of the
+    positives' scores for ``percentile``; left out, the job's own.
     """
 
     scorer: str
     margin: float | None = None
     relative: float | None = None
     ceiling: float | None = None
+    percentile: float | None = None
+    calibrated: float | None = None
     reference: eci.Reference = "mean"
+    quantiles: tuple[float, ...] | None = None
 
     def __post_init__(self) -> None:
-        given = [rule for rule in ("margin", "relative", "ceiling") if getattr(self, rule) is not None]
+        given = [rule for rule in RULES if getattr(self, rule) is not None]
         if len(given) != 1:
             found = f"both {' and '.join(f'`{rule}`' for rule in given)}" if given else "none"
-            raise PartError(f"give exactly one of `margin`, `relative`, `ceiling`; here is {found}")
+            raise PartError(f"give exactly one of {', '.join(f'`{rule}`' for rule in RULES)}; here is {found}")
         if not np.isfinite(self.threshold):
             raise PartError(f"`{given[0]}` must be a finite number, not {self.threshold!r}")
         if self.relative is not None and not 0 <= self.relative < 1:
             raise PartError(f"`relative` must be at least 0 and below 1, not {self.relative!r}")
+        for name in ("percentile", "calibrated"):
+            if given[0] == name and not 0 <= self.threshold <= 1:
+                raise PartError(f"`{name}` must be within 0 and 1, not {self.threshold!r}")
+        if self.quantiles is not None and (
+            len(self.quantiles) < 2 or not np.isfinite(self.quantiles).all() or (np.diff(self.quantiles) < 0).any()
+        ):
+            raise PartError("`quantiles` must be two or more finite numbers that do not fall")
 
     @property
     def rule(self) -> eci.Rule:
         """The rule that is given."""
-        return "margin" if self.margin is not None else "relative" if self.relative is not None else "ceiling"
+        return next(rule for rule in RULES if getattr(self, rule) is not None)
 
     @property
     def threshold(self) -> float:
         """Its threshold."""
         return float(getattr(self, self.rule))
 
+    @property
+    def learns(self) -> bool:
+        """Whether `learn` is to be called before `judge`."""
+        return self.rule == "percentile" and self.quantiles is None
+
+    def learn(self, batches: Iterable[Batch]) -> dict[str, Any]:
+        """The quantiles of the scores of all positives."""
+        scores = np.concatenate([batch.scores[self.scorer].positives for batch in batches])
+        return {"quantiles": np.quantile(scores.astype(np.float64), np.linspace(0, 1, QUANTILES)).tolist()}
+
     def judge(self, batch: Batch) -> Verdicts:
         """The value is s(q, n); the limit is the highest that the rule accepts for this example."""
         scores = batch.scores[self.scorer]
+        if self.rule == "calibrated" and ((scores.negatives < 0) | (scores.negatives > 1)).any():
+            raise PartError(
+                f"`calibrated` needs probabilities, and scorer `{self.scorer}` gives others; use a scorer of kind "
+                "`false_negative`"
+            )
         plus = eci.reference(scores.positives, batch.positive_owners, len(batch), self.reference)
-        limit = eci.limits(plus, self.rule, self.threshold)[batch.owners]
+        limit = eci.limits(plus, self.rule, self.threshold, self.quantiles)[batch.owners]
         kept = eci.keep(scores.negatives, limit)
         broken = np.where(kept, -1, 0).astype(np.int8)
         return Verdicts((self.rule,), broken, scores.negatives, limit.astype(np.float32))

@@ -21,6 +21,8 @@ from hardneg.protocols import Encoder, PairScorer, Role
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
 
+CANDIDATES_PER_BLOCK = 16_384
+
 
 def _matrix_name(encoder: Encoder, corpus: Corpus) -> str:
     return fingerprint(["matrix", corpus.fingerprint, encoder.identity()])
@@ -94,9 +96,29 @@ def candidate_embeddings(encoder: Encoder, batch: Batch, candidates: Ints) -> Fl
     """Float32 [len(candidates), d]: embeddings of candidates (numbers within 0..m-1), from the matrix if there."""
     whole = find_matrix(encoder, batch.corpus)
     rows = batch.rows[candidates]
-    if whole is not None and (rows >= 0).all():
+    if whole is None:
+        return embed(encoder, batch.contents(candidates), "passage", batch.corpus.cache)
+    if (rows >= 0).all():
         return np.asarray(whole[rows])
-    return embed(encoder, batch.contents(candidates), "passage", batch.corpus.cache)
+    out = np.asarray(whole[np.maximum(rows, 0)])
+    new = np.flatnonzero(rows < 0)
+    out[new] = embed(encoder, batch.contents(candidates[new]), "passage", batch.corpus.cache)
+    return out
+
+
+def similarities(encoder: Encoder, batch: Batch, vectors: Floats, owners: Ints, candidates: Ints) -> Floats:
+    """Float32 [c]: the cosine of ``vectors[owners[j]]`` and candidate ``candidates[j]``, a block at a time."""
+    out = np.empty(len(candidates), dtype=np.float32)
+    for begin in range(0, len(candidates), CANDIDATES_PER_BLOCK):
+        part = slice(begin, begin + CANDIDATES_PER_BLOCK)
+        out[part] = dots(vectors[owners[part]], candidate_embeddings(encoder, batch, candidates[part]))
+    return out
+
+
+def dots(left: Floats, right: Floats) -> Floats:
+    """Float32 [k]: the dot product of each row of one with the same row of the other."""
+    products: Floats = np.einsum("kd,kd->k", left, right, dtype=np.float32)
+    return products
 
 
 def row_embeddings(encoder: Encoder, corpus: Corpus, rows: Ints) -> Floats:

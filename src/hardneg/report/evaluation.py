@@ -1,32 +1,66 @@
-"""ECI of the final set and of every source, before and after filtering, at natural and at equal size."""
+"""Both metrics for the final set, every source and every union of sources, before and after filtering."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hardneg import eci
-from hardneg.batch import Batch, offsets_of, places_of
+from hardneg.batch import Batch
+from hardneg.protocols import Encoder
+from hardneg.report.semantics import moments
+from hardneg.report.verdict import notes, warnings
 
 Bools = NDArray[np.bool_]
+
+MOMENTS = ("before", "after")
+COMBINED = 6
+"""Unions are scored of so many sources at most; of more, there would be hundreds."""
 
 
 @dataclass
 class Evaluation:
-    """Tallies and counts, filled batch by batch. ``scorer`` is the job's target scorer, ``at`` the equal sizes."""
+    """Tallies and counts, filled batch by batch.
+
+    ``scorer`` is the job's target scorer, ``at`` the equal sizes, ``encoder`` the target encoder for eci_sem (None:
+    without eci_sem), ``generators`` all of them in job order.
+    """
 
     scorer: str
     at: tuple[int, ...]
-    tallies: dict[tuple[str, str, int], eci.Tally] = field(default_factory=lambda: defaultdict(eci.Tally))
+    generators: tuple[str, ...]
+    controls: frozenset[str] = frozenset()
+    encoder: Encoder | None = None
+    batches: int = 0
+    tallies: dict[tuple[int, int], eci.Tally] = field(default_factory=lambda: defaultdict(eci.Tally))
+    resamples: eci.Resamples | None = None
+    moments: dict[bytes, eci.Moments] = field(default_factory=lambda: defaultdict(eci.Moments))
     counts: dict[str, int] = field(default_factory=lambda: defaultdict(int))
     reasons: dict[str, dict[str, int]] = field(default_factory=dict)
     first: dict[str, int] = field(default_factory=dict)
     generated: dict[str, int] = field(default_factory=lambda: defaultdict(int))
+
+    @property
+    def trained(self) -> tuple[str, ...]:
+        """The generators that are no control."""
+        return tuple(name for name in self.generators if name not in self.controls)
+
+    @property
+    def unions(self) -> list[tuple[str, ...]]:
+        """Every union of two or more generators that are trained on; none when there are too many."""
+        if len(self.trained) > COMBINED:
+            return []
+        return [tuple(self.trained[i] for i in u) for u in eci.unions(len(self.trained)) if len(u) > 1]
+
+    @property
+    def names(self) -> list[str]:
+        """The sets: ``final``, every generator, every union."""
+        return ["final", *self.generators, *(" + ".join(union) for union in self.unions)]
 
     def add(self, batch: Batch, per_query: int) -> None:
         """Counts one batch that has been through selection."""
@@ -36,18 +70,20 @@ class Evaluation:
         chosen = np.zeros(len(batch.rows), dtype=bool)
         if batch.selection is not None:
             chosen[batch.selection.chosen] = True
-        views = {"final": (batch.trainable, chosen)}
-        views |= {name: (s.proposed, s.proposed & kept) for name, s in batch.sources.items()}
-        owners = batch.owners
-        hardest_first = np.lexsort((-scores.negatives, owners))
-        for name, (before, after) in views.items():
-            for moment, mask in (("before", before), ("after", after)):
-                self.tallies[name, moment, 0] += eci.Tally.of(plus, scores.negatives[mask], owners[mask])
-                ranked = hardest_first[mask[hardest_first]]
-                place = places_of(offsets_of(np.bincount(owners[ranked], minlength=len(batch))))
-                for k in self.at:
-                    top = ranked[place < k]
-                    self.tallies[name, moment, k] += eci.Tally.of(plus, scores.negatives[top], owners[top])
+        proposed = {name: batch.sources[name].proposed for name in self.generators}
+        masks = [*proposed.values(), *(np.any([proposed[name] for name in union], axis=0) for union in self.unions)]
+        views = [batch.trainable, chosen, *(view for mask in masks for view in (mask, mask & kept))]
+        members = np.stack(views, axis=1)
+        columns = eci.per_query_of_sets(plus, scores.negatives, batch.offsets, members, self.at)
+        for view in range(columns.shape[1]):
+            for size in range(columns.shape[2]):
+                self.tallies[view, size] += eci.Tally.of_columns(columns[:, view, size])
+        drawn = eci.Resamples.of(columns, batch=self.batches)
+        self.resamples = drawn if self.resamples is None else self.resamples + drawn
+        self.batches += 1
+        if self.encoder is not None:
+            for key, found in moments(batch, self.encoder, self.scorer, members).items():
+                self.moments[key] += found
         self._count(batch, kept, chosen, per_query)
 
     def _count(self, batch: Batch, kept: Bools, chosen: Bools, per_query: int) -> None:
@@ -76,53 +112,63 @@ class Evaluation:
 
     def sets(self) -> dict[str, Any]:
         """Per set: ``before`` and ``after``, each with every term, and the same under ``at`` for equal sizes."""
+        terms = eci.terms_of(self.resamples.means) if self.resamples is not None else {}
         out: dict[str, Any] = {}
-        for (name, moment, k), tally in self.tallies.items():
+        for view, (name, moment) in enumerate((n, m) for n in self.names for m in MOMENTS):
             place = out.setdefault(name, {}).setdefault(moment, {})
-            if k:
-                place.setdefault("at", {})[str(k)] = asdict(tally.report())
-            else:
-                place.update(asdict(tally.report()))
+            for size, k in enumerate((0, *self.at)):
+                tally = self.tallies[view, size]
+                if not k:
+                    own = [found for key, found in self.moments.items() if key[view]]
+                    tally += eci.Tally.of_moments(sum(own, start=eci.Moments()))
+                bounds = {term: _pair(eci.interval(values[:, view, size])) for term, values in terms.items()}
+                report = asdict(replace(tally.report(), intervals=bounds))
+                if k:
+                    del report["sem"]
+                    place.setdefault("at", {})[str(k)] = report
+                else:
+                    place.update(report)
         return out
 
-    def report(self, controls: Iterable[str]) -> dict[str, Any]:
+    def ranking(self) -> list[dict[str, Any]]:
+        """The generators and unions after filtering, best eci_v1 first.
+
+        ``ahead`` is the 95 % interval of the difference to the next one, paired over queries; None for the last one.
+        """
+        if self.resamples is None:
+            return []
+        resampled = eci.terms_of(self.resamples.means)["eci_v1"][:, 1::2, 0]
+        values = [self.tallies[2 * place + 1, 0].report().eci_v1 for place in range(len(self.names))]
+        order = sorted(range(1, len(self.names)), key=lambda place: -values[place])
+        out = []
+        for place, following in zip(order, [*order[1:], None], strict=True):
+            ahead = None
+            if following is not None:
+                low, high = eci.interval(resampled[:, place] - resampled[:, following])
+                ahead = [float(low), float(high)]
+            out.append({"set": self.names[place], "eci_v1": values[place], "ahead": ahead})
+        return out
+
+    def report(self, shortcut: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """The part of ``report.json`` that the batches decide."""
         sets = self.sets()
-        return {
+        report = {
             "metric": "eci_v1 (arXiv:2603.20990v1)",
             "scorer": self.scorer,
-            "controls": sorted(controls),
+            "controls": sorted(self.controls),
+            "hybrids": [" + ".join(union) for union in self.unions],
             "sets": sets,
+            "ranking": self.ranking(),
+            "shortcut": shortcut,
             "generated": dict(self.generated),
             "counts": dict(self.counts),
             "dropped": {
                 name: {"all": sum(rules.values()), "first": self.first.get(name, 0), "rules": rules}
                 for name, rules in self.reasons.items()
             },
-            "warnings": [
-                *(f"generator `{name}` proposed nothing" for name, count in self.generated.items() if not count),
-                *warnings(sets, sorted(controls)),
-            ],
         }
+        return report | {"warnings": warnings(report), "notes": notes(report)}
 
 
-def warnings(sets: dict[str, Any], controls: Sequence[str]) -> list[str]:
-    """What a reader of eci_v1 must know before believing it."""
-    out = []
-    for control in controls:
-        if control not in sets:
-            continue
-        easy = sets[control]["before"]["eci_v1"]
-        real = {name: m["before"]["eci_v1"] for name, m in sets.items() if name != "final" and name not in controls}
-        beaten = [f"`{name}` ({score:.2f})" for name, score in real.items() if easy >= score]
-        if beaten:
-            out.append(
-                f"before filtering, the easy control `{control}` has a higher eci_v1 ({easy:.2f}) than "
-                f"{', '.join(beaten)}: "
-                "eci_v1 falls once hardness passes half the positive's similarity, so it does not rank these; compare "
-                "hardness, safety and the unsafe share instead"
-            )
-    empty = sets["final"]["after"]["without_negatives"]
-    if empty:
-        out.append(f"{empty} examples have no negative left; loosen a filter, raise `depth`, or add a generator")
-    return out
+def _pair(interval: tuple[Any, Any]) -> tuple[float, float]:
+    return float(interval[0]), float(interval[1])

@@ -15,12 +15,16 @@ TERMS = ("size", "positive", "hardness", "safety", "efficiency", "eci_v1", "unsa
 def summary(report: Mapping[str, Any]) -> RenderableType:
     """What a run found: counts, the ECI comparison, warnings."""
     return Group(
-        counts(report), Text(), sets(report), *(Text(f"warning: {w}", style="yellow") for w in report["warnings"])
+        counts(report),
+        Text(),
+        sets(report),
+        *(Text(f"warning: {warning}", style="yellow") for warning in report["warnings"]),
+        *(Text(f"note: {note}") for note in report["notes"]),
     )
 
 
 def sets(report: Mapping[str, Any], *, title: str | None = None) -> Table:
-    """One line a set and moment: its terms at natural size, and eci_v1 at equal size."""
+    """One line a set and moment, unions left out: terms at natural size, eci_v1 at equal size, eci_sem."""
     sizes = sorted({int(k) for moments in report["sets"].values() for m in moments.values() for k in m.get("at", {})})
     table = Table(
         title=title or f"{report['metric']}, similarities of scorer `{report['scorer']}`", title_justify="left"
@@ -29,16 +33,24 @@ def sets(report: Mapping[str, Any], *, title: str | None = None) -> Table:
     table.add_column("filters")
     for term in TERMS:
         table.add_column(term.replace("_share", ""), justify="right")
+        if term == "eci_v1":
+            table.add_column("95 %", justify="right")
     for k in sizes:
         table.add_column(f"eci_v1@{k}", justify="right")
+    table.add_column("eci_sem", justify="right")
     for name, moments in report["sets"].items():
+        if name in report["hybrids"]:
+            continue
         control = " (control)" if name in report["controls"] else ""
         for moment in ("before", "after"):
             terms = moments[moment]
             cells = [
                 f"{terms[t]:.1%}" if t == "unsafe_share" else f"{terms[t]:.{1 if t == 'size' else 3}f}" for t in TERMS
             ]
+            low, high = terms["intervals"]["eci_v1"]
+            cells.insert(TERMS.index("eci_v1") + 1, f"±{(high - low) / 2:.3f}")
             cells += [f"{terms['at'][str(k)]['eci_v1']:.3f}" for k in sizes]
+            cells.append(f"{terms['sem']['eci_sem']:.3f}" if terms["sem"] else "")
             label = name + control if moment == "before" else ""
             style = "bold" if name == "final" and moment == "after" else None
             table.add_row(label, moment, *cells, style=style, end_section=moment == "after")
@@ -70,20 +82,4 @@ def counts(report: Mapping[str, Any]) -> Table:
         f"{found['chosen']:,}",
         f"negatives chosen; {short:,} examples got fewer than wanted, {found['examples without a negative']:,} none",
     )
-    return table
-
-
-def ranking(reports: Mapping[str, Mapping[str, Any]]) -> Table:
-    """The sets of one or several runs after filtering, best eci_v1 first."""
-    rows = []
-    for run, report in reports.items():
-        for name, moments in report["sets"].items():
-            control = " (control)" if name in report["controls"] else ""
-            rows.append((run, name + control, moments["after"]))
-    table = Table(title="eci_v1 (arXiv:2603.20990v1) after filtering, best first", title_justify="left")
-    for column in ("rank", "run", "set", *(term.replace("_share", "") for term in TERMS)):
-        table.add_column(column, justify="left" if column in ("run", "set") else "right")
-    for rank, (run, name, terms) in enumerate(sorted(rows, key=lambda row: -row[2]["eci_v1"]), 1):
-        cells = [f"{terms[t]:.1%}" if t == "unsafe_share" else f"{terms[t]:.{1 if t == 'size' else 3}f}" for t in TERMS]
-        table.add_row(str(rank), Text(run), name, *cells)
     return table

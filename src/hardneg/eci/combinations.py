@@ -1,0 +1,64 @@
+"""Every union of sources at once: the paper's Table 1 for your own data, from one pass over stored similarities."""
+
+from __future__ import annotations
+
+from itertools import combinations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from hardneg.eci.queries import Floats, per_query_of_sets
+
+MOST = 10
+"""So many sources at most: 1,023 unions."""
+CANDIDATES = 16_384
+"""Candidates in a block."""
+
+
+def unions(sources: int) -> list[tuple[int, ...]]:
+    """Every non-empty set of sources 0..g-1, single ones first: 2^g - 1. Raises ValueError for more than `MOST`.
+
+    >>> unions(2)
+    [(0,), (1,), (0, 1)]
+    """
+    if not 0 <= sources <= MOST:
+        raise ValueError(f"at most {MOST} sources can be combined, not {sources}")
+    return [union for size in range(1, sources + 1) for union in combinations(range(sources), size)]
+
+
+def members(origins: ArrayLike, sources: int) -> NDArray[np.bool_]:
+    """Bool [m, 2^g - 1]: which candidate is in which of the `unions`.
+
+    ``origins`` [m]: integers whose bit b is set when source b proposed the candidate.
+
+    >>> members([0b01, 0b11, 0b10], 2).tolist()
+    [[True, False, True], [True, True, True], [False, True, True]]
+    """
+    bits = np.array([sum(1 << b for b in union) for union in unions(sources)], dtype=np.int64)
+    inside: NDArray[np.bool_] = (np.asarray(origins, dtype=np.int64)[:, None] & bits) != 0
+    return inside
+
+
+def hybrids(
+    positives: ArrayLike,
+    negatives: ArrayLike,
+    offsets: ArrayLike,
+    origins: ArrayLike,
+    sources: int,
+    at: tuple[int, ...] = (),
+) -> Floats:
+    """Float64 [n, 2^g - 1, 1 + len(at), 7]: the `COLUMNS` of all `unions`, at natural and equal size.
+
+    ``positives`` [n]: s+; ``negatives`` [m]: s(q, n), each candidate once, those of query i at
+    offsets[i]:offsets[i + 1]; ``origins`` [m]: see `members`. `Tally.of_columns` and `Resamples.of` take it from there.
+    """
+    plus, minus = np.asarray(positives, np.float64), np.asarray(negatives, np.float64)
+    bounds, bits = np.asarray(offsets, np.int64), np.asarray(origins, np.int64)
+    blocks, begin = [], 0
+    while begin < len(plus):
+        end = max(int(np.searchsorted(bounds, bounds[begin] + CANDIDATES, "right")) - 1, begin + 1)
+        part = slice(int(bounds[begin]), int(bounds[end]))
+        own = bounds[begin : end + 1] - bounds[begin]
+        blocks.append(per_query_of_sets(plus[begin:end], minus[part], own, members(bits[part], sources), at))
+        begin = end
+    return np.concatenate(blocks) if blocks else np.zeros((0, len(unions(sources)), 1 + len(at), 7))

@@ -1,0 +1,94 @@
+"""BM25 indexes: built once a corpus and setting, on disk, memory-mapped."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import astuple, dataclass
+from functools import lru_cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from hardneg import progress
+from hardneg.corpus import Corpus
+from hardneg.errors import PartError
+from hardneg.kinds import fingerprint
+
+if TYPE_CHECKING:
+    import bm25s
+
+Method = Literal["robertson", "lucene", "atire", "bm25l", "bm25+"]
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What decides words and scores; the generator `bm25` says what each is."""
+
+    language: str = "english"
+    stopwords: str = "english"
+    method: Method = "lucene"
+    k1: float = 1.5
+    b: float = 0.75
+    delta: float = 0.5
+
+    def __post_init__(self) -> None:
+        if not (0 <= self.k1 < math.inf and 0 <= self.b <= 1 and 0 <= self.delta < math.inf):
+            given = f"{self.k1!r}, {self.delta!r}, {self.b!r}"
+            raise PartError(f"`k1` and `delta` must be at least 0 and `b` within 0 and 1, not {given}")
+        if self.language != "none":
+            import Stemmer
+
+            if self.language not in Stemmer.algorithms():
+                known = ", ".join(Stemmer.algorithms())
+                raise PartError(f"`language` {self.language!r} has no Snowball stemmer; there are: none, {known}")
+
+    def tokens(self, texts: Iterable[str]) -> list[list[str]]:
+        """The words of each text, as they are indexed."""
+        import bm25s
+        import Stemmer
+
+        stemmer = None if self.language == "none" else Stemmer.Stemmer(self.language)
+        stopwords = [] if self.stopwords == "none" else self.stopwords
+        try:
+            tokens: list[list[str]] = bm25s.tokenize(  # pyright: ignore[reportAssignmentType]
+                list(texts),
+                stopwords=stopwords,
+                stemmer=stemmer,  # pyright: ignore[reportArgumentType]
+                return_ids=False,
+                show_progress=False,
+            )
+        except ValueError as error:
+            raise PartError(f"`stopwords` {self.stopwords!r} is no list that bm25s has ({error})") from error
+        return tokens
+
+
+def identity() -> str:
+    """The versions of the libraries that decide words and scores."""
+    return f"bm25s {version('bm25s')}, PyStemmer {version('PyStemmer')}"
+
+
+@lru_cache(maxsize=2)
+def index(settings: Settings, corpus: Corpus) -> bm25s.BM25 | None:
+    """The index of a corpus. None when the corpus has no word to index."""
+    import bm25s
+
+    def make(folder: Path) -> None:
+        with progress.task("index corpus for BM25", len(corpus)) as bar:
+            tokens = settings.tokens(corpus.contents(np.arange(len(corpus))))
+            if not any(tokens):
+                return
+            built = bm25s.BM25(method=settings.method, k1=settings.k1, b=settings.b, delta=settings.delta)
+            built.index(tokens, show_progress=False)
+            built.save(str(folder), show_progress=False)
+            bar.advance(len(corpus))
+
+    name = fingerprint([corpus.fingerprint, identity(), *astuple(settings)])
+    folder = corpus.cache.made("bm25", name, make)
+    if not any(folder.iterdir()):
+        return None
+    loaded = bm25s.BM25.load(str(folder), mmap=True, show_progress=False)
+    loaded.backend = "numba"
+    return loaded

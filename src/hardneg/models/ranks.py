@@ -1,0 +1,66 @@
+"""The rank of given passages among all passages of a corpus, for a query or for any other text."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hardneg import progress
+from hardneg.batch import Floats, Ints, offsets_of
+
+if TYPE_CHECKING:
+    import bm25s
+
+ROWS_PER_BLOCK = 32_768
+TEXTS_PER_BLOCK = 256
+EQUAL = 1e-6
+"""Similarities this near are equal: how a dot product is rounded depends on the block it is computed in."""
+
+
+def dense(texts: Floats, passages: Floats, owners: Ints, similarities: Floats) -> NDArray[np.float64]:
+    """Float64 [c]: the rank, from 1, of passages with these ``similarities`` [c] to the texts ``owners`` [c] (rising).
+
+    ``texts`` [k, d], ``passages`` [N, d]: unit vectors. Passages that are equally similar share their mean rank.
+    """
+    offsets = offsets_of(np.bincount(owners, minlength=len(texts)))
+    above = np.zeros(len(owners))
+    with progress.task("rank passages", len(texts)) as bar:
+        for begin in range(0, len(texts), TEXTS_PER_BLOCK):
+            end = min(begin + TEXTS_PER_BLOCK, len(texts))
+            for low in range(0, len(passages), ROWS_PER_BLOCK):
+                block = texts[begin:end] @ passages[low : low + ROWS_PER_BLOCK].T
+                block.sort(axis=1)
+                for i in range(begin, end):
+                    own = slice(int(offsets[i]), int(offsets[i + 1]))
+                    above[own] += _above(block[i - begin], similarities[own], EQUAL)
+            bar.advance(end - begin)
+    return np.maximum(above + 0.5, 1.0)
+
+
+def lexical(index: bm25s.BM25, texts: Sequence[Sequence[str]], owners: Ints, rows: Ints) -> NDArray[np.float64]:
+    """Float64 [c]: the rank, from 1, of these ``rows`` [c] of the corpus by BM25 for the texts ``owners`` [c] (rising).
+
+    ``texts`` [k]: words of each. Passages with equal scores, those that share no word included, share their mean rank.
+    """
+    offsets = offsets_of(np.bincount(owners, minlength=len(texts)))
+    above = np.zeros(len(owners))
+    with progress.task("rank passages by BM25", len(texts)) as bar:
+        for i, words in enumerate(texts):
+            own = slice(int(offsets[i]), int(offsets[i + 1]))
+            known = [word for word in words if word in index.vocab_dict]
+            scores = index.get_scores(known) if known else np.zeros(int(index.scores["num_docs"]), np.float32)
+            mine = scores[rows[own]]
+            above[own] = _above(np.sort(scores), mine, 0.0)
+            bar.advance(1)
+    return np.maximum(above + 0.5, 1.0)
+
+
+def _above(rising: Floats, values: Floats, tolerance: float) -> NDArray[np.float64]:
+    """How many of ``rising`` are above each value, an equal one counted as half."""
+    equal_or_above = len(rising) - np.searchsorted(rising, values - np.float32(tolerance), "left")
+    truly_above = len(rising) - np.searchsorted(rising, values + np.float32(tolerance), "right")
+    out: NDArray[np.float64] = (equal_or_above + truly_above) / 2
+    return out

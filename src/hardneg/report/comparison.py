@@ -1,0 +1,117 @@
+"""The paper's table for your own data: every source, every union, the controls and the final sets, ranked."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.table import Table
+from rich.text import Text
+
+NUMBERS = ("size", "hardness", "safety", "efficiency", "capacity", "eci_v1")
+COLUMNS = ("rank", "run", "set", "what", *NUMBERS, "low", "high", "eci_sem", "unsafe_share", "best")
+
+TITLE = "after filtering; eci_v1 (arXiv:2603.20990v1) with its 95 % interval over queries; eci_sem after version 3"
+
+
+def rows(reports: Mapping[str, Mapping[str, Any]], moment: str = "after") -> list[dict[str, Any]]:
+    """One mapping a set of ``reports`` (by run) with the keys `COLUMNS`, best eci_v1 first.
+
+    ``what`` is final, source, hybrid or control; ``low`` and ``high`` bound eci_v1; ``best`` says of which kind a set
+    is the best over all runs, None otherwise.
+    """
+    out: list[dict[str, Any]] = []
+    for run, report in reports.items():
+        for name, moments in report["sets"].items():
+            terms = moments[moment]
+            low, high = terms["intervals"]["eci_v1"]
+            out.append(
+                {"rank": 0, "run": run, "set": name, "what": _what(name, report)}
+                | {term: terms[term] for term in NUMBERS}
+                | {
+                    "low": low,
+                    "high": high,
+                    "eci_sem": terms["sem"]["eci_sem"] if terms["sem"] else None,
+                    "unsafe_share": terms["unsafe_share"],
+                    "best": None,
+                }
+            )
+    out.sort(key=lambda row: -row["eci_v1"])
+    found: set[str] = set()
+    for rank, row in enumerate(out, 1):
+        row["rank"] = rank
+        if row["what"] in ("source", "hybrid") and row["what"] not in found:
+            found.add(row["what"])
+            row["best"] = row["what"]
+    return out
+
+
+def _what(name: str, report: Mapping[str, Any]) -> str:
+    if name == "final":
+        return "final"
+    return "control" if name in report["controls"] else "hybrid" if name in report["hybrids"] else "source"
+
+
+def overlaps(found: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Sentences on final sets of different runs whose intervals overlap: their queries are not paired."""
+    finals = [row for row in found if row["what"] == "final"]
+    return [
+        f"the final sets of {one['run']} and {other['run']} may not differ in eci_v1: "
+        f"{one['low']:.3f} to {one['high']:.3f} and {other['low']:.3f} to {other['high']:.3f} overlap"
+        for one, other in zip(finals, finals[1:], strict=False)
+        if one["low"] <= other["high"]
+    ]
+
+
+def _cells(row: Mapping[str, Any]) -> list[str]:
+    """As people read them."""
+    best = f"best {row['best']}" if row["best"] else ""
+    return [
+        str(row["rank"]),
+        row["run"],
+        row["set"],
+        row["what"],
+        f"{row['size']:.1f}",
+        *(f"{row[term]:.3f}" for term in NUMBERS[1:]),
+        f"{row['low']:.3f} to {row['high']:.3f}",
+        "" if row["eci_sem"] is None else f"{row['eci_sem']:.3f}",
+        f"{row['unsafe_share']:.1%}",
+        best,
+    ]
+
+
+HEADINGS = ("rank", "run", "set", "what", *NUMBERS, "95 %", "eci_sem", "unsafe", "")
+
+
+def table(found: Sequence[Mapping[str, Any]]) -> Table:
+    """For a terminal; the run is named where there are several."""
+    several = len({row["run"] for row in found}) > 1
+    out = Table(title=TITLE, title_justify="left")
+    for heading in HEADINGS:
+        if heading != "run" or several:
+            left = heading in ("run", "set", "what", "")
+            out.add_column(heading, justify="left" if left else "right", no_wrap=heading != "run")
+    for row in found:
+        cells = _cells(row)
+        out.add_row(
+            *(Text(cell) for heading, cell in zip(HEADINGS, cells, strict=True) if heading != "run" or several),
+            style="bold" if row["best"] or row["what"] == "final" else None,
+        )
+    return out
+
+
+def markdown(found: Sequence[Mapping[str, Any]]) -> str:
+    """A table in Markdown."""
+    lines = [HEADINGS, ["---"] * 4 + ["---:"] * (len(HEADINGS) - 5) + ["---"], *map(_cells, found)]
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+
+
+def comma_separated(found: Sequence[Mapping[str, Any]]) -> str:
+    """CSV with a heading, numbers in full."""
+    out = io.StringIO()
+    writer = csv.DictWriter(out, COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(found)
+    return out.getvalue()

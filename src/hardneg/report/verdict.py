@@ -1,0 +1,91 @@
+"""What a reader of the numbers must know before believing them, in sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from itertools import combinations
+from typing import Any
+
+from hardneg.report.shortcut import ALARM
+
+SAME = 0.02
+"""Where ln det(I + M) and tr M are this near, as a share, the log-determinant adds nothing to the mean weight."""
+
+
+def warnings(report: Mapping[str, Any]) -> list[str]:
+    """What is wrong with the sets or misleads in their scores."""
+    return [*_warnings(report)]
+
+
+def notes(report: Mapping[str, Any]) -> list[str]:
+    """What the numbers do not decide: sources that cannot be told apart, and where the two metrics disagree."""
+    return [*_ties(report), *_disagreements(report)]
+
+
+def _warnings(report: Mapping[str, Any]) -> Iterator[str]:
+    sets, controls = report["sets"], report["controls"]
+    for name, count in report["generated"].items():
+        if not count:
+            yield f"generator `{name}` proposed nothing"
+    for control in controls:
+        easy = sets[control]["before"]["eci_v1"]
+        real = {name: sets[name]["before"]["eci_v1"] for name in sources(report)}
+        beaten = [f"`{name}` ({score:.2f})" for name, score in real.items() if easy >= score]
+        if beaten:
+            yield (
+                f"before filtering, the easy control `{control}` has a higher eci_v1 ({easy:.2f}) than "
+                f"{', '.join(beaten)}: "
+                "eci_v1 falls once hardness passes half the positive's similarity, so it does not rank these; compare "
+                "hardness, safety, the unsafe share and eci_sem instead"
+            )
+    for view, found in (report["shortcut"] or {}).items():
+        if isinstance(found, dict) and found["auc"] > ALARM:
+            yield (
+                f"a simple classifier tells generated from mined negatives by their {view} "
+                f"(AUC {found['auc']:.2f}, {_between(found['interval'])}): a retriever can learn that instead of "
+                "relevance; rewrite mined passages, or mix the sources within every query"
+            )
+    empty = sets["final"]["after"]["without_negatives"]
+    if empty:
+        yield f"{empty} examples have no negative left; loosen a filter, raise `depth`, or add a generator"
+
+
+def sources(report: Mapping[str, Any]) -> list[str]:
+    """The generators that are trained on."""
+    skipped = {"final", *report["controls"], *report["hybrids"]}
+    return [name for name in report["sets"] if name not in skipped]
+
+
+def _ties(report: Mapping[str, Any]) -> Iterator[str]:
+    """Neighbours in the ranking whose paired difference may be 0: controls and unions left out."""
+    wanted = set(sources(report))
+    for place, following in zip(report["ranking"], report["ranking"][1:], strict=False):
+        pair = (place["set"], following["set"])
+        low, high = place["ahead"]
+        if wanted.issuperset(pair) and low <= 0 <= high:
+            yield (
+                f"after filtering, `{pair[0]}` and `{pair[1]}` cannot be told apart by eci_v1: "
+                f"the difference is {place['eci_v1'] - following['eci_v1']:.3f}, {_between((low, high))}"
+            )
+
+
+def _disagreements(report: Mapping[str, Any]) -> Iterator[str]:
+    """Pairs of sources that the two metrics rank differently, controls included."""
+    after = {name: moments["after"] for name, moments in report["sets"].items()}
+    names = [*sources(report), *report["controls"]]
+    scored = [name for name in names if after[name]["sem"]]
+    for one, other in combinations(scored, 2):
+        v1 = after[one]["eci_v1"] - after[other]["eci_v1"]
+        sem = after[one]["sem"]["eci_sem"] - after[other]["sem"]["eci_sem"]
+        if v1 * sem < 0:
+            first, second = (one, other) if v1 > 0 else (other, one)
+            yield (
+                f"eci_v1 prefers `{first}` ({after[first]['eci_v1']:.2f} against {after[second]['eci_v1']:.2f}, "
+                f"safety {after[first]['safety']:.2f} against {after[second]['safety']:.2f}), eci_sem prefers "
+                f"`{second}` ({after[second]['sem']['eci_sem']:.3f} against {after[first]['sem']['eci_sem']:.3f}, "
+                f"locality {after[second]['sem']['locality']:.2f} against {after[first]['sem']['locality']:.2f})"
+            )
+
+
+def _between(interval: Any) -> str:
+    return f"95 % interval {interval[0]:.3f} to {interval[1]:.3f}"

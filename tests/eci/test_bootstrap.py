@@ -1,0 +1,73 @@
+"""Intervals: they cover what they promise, they pair, and batches add up."""
+
+import numpy as np
+import pytest
+
+from hardneg import eci
+
+RUNS = 400
+
+
+def columns_of(rng: np.random.Generator, queries: int) -> np.ndarray:
+    """Queries with five negatives: a similarity that belongs to the query, and one of each negative."""
+    plus = rng.normal(0.7, 0.1, queries)
+    minus = rng.normal(0.4, 0.1, (queries, 1)) + rng.normal(0, 0.05, (queries, 5))
+    return eci.per_query(plus, minus)
+
+
+TRUE = {"hardness": 0.4, "safety": 0.3, "eci_v1": np.log(6) * 2 * 0.4 * 0.3 / 0.7}
+
+
+@pytest.fixture(scope="module")
+def covered() -> dict[str, np.ndarray]:
+    """For both kinds of interval, how often each term's true value lies inside, over 400 runs of 200 queries."""
+    hits = {"bootstrap": np.zeros(len(TRUE)), "delta": np.zeros(len(TRUE))}
+    for run in range(RUNS):
+        columns = columns_of(np.random.default_rng(run), 200)
+        resampled = eci.terms_of(eci.Resamples.of(columns, seed=run).means)
+        report = eci.Tally.of_columns(columns).report()
+        for place, (name, true) in enumerate(TRUE.items()):
+            low, high = eci.interval(resampled[name])
+            hits["bootstrap"][place] += low <= true <= high
+            low, high = report.intervals[name]
+            hits["delta"][place] += low <= true <= high
+    return {kind: counts / RUNS for kind, counts in hits.items()}
+
+
+@pytest.mark.parametrize("kind", ["bootstrap", "delta"])
+def test_95_percent_intervals_cover_95_percent(covered: dict[str, np.ndarray], kind: str) -> None:
+    assert covered[kind].min() >= 0.92
+    assert covered[kind].max() <= 0.97
+
+
+def test_a_difference_is_paired() -> None:
+    # the same queries, whose own level varies much more than the sources differ
+    rng = np.random.default_rng(0)
+    level = rng.normal(0.4, 0.2, (300, 1))
+    columns = np.stack([eci.per_query(np.full(300, 0.9), level + shift) for shift in (0.0, 0.01)], axis=1)
+    hardness = eci.terms_of(eci.Resamples.of(columns).means)["hardness"]
+    low, high = eci.interval(hardness[:, 1] - hardness[:, 0])
+    assert (low, high) == pytest.approx((0.01, 0.01), abs=1e-6)
+    alone = eci.interval(hardness[:, 0])
+    assert alone[1] - alone[0] > 0.03
+
+
+def test_batches_add_up_in_any_order_and_the_seed_decides() -> None:
+    columns = columns_of(np.random.default_rng(1), 90)
+    parts = [eci.Resamples.of(columns[b * 30 : b * 30 + 30], batch=b) for b in range(3)]
+    one, other = parts[0] + parts[1] + parts[2], parts[2] + parts[0] + parts[1]
+    np.testing.assert_allclose(one.means, other.means, atol=1e-12)
+    assert (eci.Resamples.of(columns).means == eci.Resamples.of(columns).means).all()
+    assert (eci.Resamples.of(columns).means != eci.Resamples.of(columns, seed=1).means).any()
+
+
+def test_weights_are_poisson() -> None:
+    drawn = eci.Resamples.of(np.eye(500)).sums  # the weight of each query in each resample
+    share = [(drawn == k).mean() for k in range(4)]
+    assert share == pytest.approx([0.3679, 0.3679, 0.1839, 0.0613], abs=0.003)
+    assert drawn.var() == pytest.approx(1, abs=0.02)
+
+
+def test_a_few_queries_give_numbers_and_no_warning() -> None:
+    means = eci.Resamples.of(columns_of(np.random.default_rng(0), 1)).means
+    assert np.isfinite(eci.terms_of(means)["eci_v1"]).all()

@@ -1,0 +1,53 @@
+"""Every union from one pass is what scoring that union alone gives."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hardneg import eci
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(1, 4), st.integers(1, 6))
+@settings(max_examples=40, deadline=None)
+def test_each_union_is_the_set_scored_alone(seed: int, sources: int, queries: int) -> None:
+    rng = np.random.default_rng(seed)
+    counts = rng.integers(0, 8, queries)
+    offsets = np.concatenate([[0], np.cumsum(counts)])
+    owners = np.repeat(np.arange(queries), counts)
+    plus, minus = rng.random(queries), rng.random(counts.sum()).round(1)  # with ties, also at the positive
+    plus = plus.round(1)
+    origins = rng.integers(0, 2**sources, counts.sum())
+    found = eci.hybrids(plus, minus, offsets, origins, sources, at=(2,))
+    for place, union in enumerate(eci.unions(sources)):
+        inside = np.array([any(int(o) >> b & 1 for b in union) for o in origins], dtype=bool)
+        np.testing.assert_allclose(found[:, place, 0], eci.per_query(plus, minus[inside], owners[inside]), atol=1e-12)
+        hardest = []
+        for i in range(queries):
+            own = np.flatnonzero(inside & (owners == i))
+            hardest += sorted(own, key=lambda j: (-minus[j], j))[:2]
+        top = np.array(sorted(hardest), dtype=int)
+        np.testing.assert_allclose(found[:, place, 1], eci.per_query(plus, minus[top], owners[top]), atol=1e-12)
+
+
+def test_blocks_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    offsets = np.concatenate([[0], np.cumsum(rng.integers(0, 9, 50))])
+    given = (rng.random(50), rng.random(offsets[-1]), offsets, rng.integers(0, 8, offsets[-1]), 3, (3,))
+    whole = eci.hybrids(*given)
+    monkeypatch.setattr("hardneg.eci.combinations.CANDIDATES", 5)
+    np.testing.assert_array_equal(eci.hybrids(*given), whole)
+
+
+def test_the_papers_sizes() -> None:
+    # BM25 proposes 50, a reranker 25 others, an LLM 3 others: the sizes of the paper's Table 1
+    origins = [0b001] * 50 + [0b010] * 25 + [0b100] * 3
+    found = eci.hybrids([0.9], np.full(78, 0.5), [0, 78], origins, 3)
+    sizes = {union: int(found[0, place, 0, 1]) for place, union in enumerate(eci.unions(3))}
+    assert sizes == {(0,): 50, (1,): 25, (2,): 3, (0, 1): 75, (0, 2): 53, (1, 2): 28, (0, 1, 2): 78}
+
+
+def test_too_many_sources_are_an_error_and_none_is_nothing() -> None:
+    with pytest.raises(ValueError, match="at most 10 sources"):
+        eci.unions(11)
+    assert eci.hybrids([], [], [0], [], 2).shape == (0, 3, 1, 7)
