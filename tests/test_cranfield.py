@@ -17,7 +17,10 @@ from hardneg.lines import existing
 from hardneg.models.sentence_transformers import Encoder
 from hardneg.pipeline import Pipeline, Plan, Result
 from hardneg.readers.beir import BEIR, judgments
+from hardneg.report import detection
+from hardneg.report.dropped import judged
 from hardneg.scorers.bi_encoder import BiEncoder
+from hardneg.scorers.false_negative import FalseNegative
 from hardneg.selectors.top import Top
 from hardneg.store import Memory
 
@@ -29,8 +32,11 @@ def cranfield(collections: Path, minilm: str, shared_cache: Path) -> Result:
     plan = Plan(
         reader=BEIR(path=collections / "cranfield"),
         generators={"bm25": BM25(depth=50), "dense": Dense(encoder=encoder, depth=50), "easy": Random(depth=50)},
-        scorers={"target": BiEncoder(encoder=encoder)},
-        filters={"safe": ECISafety(scorer="target", margin=0.05)},
+        scorers={"target": BiEncoder(encoder=encoder), "doubt": FalseNegative(encoder=encoder)},
+        filters={
+            "safe": ECISafety(scorer="target", margin=0.05),
+            "doubtful": ECISafety(scorer="doubt", calibrated=1.0),
+        },
         selector=Top(scorer="target", per_query=7),
         target="target",
         controls=frozenset({"easy"}),
@@ -73,6 +79,52 @@ def test_the_margin_rejects_two_thirds_of_the_false_negatives(
     assert false.mean() == pytest.approx(share, abs=0.0006)
     assert refused[false].mean() == pytest.approx(2 / 3, abs=0.05)
     assert refused[false].mean() > 1.4 * refused[~false].mean()
+
+
+@pytest.mark.parametrize(("source", "by_margin", "by_ranks"), [("bm25", 0.747, 0.86), ("dense", 0.657, 0.83)])
+def test_the_calibrated_safety_beats_the_margin(
+    cranfield: Result, collections: Path, source: str, by_margin: float, by_ranks: float
+) -> None:
+    grades: dict[str, dict[str, int]] = {}
+    for _, query, passage, grade in judgments(existing(collections / "cranfield" / "qrels" / "test.tsv")):
+        grades.setdefault(query, {})[passage] = grade
+    [batch] = cranfield.batches
+    numbers = np.flatnonzero(batch.sources[source].proposed)
+    relevant = judged(batch, numbers, grades)
+    plus = batch.scores["target"].positives[batch.owners]
+    margin = (batch.scores["target"].negatives - plus)[numbers].astype(float)
+    ranks = batch.scores["doubt"].negatives[numbers].astype(float)
+    assert detection.auc(margin, relevant)[0] == pytest.approx(by_margin, abs=0.003)
+    assert detection.auc(ranks, relevant)[0] >= by_ranks
+    lost_by_margin, lost_by_ranks = (detection.lost(s, relevant, 0.8)[0] for s in (margin, ranks))
+    assert lost_by_ranks < 2 / 3 * lost_by_margin
+    assert detection.calibration_error(ranks, relevant) < 0.02
+
+
+def test_sources_are_ranked_with_intervals_and_both_metrics(cranfield: Result) -> None:
+    found = cranfield.report["sets"]["bm25"]["before"]
+    low, high = found["intervals"]["eci_v1"]
+    assert low < found["eci_v1"] < high
+    assert 0.1 < high - low < 0.3
+    assert 0.06 < found["sem"]["eci_sem"] < 0.3
+    assert found["sem"]["eci_sem"] <= found["sem"]["trace"]
+    assert set(cranfield.report["hybrids"]) == {"bm25 + dense"}
+    assert cranfield.report["ranking"][0]["set"] == "easy"
+    assert any(
+        "eci_v1 prefers `bm25`" in note and "eci_sem prefers `dense`" in note for note in cranfield.report["notes"]
+    )
+
+
+def test_a_mixture_of_two_sources_scores_the_mean_of_their_eci_sem(cranfield: Result, minilm: str) -> None:
+    from hardneg.report.semantics import moments
+
+    [batch] = cranfield.batches
+    bm25, dense = batch.sources["bm25"].proposed, batch.sources["dense"].proposed
+    parts = {}
+    for name, mask in (("bm25", bm25), ("dense", dense)):  # 50 negatives a query in each: equal parts
+        [parts[name]] = moments(batch, Encoder(model=minilm), "target", mask[:, None]).values()
+    mixed = (parts["bm25"] + parts["dense"]).report().eci_sem
+    assert mixed == pytest.approx(np.mean([part.report().eci_sem for part in parts.values()]), abs=1e-3)
 
 
 def test_what_is_left_out_is_counted(cranfield: Result) -> None:

@@ -71,6 +71,21 @@ def parser() -> argparse.ArgumentParser:
     compare.add_argument(
         "--format", choices=("table", "json", "markdown", "csv"), default="table", help="how to print it (table)"
     )
+    tune = command(
+        "tune", "What every threshold of a filter would leave, from the scores of a finished run. Runs no model."
+    )
+    tune.add_argument("job", type=Path, help="the job's YAML file")
+    tune.add_argument("--filter", help="which `eci_safety` filter; needed where the job has several")
+    wish = tune.add_mutually_exclusive_group()
+    wish.add_argument("--survival", type=float, metavar="SHARE", help="suggest the threshold that keeps this share")
+    wish.add_argument(
+        "--false-negatives",
+        type=float,
+        metavar="SHARE",
+        help="suggest the loosest threshold whose kept candidates are relevant at most so often",
+    )
+    tune.add_argument("--qrels", type=Path, help="BEIR judgments, to count false negatives")
+    tune.add_argument("--plot", type=Path, metavar="FILE", help="draw the curves into an .svg or .png")
     dropped = command("dropped", "Show refused candidates with their reasons, the clearest cases first.")
     dropped.add_argument("job", type=Path, help="the job's YAML file")
     dropped.add_argument("-n", type=int, default=10, help="how many (10)")
@@ -226,18 +241,95 @@ def _compare(options: argparse.Namespace) -> None:
             console.print(f"note: {note}", markup=False)
 
 
-def _dropped(options: argparse.Namespace) -> None:
-    from hardneg.job import Job
+def _grades(path: Path | None) -> dict[str, dict[str, int]] | None:
+    """BEIR judgments by query and passage."""
     from hardneg.lines import existing
     from hardneg.readers.beir import judgments
+
+    if path is None:
+        return None
+    grades: dict[str, dict[str, int]] = {}
+    for _, query, passage, grade in judgments(existing(path)):
+        grades.setdefault(query, {})[passage] = grade
+    return grades
+
+
+def _tune(options: argparse.Namespace) -> None:
+    from hardneg.filters.eci_safety import ECISafety
+    from hardneg.job import Job
+    from hardneg.kinds import listed
+    from hardneg.report import tuning
+
+    for name in ("survival", "false_negatives"):
+        share = getattr(options, name)
+        if share is not None and not 0 < share < 1:
+            raise JobError(f"--{name.replace('_', '-')} must be between 0 and 1, not {share!r}")
+    job = Job.read(options.job)
+    known = [name for name, judge in job.plan.filters.items() if isinstance(judge, ECISafety)]
+    if options.filter not in known and (options.filter is not None or len(known) != 1):
+        raise JobError(
+            f"name one filter of kind `eci_safety` with --filter; {options.job} has: {listed(known) or 'none'}"
+        )
+    name = options.filter or known[0]
+    relevant = _grades(options.qrels)
+    result = job.finished()
+    judge = job.pipeline.learnt(name, result)
+    if options.false_negatives is not None and relevant is None and judge.rule != "calibrated":
+        raise JobError(
+            f"--false-negatives needs judgments (--qrels), or a filter with `calibrated`; `{name}` has neither"
+        )
+    found = tuning.curves(
+        result.batches,
+        judge,
+        name,
+        job.plan.target,
+        count=len(result.batches),
+        encoder=getattr(job.plan.scorers[job.plan.target], "encoder", None) if job.plan.sem else None,
+        relevant=relevant,
+        wanted_survival=options.survival,
+    )
+    if options.plot is not None:
+        tuning.plot(found, options.plot)
+    suggestion = None
+    for wish in ("survival", "false_negatives"):
+        if getattr(options, wish) is not None:
+            suggestion = found.suggest(wish, getattr(options, wish))
+    if options.json:
+        _print_json(
+            {
+                "filter": name,
+                "rule": found.rule,
+                "rows": found.rows(),
+                "suggestion": suggestion,
+                "level_shift": found.shift,
+            }
+        )
+        return
+    console = _console()
+    console.print(tuning.table(found))
+    if suggestion is not None:
+        wish = "survival" if options.survival is not None else "false_negatives"
+        low, high = suggestion["interval"]
+        basis = "" if wish == "survival" or relevant is not None else ", by the scorer's own probabilities"
+        console.print(
+            f"suggestion: {name}: {found.rule}: {suggestion['threshold']:.4g} gives {wish.replace('_', ' ')} of "
+            f"{suggestion[wish]:.2%}{basis} (95 % interval {low:.2%} to {high:.2%}); "
+            f"it holds in {suggestion['sure']:.0%} of resamples of the queries",
+            markup=False,
+        )
+    if found.shift is not None:
+        level = getattr(job.plan.scorers[judge.scorer], "level", 0.0) + found.shift
+        console.print(f"level: the judgments fit `level: {level:.2f}` in scorer `{judge.scorer}`", markup=False)
+    if options.plot is not None:
+        console.print(f"plot: {options.plot}", markup=False)
+
+
+def _dropped(options: argparse.Namespace) -> None:
+    from hardneg.job import Job
     from hardneg.report.dropped import caught, clearest
 
     batches = Job.read(options.job).finished().batches
-    relevant: dict[str, dict[str, int]] | None = None
-    if options.qrels is not None:
-        relevant = {}
-        for _, query, passage, grade in judgments(existing(options.qrels)):
-            relevant.setdefault(query, {})[passage] = grade
+    relevant = _grades(options.qrels)
     cases = clearest(batches, options.n, options.filter, relevant)
     if options.json:
         _print_json(cases)
@@ -292,6 +384,7 @@ COMMANDS = {
     "check": _check,
     "score": _score,
     "compare": _compare,
+    "tune": _tune,
     "dropped": _dropped,
     "kinds": _kinds,
     "schema": _schema,

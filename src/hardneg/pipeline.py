@@ -164,6 +164,12 @@ class Pipeline:
             self.store.complete(stage, summary)
         return replace(judge, **summary)  # type: ignore[type-var]
 
+    def learnt(self, name: str, result: Result) -> Any:
+        """A filter of a finished run, with what it learnt."""
+        judge = self.plan.filters[name]
+        stage = result.stages.learn.get(name)
+        return replace(judge, **(self.store.summary(stage) or {})) if stage else judge  # type: ignore[type-var]
+
     def _select(self, loader: Loader, stage: Stage, shards: int) -> Iterator[None]:
         selections = self.plan.selector.select(Batches(replace(loader, select=False), shards))
         for shard, selection in zip(range(shards), selections, strict=True):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from hardneg.batch import Batch
+from hardneg.errors import PartError
 from hardneg.generators.bm25 import BM25
 from hardneg.generators.cross_encoder import CrossEncoder as Reranked
 from hardneg.generators.dense import Dense
@@ -14,6 +15,7 @@ from hardneg.merge import merge
 from hardneg.models import sentence_transformers as models
 from hardneg.scorers.bi_encoder import BiEncoder
 from hardneg.scorers.cross_encoder import CrossEncoder
+from hardneg.scorers.false_negative import FalseNegative
 from hardneg.scorers.late_interaction import LateInteraction
 from hardneg.testing import check_scorer
 
@@ -102,3 +104,99 @@ def test_no_candidates_at_all(batch_of: BatchOf, tiny_encoder: str) -> None:
     batch = candidates(batch_of())
     scores = check_scorer(BiEncoder(encoder=models.Encoder(model=tiny_encoder)), batch)
     assert len(scores.positives) == 4
+
+
+def by_hand(batch: Batch, model: str) -> np.ndarray:
+    """The probability of every candidate, the slow way: whole rankings, sorted in Python."""
+    import bm25s
+    import Stemmer
+    from sentence_transformers import SentenceTransformer
+
+    real = SentenceTransformer(model, device="cpu")
+    texts = batch.corpus.contents(np.arange(len(batch.corpus)))
+    passages = real.encode(texts, normalize_embeddings=True)
+    tokenize = {"stopwords": "english", "stemmer": Stemmer.Stemmer("english"), "show_progress": False}
+    index = bm25s.BM25(k1=1.5, b=0.75)
+    index.index(bm25s.tokenize(texts, return_ids=False, **tokenize), show_progress=False)
+
+    def by_bm25(text: str) -> np.ndarray:
+        [tokens] = bm25s.tokenize([text], return_ids=False, **tokenize)
+        return index.get_scores([token for token in tokens if token in index.vocab_dict])
+
+    def mean_rank(scores: np.ndarray, row: int) -> float:
+        scores = np.round(scores, 5)
+        return 1 + (scores > scores[row]).sum() + ((scores == scores[row]).sum() - 1) / 2
+
+    out = []
+    for j, i in enumerate(batch.owners):
+        own = batch.positive_rows[batch.positive_offsets[i] : batch.positive_offsets[i + 1]]
+        row = int(batch.rows[j])
+        query = real.encode([batch.queries[i]], normalize_embeddings=True)[0]
+        logs = [
+            np.log(mean_rank(passages @ query, row)),
+            np.mean([np.log(mean_rank(passages @ passages[p], row)) for p in own]),
+            np.log(mean_rank(by_bm25(batch.queries[i]), row)),
+            np.mean([np.log(mean_rank(by_bm25(texts[p]), row)) for p in own]),
+        ]
+        out.append(1 / (1 + np.exp(1.4 * np.mean(logs) - 2.5)))
+    return np.array(out)
+
+
+def test_false_negative_probabilities_come_from_ranks(batch_of: BatchOf, tiny_encoder: str) -> None:
+    encoder = models.Encoder(model=tiny_encoder)
+    batch = candidates(batch_of(), random=Random(depth=7))
+    scores = check_scorer(FalseNegative(encoder=encoder), batch)
+    np.testing.assert_allclose(scores.negatives, by_hand(batch, tiny_encoder), atol=1e-5)
+    assert ((scores.positives > 0) & (scores.positives < 1)).all()
+
+
+def test_false_negatives_of_blocks_are_the_same(batch_of: BatchOf, tiny_encoder: str, monkeypatch) -> None:
+    encoder = models.Encoder(model=tiny_encoder)
+    batch = candidates(batch_of(), random=Random(depth=7))
+    whole = FalseNegative(encoder=encoder).score(batch)
+    for name, value in (
+        ("ranks.ROWS_PER_BLOCK", 3),
+        ("ranks.TEXTS_PER_BLOCK", 2),
+        ("embeddings.CANDIDATES_PER_BLOCK", 4),
+    ):
+        monkeypatch.setattr(f"hardneg.models.{name}", value)
+    again = FalseNegative(encoder=encoder).score(batch)
+    np.testing.assert_allclose(again.negatives, whole.negatives, atol=1e-6)
+    np.testing.assert_allclose(again.positives, whole.positives, atol=1e-6)
+
+
+def test_false_negative_of_a_new_text_has_no_rank_by_bm25(batch_of: BatchOf, tiny_encoder: str) -> None:
+    from hardneg.batch import Candidates, offsets_of
+
+    batch = batch_of()
+    new = ["the cat sat on the mat quietly", "paris is a town of france", "loyal dogs"]
+    made = Candidates(offsets_of([1, 1, 1]), np.full(3, -1), np.ones(3, np.float32), new)
+    encoder = models.Encoder(model=tiny_encoder)
+    batch = merge(batch, {"written": made})
+    with_lexical = check_scorer(FalseNegative(encoder=encoder), batch)
+    without = FalseNegative(encoder=encoder, lexical=False).score(batch)
+    np.testing.assert_array_equal(with_lexical.negatives, without.negatives)
+
+
+def test_a_reranker_counts_by_its_order_alone(batch_of: BatchOf, tiny_encoder: str, tiny_cross_encoder: str) -> None:
+    encoder = models.Encoder(model=tiny_encoder)
+    batch = candidates(batch_of(), random=Random(depth=7))
+    plain = FalseNegative(encoder=encoder).score(batch)
+    reranker = models.CrossEncoder(model=tiny_cross_encoder)
+    found = check_scorer(FalseNegative(encoder=encoder, reranker=reranker), batch)
+    pair = CrossEncoder(model=reranker).score(batch)
+    for i in range(len(batch)):
+        own = batch.owners == i
+        pool = np.concatenate([pair.negatives[own], pair.positives[batch.positive_owners == i]])
+        logs = np.log([1 + (pool > s).sum() for s in pair.negatives[own]])
+        u = (2.5 - np.log(plain.negatives[own] / (1 - plain.negatives[own]))) / 1.4
+        wanted = 1 / (1 + np.exp(1.4 * (4 * u + logs) / 5 - 2.5))
+        np.testing.assert_allclose(found.negatives[own], wanted, atol=1e-4)
+
+
+@pytest.mark.parametrize("fields", [{"slope": 0.0}, {"language": "klingon"}])
+def test_false_negative_refuses_what_makes_no_sense(fields: dict) -> None:
+    from hardneg.testing import HashedWords
+
+    with pytest.raises(PartError):
+        FalseNegative(encoder=HashedWords(), **fields)

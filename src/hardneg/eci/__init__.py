@@ -7,10 +7,10 @@ which ranks sources the other way round. A bare "ECI" is never printed.
 This package knows numbers only: similarities and embeddings go in, terms come out. It needs numpy and nothing else.
 """
 
-from hardneg.eci.bootstrap import Resamples, interval
+from hardneg.eci.bootstrap import Resamples, interval, poisson
 from hardneg.eci.combinations import hybrids, members, unions
-from hardneg.eci.queries import COLUMNS, TERMS, per_query, per_query_of_sets, terms_of
-from hardneg.eci.rules import Reference, Rule, keep, limits, position, reference
+from hardneg.eci.queries import COLUMNS, TERMS, columns_of, per_query, per_query_of_sets, terms_of
+from hardneg.eci.rules import Reference, Rule, keep, limits, position, reference, thresholds
 from hardneg.eci.sem import (
     Moments,
     SemReport,
@@ -34,6 +34,7 @@ __all__ = [
     "SemReport",
     "Tally",
     "capacity",
+    "columns_of",
     "eci_sem",
     "eci_v1",
     "efficiency",
@@ -47,11 +48,13 @@ __all__ = [
     "members",
     "per_query",
     "per_query_of_sets",
+    "poisson",
     "position",
     "reference",
     "residual_directions",
     "safety",
     "target_consistency",
     "terms_of",
+    "thresholds",
     "unions",
 ]

@@ -26,6 +26,11 @@ _POISSON = np.searchsorted(
 """Float32 [65536]: Poisson(1) numbers, each as often as is right; a uniform 16-bit number picks one."""
 
 
+def poisson(draws: np.random.Generator, shape: tuple[int, int]) -> NDArray[np.float32]:
+    """Float32 ``shape``: independent Poisson(1) numbers."""
+    return _POISSON[draws.integers(0, 1 << 16, shape, dtype=np.uint16)]
+
+
 @dataclass(frozen=True, eq=False)
 class Resamples:
     """Weighted sums of columns: ``sums`` float64 [resamples, ...], ``queries`` [resamples]: the weight."""
@@ -42,7 +47,7 @@ class Resamples:
         step = max(1, WEIGHTS_AT_ONCE // resamples)
         for begin in range(0, len(flat), step):
             part = flat[begin : begin + step]
-            weights = _POISSON[draws.integers(0, 1 << 16, (resamples, len(part)), dtype=np.uint16)]
+            weights = poisson(draws, (resamples, len(part)))
             sums += weights @ part
             queries += weights.sum(axis=1)
         return cls(sums.reshape(resamples, *columns.shape[1:]), queries)

@@ -50,7 +50,9 @@ def per_query(positives: ArrayLike, negatives: ArrayLike, owners: ArrayLike | No
         return np.bincount(owner, weights=values, minlength=len(plus)).astype(np.float64)
 
     own = plus[owner]
-    return _columns(plus, summed(None), summed(minus), summed(minus >= own), summed(minus >= own - NEAR * np.abs(own)))
+    return columns_of(
+        plus, summed(None), summed(minus), summed(minus >= own), summed(minus >= own - NEAR * np.abs(own))
+    )
 
 
 def _rectangle(plus: Floats, minus: NDArray[np.floating]) -> Floats:
@@ -70,7 +72,7 @@ def _rectangle(plus: Floats, minus: NDArray[np.floating]) -> Floats:
         above = np.zeros(len(block))
         some = np.flatnonzero(near)  # whoever is above the positive is above 95 % of it
         above[some] = np.count_nonzero(block[some] >= plus[part][some, None], axis=1)
-        out[part] = _columns(plus[part], np.full(len(block), float(minus.shape[1])), sums, above, near)
+        out[part] = columns_of(plus[part], np.full(len(block), float(minus.shape[1])), sums, above, near)
     return out
 
 
@@ -80,7 +82,7 @@ def _refuse_what_is_not_finite(*arrays: Floats) -> None:
             raise ValueError("a similarity is not finite")
 
 
-def _columns(plus: Floats, count: Floats, total: Floats, unsafe: Floats, near: Floats) -> Floats:
+def columns_of(plus: Floats, count: Floats, total: Floats, unsafe: Floats, near: Floats) -> Floats:
     """The seven columns [..., 7] from sums over a query's negatives; ``plus`` has as many axes as they have."""
     some = count > 0
     mean = np.divide(total, count, out=np.zeros_like(total), where=some)
@@ -128,7 +130,7 @@ def per_query_of_sets(
         sums = np.zeros((4, len(plus), members.shape[1]))
         for term, value in enumerate(values):
             sums[term, nonempty] = np.add.reduceat(np.where(chosen, value[:, None], 0.0), starts, axis=0)
-        out[:, :, number] = _columns(plus[:, None], *sums)
+        out[:, :, number] = columns_of(plus[:, None], *sums)
     return out
 
 

@@ -77,6 +77,33 @@ def limits(plus: ArrayLike, rule: Rule, threshold: float, quantiles: ArrayLike |
     return np.full_like(values, threshold)
 
 
+def thresholds(
+    negatives: ArrayLike, plus: ArrayLike, rule: Rule, quantiles: ArrayLike | None = None
+) -> NDArray[np.float64]:
+    """Float64 [m]: the threshold of ``rule`` that each s(q, n) meets exactly; ``plus`` [m] is s+ of its example.
+
+    A ``margin`` or ``relative`` up to it keeps the negative, and so does a ``ceiling``, ``percentile`` or
+    ``calibrated`` from it on.
+
+    >>> thresholds([0.7], [0.8], "margin").round(3).tolist()
+    [0.1]
+    """
+    values, own = np.asarray(negatives, dtype=np.float64), np.asarray(plus, dtype=np.float64)
+    if rule == "margin":
+        return own - values
+    if rule == "relative":
+        apart = np.where(own > values, np.inf, np.where(own < values, -np.inf, 0.0))
+        relative: NDArray[np.float64] = np.divide(own - values, np.abs(own), out=apart, where=own != 0)
+        return relative
+    if rule == "percentile":
+        if quantiles is None:
+            raise ValueError("the rule `percentile` needs the quantiles of the positives' scores")
+        here, there = position(values, quantiles), position(own, quantiles)
+        percentile: NDArray[np.float64] = np.divide(here, there, out=np.where(here > 0, np.inf, 0.0), where=there > 0)
+        return percentile
+    return values
+
+
 def keep(negatives: ArrayLike, limit: ArrayLike) -> NDArray[np.bool_]:
     """Bool [m]: s(q, n) <= limit, both [m], exact equality included. Raises ValueError for what is not finite.
 

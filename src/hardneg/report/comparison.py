@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 from rich.table import Table
@@ -60,7 +61,7 @@ def overlaps(found: Sequence[Mapping[str, Any]]) -> list[str]:
     return [
         f"the final sets of {one['run']} and {other['run']} may not differ in eci_v1: "
         f"{one['low']:.3f} to {one['high']:.3f} and {other['low']:.3f} to {other['high']:.3f} overlap"
-        for one, other in zip(finals, finals[1:], strict=False)
+        for one, other in pairwise(finals)
         if one["low"] <= other["high"]
     ]
 

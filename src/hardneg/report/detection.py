@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -13,42 +14,92 @@ Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 Ints = NDArray[np.int64]
 
+RESAMPLES = 1_000
+ENTRIES_AT_ONCE = 1 << 24
 
-def auc(scores: Floats, labels: Bools, weights: Floats | None = None) -> Floats:
-    """Float64 [...]: the area under the ROC curve of ``scores`` [m] (higher: rather true), ties counted as half.
 
-    ``weights`` [..., m]: how often each counts, all once when left out. NaN where one of the two classes is empty.
+def auc(scores: Floats, labels: Bools, weights: NDArray[Any] | None = None) -> Floats:
+    """Float64 [r]: the area under the ROC curve of ``scores`` [m] (higher: rather true), ties counted as half.
 
-    >>> float(auc(np.array([0.1, 0.4, 0.35, 0.8]), np.array([False, False, True, True])))
-    0.75
+    ``weights`` [r, m]: how often each entry counts; left out, r = 1 and each counts once. NaN where one of the two
+    classes is empty.
+
+    >>> auc(np.array([0.1, 0.4, 0.35, 0.8]), np.array([False, False, True, True])).tolist()
+    [0.75]
     """
-    weight = np.ones((1, len(scores))) if weights is None else weights.reshape(-1, len(scores))
+    weight = np.ones((1, len(scores))) if weights is None else weights
     values, group = np.unique(scores, return_inverse=True)
     order = np.argsort(group, kind="stable")
-    begins = np.concatenate([[0], np.cumsum(np.bincount(group, minlength=len(values)))[:-1]])
+    begins = np.concatenate([[0], np.cumsum(np.bincount(group, minlength=len(values)))[:-1]]).astype(np.int64)
     true = np.add.reduceat(np.where(labels, weight, 0.0)[:, order], begins, axis=1)
     false = np.add.reduceat(np.where(labels, 0.0, weight)[:, order], begins, axis=1)
     below = np.cumsum(false, axis=1) - false / 2
-    pairs = true.sum(axis=1) * false.sum(axis=1)
-    area = np.divide((true * below).sum(axis=1), pairs, out=np.full(len(weight), np.nan), where=pairs > 0)
-    out: Floats = area[0] if weights is None else area.reshape(weights.shape[:-1])
+    return _ratio((true * below).sum(axis=1), true.sum(axis=1) * false.sum(axis=1))
+
+
+def false_share(scores: Floats, labels: Bools, kept: float, weights: NDArray[Any] | None = None) -> Floats:
+    """Float64 [r]: the share of true entries among the ``kept`` share of entries with the lowest scores."""
+    inside, weight, order = _lowest(scores, kept, weights)
+    return _ratio((inside * weight * labels[order]).sum(axis=1), (inside * weight).sum(axis=1))
+
+
+def mean_kept(scores: Floats, values: Floats, kept: float, weights: NDArray[Any] | None = None) -> Floats:
+    """Float64 [r]: the mean of ``values`` [m] over the ``kept`` share of entries with the lowest scores."""
+    inside, weight, order = _lowest(scores, kept, weights)
+    return _ratio((inside * weight * values[order]).sum(axis=1), (inside * weight).sum(axis=1))
+
+
+def lost(scores: Floats, labels: Bools, caught: float, weights: NDArray[Any] | None = None) -> Floats:
+    """Float64 [r]: the share of false entries at or above the highest threshold that catches ``caught`` of the true."""
+    weight = np.ones((1, len(scores))) if weights is None else weights
+    order = np.argsort(-scores, kind="stable")
+    true = np.cumsum(np.where(labels[order], weight[:, order], 0.0), axis=1)
+    false = np.cumsum(np.where(labels[order], 0.0, weight[:, order]), axis=1)
+    end = (true >= caught * true[:, -1:]).argmax(axis=1)
+    return _ratio(false[np.arange(len(false)), end], false[:, -1])
+
+
+def _lowest(scores: Floats, kept: float, weights: NDArray[Any] | None) -> tuple[Bools, Floats, Ints]:
+    order = np.argsort(scores, kind="stable")
+    weight = np.ones((1, len(scores))) if weights is None else weights[:, order]
+    running = np.cumsum(weight, axis=1, dtype=np.float64)
+    inside = running <= kept * running[:, -1:] + 1e-9
+    return inside, np.asarray(weight, np.float64), order
+
+
+def _ratio(part: Floats, whole: Floats) -> Floats:
+    out: Floats = np.divide(part, whole, out=np.full_like(part, np.nan), where=whole > 0)
     return out
 
 
-def query_weights(owners: Ints, queries: int, *, seed: int = 0, resamples: int = 1_000) -> Floats:
-    """Float64 [resamples, m]: for a bootstrap over queries, how often each of m entries counts in each resample."""
-    drawn = eci.Resamples.of(np.eye(queries), seed=seed, resamples=resamples).sums
-    return drawn[:, owners]
+def with_interval(
+    measure: Callable[[NDArray[Any] | None], Floats], owners: Ints, queries: int, seed: int = 0
+) -> tuple[float, float, float]:
+    """A measure and its 95 % interval by a bootstrap over queries: (value, low, high).
+
+    ``measure`` takes weights [r, m] (or None) and gives [r]; ``owners`` [m], within 0..queries-1, says whose each entry
+    is.
+    """
+    draws = np.random.Generator(np.random.SFC64([seed, 0]))
+    step = max(1, min(RESAMPLES, ENTRIES_AT_ONCE // max(len(owners), 1)))
+    found = [
+        measure(eci.poisson(draws, (min(step, RESAMPLES - done), queries))[:, owners])
+        for done in range(0, RESAMPLES, step)
+    ]
+    values = np.concatenate(found)
+    values = values[np.isfinite(values)]
+    low, high = eci.interval(values) if len(values) else (np.float64(np.nan), np.float64(np.nan))
+    return float(measure(None)[0]), float(low), float(high)
 
 
-def auc_interval(scores: Floats, labels: Bools, owners: Ints, queries: int, seed: int = 0) -> tuple[float, float]:
-    """The 95 % interval of `auc`, by a bootstrap over queries; ``owners`` [m] within 0..queries-1."""
-    areas = auc(scores, labels, query_weights(owners, queries, seed=seed))
-    areas = areas[np.isfinite(areas)]
-    if not len(areas):
-        return float("nan"), float("nan")
-    low, high = eci.interval(areas)
-    return float(low), float(high)
+def level_shift(probabilities: Floats, labels: Bools) -> float:
+    """What is to be added to the logit of ``probabilities`` so that as many are expected to be true as are."""
+    from scipy.optimize import brentq
+
+    clipped = np.clip(probabilities, 1e-9, 1 - 1e-9)
+    logits = np.log(clipped) - np.log1p(-clipped)
+    wanted = float(np.clip(labels.mean(), 0.5 / len(labels), 1 - 0.5 / len(labels)))
+    return float(brentq(lambda shift: float(np.mean(1 / (1 + np.exp(-logits - shift)))) - wanted, -40, 40))
 
 
 def reliability(probabilities: Floats, labels: Bools, bins: int = 10) -> list[dict[str, Any]]:

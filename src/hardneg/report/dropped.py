@@ -39,7 +39,7 @@ def clearest(
         refused = batch.verdicts[only].dropped if only else votes > 0
         numbers = np.flatnonzero(refused & batch.trainable)
         if relevant is not None:
-            numbers = numbers[_judged(batch, numbers, relevant)]
+            numbers = numbers[judged(batch, numbers, relevant)]
         order = numbers[np.lexsort((-excess[numbers], -votes[numbers], batch.owners[numbers]))]
         _, first = np.unique(batch.owners[order], return_index=True)
         for j in order[first]:
@@ -56,21 +56,21 @@ def caught(batches: Iterable[Batch], relevant: Grades) -> tuple[int, int, int, i
     counts = np.zeros(4, dtype=np.int64)
     for batch in batches:
         numbers = np.flatnonzero(batch.trainable)
-        judged = _judged(batch, numbers, relevant)
+        found = judged(batch, numbers, relevant)
         refused = ~batch.kept[numbers]
-        counts += [judged.sum(), (judged & refused).sum(), (~judged).sum(), (~judged & refused).sum()]
+        counts += [found.sum(), (found & refused).sum(), (~found).sum(), (~found & refused).sum()]
     first, second, third, fourth = counts.tolist()
     return first, second, third, fourth
 
 
-def _judged(batch: Batch, numbers: NDArray[np.int64], relevant: Grades) -> NDArray[np.bool_]:
-    """Bool [len(numbers)]: the candidates that are judged relevant to their query."""
+def judged(batch: Batch, numbers: NDArray[np.int64], relevant: Grades, above: int = 0) -> NDArray[np.bool_]:
+    """Bool [len(numbers)]: the candidates whose grade for their query is above ``above``; no grade is above nothing."""
     rows = batch.rows[numbers]
     passages = batch.corpus.ids(np.maximum(rows, 0))
     owners = batch.owners[numbers]
     return np.array(
         [
-            row >= 0 and relevant.get(batch.ids[int(owner)], {}).get(passage, 0) > 0
+            row >= 0 and relevant.get(batch.ids[int(owner)], {}).get(passage, -1) > above
             for row, passage, owner in zip(rows, passages, owners, strict=True)
         ],
         dtype=bool,

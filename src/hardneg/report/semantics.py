@@ -19,33 +19,34 @@ def moments(batch: Batch, encoder: Encoder, scorer: str, members: Bools) -> dict
     ``members`` bool [m, sets]; a key is a row of it, as bytes, so a set's moments are the sum of those whose key has
     it. ``scorer`` has the similarities of ``encoder``. Embeddings come from the cache.
     """
-    patterns, cell = np.unique(members, axis=0, return_inverse=True)
+    out: dict[bytes, eci.Moments] = {}
+    used = np.flatnonzero(members.any(axis=1))
+    if not len(used):
+        return out
+    patterns, cell = np.unique(members[used], axis=0, return_inverse=True)
     cell = cell.reshape(-1)
     positives = row_embeddings(encoder, batch.corpus, batch.positive_rows)
     scores = batch.scores[scorer]
-    out = {pattern.tobytes(): eci.Moments() for pattern in patterns if pattern.any()}
-    counts = np.diff(batch.positive_offsets)
-    for number, pattern in enumerate(patterns):
-        if not pattern.any():
-            continue
-        inside = np.flatnonzero(cell == number)
-        for begin in range(0, len(inside), CANDIDATES_PER_BLOCK):
-            some = inside[begin : begin + CANDIDATES_PER_BLOCK]
-            owners = batch.owners[some]
-            residuality = lexical_residuality(batch, some)
-            vectors = candidate_embeddings(encoder, batch, some)
-            for place in range(int(counts[owners].max(initial=0))):  # usually once: most queries have one positive
-                has = counts[owners] > place
-                own = batch.positive_offsets[:-1][owners[has]] + place
-                out[pattern.tobytes()] += _of(
-                    scores.positives[own], scores.negatives[some[has]], residuality[has], positives[own], vectors[has]
+    counts, owners = np.diff(batch.positive_offsets), batch.owners
+    for begin in range(0, len(used), CANDIDATES_PER_BLOCK):
+        some, cells = used[begin : begin + CANDIDATES_PER_BLOCK], cell[begin : begin + CANDIDATES_PER_BLOCK]
+        vectors, residuality = candidate_embeddings(encoder, batch, some), lexical_residuality(batch, some)
+        for place in range(int(counts[owners[some]].max())):  # usually once: most queries have one positive
+            has = np.flatnonzero(counts[owners[some]] > place)
+            own = batch.positive_offsets[:-1][owners[some[has]]] + place
+            consistency = eci.target_consistency(scores.positives[own], scores.negatives[some[has]])
+            near = eci.locality(dots(positives[own], vectors[has]))
+            for number in np.unique(cells[has]):
+                own_cell = cells[has] == number
+                inside, key = has[own_cell], patterns[number].tobytes()
+                out[key] = out.get(key, eci.Moments()) + eci.Moments.of(
+                    consistency[own_cell],
+                    near[own_cell],
+                    residuality[inside],
+                    positives[own[own_cell]],
+                    vectors[inside],
                 )
     return out
-
-
-def _of(plus: Floats, minus: Floats, residuality: Floats, positives: Floats, negatives: Floats) -> eci.Moments:
-    near = eci.locality(dots(positives, negatives))
-    return eci.Moments.of(eci.target_consistency(plus, minus), near, residuality, positives, negatives)
 
 
 def lexical_residuality(batch: Batch, candidates: Ints) -> Floats:

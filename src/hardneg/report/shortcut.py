@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 from hardneg.batch import Batch
 from hardneg.models.embeddings import candidate_embeddings
 from hardneg.protocols import Encoder
-from hardneg.report.detection import auc, auc_interval
+from hardneg.report.detection import auc, with_interval
 
 Floats = NDArray[np.float64]
 
@@ -70,7 +71,9 @@ class Shortcut:
         self.queries.append(batch.owners[numbers] + self.seen)
         self.seen += len(batch)
         self.labels.append(batch.rows[numbers] < 0)
-        self.surfaces.append(np.array([surface(text) for text in batch.contents(numbers)]).reshape(len(numbers), -1))
+        if not len(numbers):
+            return
+        self.surfaces.append(np.array([surface(text) for text in batch.contents(numbers)]))
         if self.encoder is not None:
             self.vectors.append(candidate_embeddings(self.encoder, batch, numbers).astype(np.float64))
 
@@ -86,9 +89,9 @@ class Shortcut:
         views = {"surface": self.surfaces, "geometry": self.vectors}
         for name, parts in views.items():
             if parts:
-                scores = _out_of_fold([p for p in parts if p.size], labels, queries)
-                low, high = auc_interval(scores, labels, queries, int(queries.max()) + 1)
-                found[name] = {"auc": float(auc(scores, labels)), "interval": [low, high]}
+                scores = _out_of_fold(parts, labels, queries)
+                value, low, high = with_interval(partial(auc, scores, labels), queries, int(queries.max()) + 1)
+                found[name] = {"auc": value, "interval": [low, high]}
         return found
 
 

@@ -1,0 +1,357 @@
+"""What every threshold of a filter would leave, from stored scores: no model runs."""
+
+from __future__ import annotations
+
+import functools
+import math
+import operator
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.table import Table
+
+from hardneg import eci
+from hardneg.batch import Batch, offsets_of
+from hardneg.errors import JobError, MissingExtraError
+from hardneg.filters.eci_safety import ECISafety
+from hardneg.protocols import Encoder
+from hardneg.report.detection import level_shift
+from hardneg.report.dropped import Grades, judged
+from hardneg.report.semantics import moments
+
+Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+
+POINTS = 41
+TRIPLES = 100_000
+"""Triples that eci_sem is computed from at most, drawn by seed."""
+QUERIES_PER_BLOCK = 2_000
+LOOSER_IS_HIGHER = ("ceiling", "percentile", "calibrated")
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """What is kept of a batch: ``value`` [m]: the threshold that each candidate meets; ``score`` [m]: s(q, n) under the
+    target; ``plus`` [n]; ``offsets`` [n + 1]; ``relevant`` [m]: judged relevant.
+    """
+
+    value: NDArray[np.float32]
+    score: NDArray[np.float32]
+    plus: Floats
+    offsets: NDArray[np.int64]
+    relevant: Bools
+
+
+@dataclass(frozen=True)
+class Curves:
+    """Threshold curves of one filter: everything by rising threshold, ``thresholds`` [t].
+
+    ``means`` [t + 1, 7 + 2] are means over queries of `eci.queries.COLUMNS`, of the relevant candidates kept and of the
+    summed values kept, the last row without the filter; ``resampled`` [resamples, t + 1, 9] the same resampled.
+    """
+
+    rule: eci.Rule
+    current: float
+    thresholds: Floats
+    means: Floats
+    resampled: Floats
+    judged: bool
+    sem: Floats | None
+    shift: float | None = None
+    """For `calibrated` with judgments: what is to be added to the scorer's ``level`` to fit them."""
+
+    def quantity(self, name: str, means: Floats | None = None) -> Floats:
+        """One of ``survival``, ``false_negatives``, ``found`` or a term of eci_v1, by threshold.
+
+        ``survival``: the share of candidates kept; ``false_negatives``: the share of the kept that are judged relevant
+        or, without judgments and for probabilities, their mean probability; ``found``: the share of the relevant ones
+        that is refused.
+        """
+        everything = self.means if means is None else means
+        of, whole = everything[..., :-1, :], everything[..., -1:, :]
+        if name == "survival":
+            return _ratio(of[..., 1], whole[..., 1])
+        if name == "false_negatives":
+            return _ratio(of[..., 7 if self.judged else 8], of[..., 1])
+        if name == "found":
+            return 1 - _ratio(of[..., 7], whole[..., 7])
+        return eci.terms_of(of[..., :7])[name]
+
+    @property
+    def names(self) -> list[str]:
+        """The quantities that there are."""
+        known = ["survival", "unsafe_share", "hardness", "safety", "eci_v1"]
+        if self.judged:
+            known += ["false_negatives", "found"]
+        elif self.rule == "calibrated":
+            known += ["false_negatives"]
+        return known
+
+    def rows(self) -> list[dict[str, Any]]:
+        """One mapping a threshold: every quantity, its 95 % interval, and eci_sem."""
+        found = {name: self.quantity(name) for name in self.names}
+        edges = {name: eci.interval(self.quantity(name, self.resampled)) for name in self.names}
+        out = []
+        for place, threshold in enumerate(self.thresholds.tolist()):
+            row: dict[str, Any] = {"threshold": threshold}
+            for name in self.names:
+                low, high = edges[name]
+                row[name] = float(found[name][place])
+                row[f"{name}_interval"] = [float(low[place]), float(high[place])]
+            row["eci_sem"] = None if self.sem is None else float(self.sem[place])
+            out.append(row)
+        return out
+
+    def suggest(self, name: str, wanted: float) -> dict[str, Any]:
+        """The loosest threshold with at most ``wanted`` ``false_negatives``, or the strictest with at least ``wanted``
+        ``survival``; with the quantity there, its interval, and the share of resamples in which it holds.
+
+        Raises `JobError` when no threshold will do.
+        """
+        found, resampled = self.quantity(name), self.quantity(name, self.resampled)
+        holds = found >= wanted if name == "survival" else found <= wanted
+        nonempty = self.means[:-1, 1] > 0
+        usable = np.flatnonzero(holds & nonempty)
+        if not len(usable):
+            best = found[nonempty].max() if name == "survival" else found[nonempty].min()
+            raise JobError(f"no threshold of `{self.rule}` gives {name} of {wanted:g}; the nearest is {best:.4f}")
+        loose_last = self.rule in LOOSER_IS_HIGHER
+        want_loose = name != "survival"
+        place = usable[-1] if loose_last == want_loose else usable[0]
+        sure = resampled[:, place] >= wanted if name == "survival" else resampled[:, place] <= wanted
+        low, high = eci.interval(resampled[:, place])
+        return {
+            "rule": self.rule,
+            "threshold": float(self.thresholds[place]),
+            name: float(found[place]),
+            "interval": [float(low), float(high)],
+            "sure": float(sure.mean()),
+        }
+
+
+def curves(
+    batches: Iterable[Batch],
+    judge: ECISafety,
+    name: str,
+    target: str,
+    *,
+    count: int,
+    encoder: Encoder | None = None,
+    relevant: Grades | None = None,
+    wanted_survival: float | None = None,
+) -> Curves:
+    """The curves of the filter ``judge``, called ``name``, over candidates that the other filters keep.
+
+    ``count`` is the number of batches; ``encoder`` the target's, for eci_sem; ``relevant`` judgments;
+    ``wanted_survival`` adds the threshold that leaves just that share. Controls are left out.
+    """
+    shards: list[Shard] = []
+    sampled: list[tuple[Batch, NDArray[np.int64]]] = []
+    graded: list[Floats] = []
+    for number, batch in enumerate(batches):
+        shard, numbers = _shard(batch, judge, name, target, relevant)
+        shards.append(shard)
+        if relevant is not None and judge.rule == "calibrated":
+            graded.append(_graded(batch, judge, relevant))
+        if encoder is not None:
+            drawn = np.random.default_rng([0, number]).permutation(len(numbers))[: max(TRIPLES // max(count, 1), 1)]
+            sampled.append((batch, numbers[np.sort(drawn)]))
+    values = np.concatenate([shard.value for shard in shards]) if shards else np.zeros(0, np.float32)
+    if not len(values):
+        raise JobError(f"filter `{name}` has no candidate to look at: the other filters drop all of them")
+    grid = _grid(values, judge, wanted_survival)
+    means, resampled = _accumulate(shards, grid, judge.rule)
+    sem = None if encoder is None else _sem(sampled, judge, encoder, target, grid)
+    return Curves(judge.rule, judge.threshold, grid, means, resampled, relevant is not None, sem, _shift(graded))
+
+
+def _shard(
+    batch: Batch, judge: ECISafety, name: str, target: str, relevant: Grades | None
+) -> tuple[Shard, NDArray[np.int64]]:
+    usable = batch.trainable
+    for other, verdicts in batch.verdicts.items():
+        if other != name:
+            usable &= ~verdicts.dropped
+    numbers = np.flatnonzero(usable)
+    owners = batch.owners[numbers]
+    value = _values(batch, judge)[numbers]
+    plus = eci.reference(batch.scores[target].positives, batch.positive_owners, len(batch))
+    labels = judged(batch, numbers, relevant or {})
+    offsets = offsets_of(np.bincount(owners, minlength=len(batch)))
+    shard = Shard(value.astype(np.float32), batch.scores[target].negatives[numbers], plus, offsets, labels)
+    return shard, numbers
+
+
+def _values(batch: Batch, judge: ECISafety) -> Floats:
+    scores = batch.scores[judge.scorer]
+    plus = eci.reference(scores.positives, batch.positive_owners, len(batch), judge.reference)
+    return eci.thresholds(scores.negatives, plus[batch.owners], judge.rule, judge.quantiles)
+
+
+def _graded(batch: Batch, judge: ECISafety, relevant: Grades) -> Floats:
+    """Float64 [3, k]: of all candidates, whatever other filters say: probability, judged relevant, judged at all."""
+    numbers = np.flatnonzero(batch.trainable)
+    found = [judged(batch, numbers, relevant, above) for above in (0, -1)]
+    return np.stack([_values(batch, judge)[numbers], *found])
+
+
+def _shift(graded: list[Floats]) -> float | None:
+    """Judgments that say what is not relevant are a sample; those that do not are taken for complete."""
+    if not graded:
+        return None
+    probability, relevant, known = np.concatenate(graded, axis=1)
+    use = known > 0 if (known > relevant).any() else np.ones(len(known), dtype=bool)
+    return level_shift(probability[use], relevant[use] > 0) if use.any() else None
+
+
+def _grid(values: NDArray[np.float32], judge: ECISafety, survival: float | None) -> Floats:
+    """`POINTS` thresholds that leave shares evenly apart, the current one, and the one of a wanted survival."""
+    finite = values[np.isfinite(values)]
+    spread = np.quantile(finite, np.linspace(0.005, 0.995, POINTS))
+    extra = [judge.threshold]
+    if survival is not None:
+        kept_first = np.sort(values) if judge.rule in LOOSER_IS_HIGHER else -np.sort(-values)
+        extra.append(float(kept_first[math.ceil(survival * len(values)) - 1]))
+    if judge.rule == "percentile":  # above 1 it would keep what is above the positive
+        spread = np.linspace(0, 1, POINTS)
+    elif judge.rule == "relative":
+        spread = np.clip(spread, 0, 0.999)
+    return np.unique(np.concatenate([spread, extra]))
+
+
+def _accumulate(shards: list[Shard], grid: Floats, rule: eci.Rule) -> tuple[Floats, Floats]:
+    """Means over queries by threshold, the last without the filter, and the same resampled."""
+    parts: list[eci.Resamples] = []
+    total, queries = np.zeros((len(grid) + 1, 9)), 0
+    for number, shard in enumerate(shards):
+        columns = _columns(shard, grid, rule)
+        parts = [functools.reduce(operator.add, [*parts, eci.Resamples.of(columns, batch=number)])]
+        total += columns.sum(axis=0)
+        queries += len(columns)
+    return total / queries, parts[0].means
+
+
+def _columns(shard: Shard, grid: Floats, rule: eci.Rule) -> Floats:
+    """Columns [n, t + 1, 9] of what each threshold keeps, the last without one: each candidate is counted once, in the
+    bin of thresholds where it begins to be kept, and bins are summed up.
+    """
+    n, t = len(shard.plus), len(grid)
+    owners = np.repeat(np.arange(n), np.diff(shard.offsets))
+    looser_is_higher = rule in LOOSER_IS_HIGHER
+    thresholds = grid.astype(np.float32)
+    # kept where threshold >= value, or where threshold <= value
+    bins = (
+        np.searchsorted(thresholds, shard.value, "left")
+        if looser_is_higher
+        else (t - np.searchsorted(thresholds, shard.value, "right"))
+    )
+    own = shard.plus[owners]
+    near = own - 0.05 * np.abs(own)
+    score = shard.score.astype(np.float64)
+    value = np.where(np.isfinite(shard.value), shard.value, 0.0)
+    parts = [None, score, score >= own, score >= near, shard.relevant, value]
+    place = owners * (t + 1) + bins
+    sums = np.stack(
+        [np.bincount(place, weights=part, minlength=n * (t + 1)).reshape(n, t + 1) for part in parts], axis=-1
+    ).cumsum(axis=1)
+    if not looser_is_higher:
+        sums[:, :-1] = sums[:, -2::-1]
+    count, score, unsafe, near_unsafe, relevant, value = np.moveaxis(sums, -1, 0)
+    seven = eci.columns_of(shard.plus[:, None], count, score, unsafe, near_unsafe)
+    return np.concatenate([seven, relevant[..., None], value[..., None]], axis=-1)
+
+
+def _sem(
+    sampled: list[tuple[Batch, NDArray[np.int64]]], judge: ECISafety, encoder: Encoder, target: str, grid: Floats
+) -> Floats:
+    """Float64 [t]: eci_sem of what each threshold keeps, of the drawn triples."""
+    by_bin = [eci.Moments() for _ in range(len(grid) + 1)]
+    looser_is_higher = judge.rule in LOOSER_IS_HIGHER
+    for batch, numbers in sampled:
+        value = _values(batch, judge)[numbers].astype(np.float32)
+        thresholds = grid.astype(np.float32)
+        bins = np.searchsorted(thresholds, value, "left" if looser_is_higher else "right")
+        members = np.zeros((len(batch.rows), len(by_bin)), dtype=bool)
+        members[numbers, bins] = True
+        for key, found in moments(batch, encoder, target, members).items():
+            by_bin[key.index(1)] += found
+    out = np.zeros(len(grid))
+    running = eci.Moments()
+    order = range(len(grid)) if looser_is_higher else range(len(grid), 0, -1)
+    for place in order:
+        running += by_bin[place]
+        out[place if looser_is_higher else place - 1] = running.report().eci_sem
+    return out
+
+
+def _ratio(part: Floats, whole: Any) -> Floats:
+    out: Floats = np.divide(part, whole, out=np.zeros_like(part), where=np.broadcast_to(whole, part.shape) > 0)
+    return out
+
+
+HEADINGS: Mapping[str, str] = {
+    "survival": "kept",
+    "unsafe_share": "unsafe",
+    "false_negatives": "false",
+    "found": "false caught",
+}
+
+
+def table(found: Curves, rows: int = 21) -> Table:
+    """About ``rows`` of the thresholds, the current one among them."""
+    out = Table(title=f"what `{found.rule}` leaves, 95 % intervals over queries", title_justify="left")
+    out.add_column("threshold", justify="right")
+    shares = ("survival", "unsafe_share", "false_negatives", "found")
+    for name in found.names:
+        out.add_column(HEADINGS.get(name, name), justify="right")
+    out.add_column("eci_sem", justify="right")
+    everything = found.rows()
+    step = max(1, len(everything) // rows)
+    for place, row in enumerate(everything):
+        current = row["threshold"] == found.current
+        if place % step and not current:
+            continue
+        cells = []
+        for name in found.names:
+            low, high = row[f"{name}_interval"]
+            half = (high - low) / 2
+            cells.append(f"{row[name]:.1%} ±{half:.1%}" if name in shares else f"{row[name]:.3f} ±{half:.3f}")
+        cells.append("" if row["eci_sem"] is None else f"{row['eci_sem']:.3f}")
+        out.add_row(f"{row['threshold']:.4g}" + (" *" if current else ""), *cells, style="bold" if current else None)
+    return out
+
+
+def plot(found: Curves, path: Path) -> None:
+    """Draws the curves into an ``.svg`` or ``.png``; bands are 95 % intervals, the line is the current threshold."""
+    if path.suffix not in (".svg", ".png"):
+        raise JobError(f"{path}: a plot is an `.svg` or a `.png`")
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise MissingExtraError("matplotlib", "plots", "`--plot`") from error
+    shares: list[str] = [
+        name for name in ("survival", "unsafe_share", "false_negatives", "found") if name in found.names
+    ]
+    panels: list[tuple[str, list[str]]] = [
+        ("share", shares),
+        ("similarity", ["hardness", "safety"]),
+        ("eci_v1", ["eci_v1"]),
+    ]
+    figure = Figure(figsize=(12, 3.6), layout="constrained")
+    axes: Any = figure.subplots(1, len(panels))
+    for axis, (title, names) in zip(axes, panels, strict=True):
+        for name in names:
+            low, high = eci.interval(found.quantity(name, found.resampled))
+            axis.plot(found.thresholds, found.quantity(name), label=HEADINGS.get(name, name))
+            axis.fill_between(found.thresholds, low, high, alpha=0.2)
+        if title == "eci_v1" and found.sem is not None:
+            axis.plot(found.thresholds, found.sem, linestyle="--", label="eci_sem")
+        axis.axvline(found.current, color="grey", linewidth=0.8)
+        axis.set_title(title)
+        axis.set_xlabel(f"threshold of `{found.rule}`")
+        axis.legend(frameon=False)
+    figure.savefig(path)

@@ -1,0 +1,63 @@
+"""Measures of detectors, against scikit-learn and by hand."""
+
+from functools import partial
+
+import numpy as np
+import pytest
+from sklearn.metrics import roc_auc_score
+
+from hardneg.report import detection
+
+RNG = np.random.default_rng(0)
+SCORES = RNG.random(400).round(2)  # with ties
+LABELS = RNG.random(400) < 0.2 + 0.3 * SCORES
+OWNERS = np.sort(RNG.integers(0, 40, 400))
+
+
+def test_auc_is_scikit_learns_weights_included() -> None:
+    weights = RNG.integers(0, 4, (3, 400))
+    assert detection.auc(SCORES, LABELS)[0] == pytest.approx(roc_auc_score(LABELS, SCORES))
+    for weight, found in zip(weights, detection.auc(SCORES, LABELS, weights), strict=True):
+        assert found == pytest.approx(roc_auc_score(LABELS, SCORES, sample_weight=weight))
+    assert np.isnan(detection.auc(SCORES, np.zeros(400, dtype=bool))[0])
+
+
+def test_shares_by_hand() -> None:
+    scores = np.array([0.1, 0.2, 0.3, 0.4, 0.5])
+    labels = np.array([False, True, False, False, True])
+    assert detection.false_share(scores, labels, 0.4)[0] == pytest.approx(1 / 2)
+    assert detection.mean_kept(scores, scores, 0.4)[0] == pytest.approx(0.15)
+    assert detection.lost(scores, labels, 0.5)[0] == 0  # the highest one catches half
+    assert detection.lost(scores, labels, 0.8)[0] == pytest.approx(2 / 3)
+    twice = np.array([[2, 2, 2, 2, 2]])
+    assert detection.lost(scores, labels, 0.8, twice)[0] == pytest.approx(2 / 3)
+
+
+def test_intervals_are_over_queries_and_seeded() -> None:
+    measure = partial(detection.auc, SCORES, LABELS)
+    value, low, high = detection.with_interval(measure, OWNERS, 40)
+    assert low < value < high
+    assert high - low < 0.2
+    assert detection.with_interval(measure, OWNERS, 40) == (value, low, high)
+
+
+def test_one_query_more_often_in_a_resample_counts_whole() -> None:
+    # all entries of one query: every resample weighs them alike, so the measure never changes
+    value, low, high = detection.with_interval(partial(detection.auc, SCORES, LABELS), np.zeros(400, int), 1)
+    assert (low, high) == pytest.approx((value, value))
+
+
+def test_calibration_by_hand() -> None:
+    probabilities = np.array([0.05, 0.05, 0.95, 1.0])
+    labels = np.array([False, True, True, True])
+    assert detection.calibration_error(probabilities, labels) == pytest.approx((2 * 0.45 + 2 * 0.025) / 4)
+    assert [entry["count"] for entry in detection.reliability(probabilities, labels)] == [2, 2]
+
+
+def test_a_shift_of_the_level_fits_the_judgments() -> None:
+    true = RNG.random(50_000)
+    labels = RNG.random(50_000) < true
+    logits = np.log(true) - np.log1p(-true)
+    too_high = 1 / (1 + np.exp(-logits - 2))
+    assert detection.level_shift(too_high, labels) == pytest.approx(-2, abs=0.05)
+    assert np.isfinite(detection.level_shift(too_high, np.zeros(50_000, dtype=bool)))
