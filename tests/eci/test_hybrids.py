@@ -30,15 +30,6 @@ def test_each_union_is_the_set_scored_alone(seed: int, sources: int, queries: in
         np.testing.assert_allclose(found[:, place, 1], eci.per_query(plus, minus[top], owners[top]), atol=1e-12)
 
 
-def test_blocks_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
-    rng = np.random.default_rng(0)
-    offsets = np.concatenate([[0], np.cumsum(rng.integers(0, 9, 50))])
-    given = (rng.random(50), rng.random(offsets[-1]), offsets, rng.integers(0, 8, offsets[-1]), 3, (3,))
-    whole = eci.hybrids(*given)
-    monkeypatch.setattr("hardneg.eci.combinations.CANDIDATES", 5)
-    np.testing.assert_array_equal(eci.hybrids(*given), whole)
-
-
 def test_the_papers_sizes() -> None:
     # BM25 proposes 50, a reranker 25 others, an LLM 3 others: the sizes of the paper's Table 1
     origins = [0b001] * 50 + [0b010] * 25 + [0b100] * 3

@@ -7,12 +7,10 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from hardneg.eci.queries import Floats, per_query_of_sets
+from hardneg.eci.queries import Floats, per_query_of_cells
 
 MOST = 10
 """So many sources at most: 1,023 unions."""
-CANDIDATES = 16_384
-"""Candidates in a block."""
 
 
 def unions(sources: int) -> list[tuple[int, ...]]:
@@ -52,13 +50,5 @@ def hybrids(
     ``positives`` [n]: s+; ``negatives`` [m]: s(q, n), each candidate once, those of query i at
     offsets[i]:offsets[i + 1]; ``origins`` [m]: see `members`. `Tally.of_columns` and `Resamples.of` take it from there.
     """
-    plus, minus = np.asarray(positives, np.float64), np.asarray(negatives, np.float64)
-    bounds, bits = np.asarray(offsets, np.int64), np.asarray(origins, np.int64)
-    blocks, begin = [], 0
-    while begin < len(plus):
-        end = max(int(np.searchsorted(bounds, bounds[begin] + CANDIDATES, "right")) - 1, begin + 1)
-        part = slice(int(bounds[begin]), int(bounds[end]))
-        own = bounds[begin : end + 1] - bounds[begin]
-        blocks.append(per_query_of_sets(plus[begin:end], minus[part], own, members(bits[part], sources), at))
-        begin = end
-    return np.concatenate(blocks) if blocks else np.zeros((0, len(unions(sources)), 1 + len(at), 7))
+    patterns = members(np.arange(1 << sources), sources)
+    return per_query_of_cells(positives, negatives, offsets, origins, patterns, at)

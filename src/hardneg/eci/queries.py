@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -30,7 +30,7 @@ TERMS = (
 )
 """What `terms_of` makes of them."""
 
-ROWS = 2_048
+ROWS = 4_096
 """Queries in a block: their similarities stay in the processor's cache."""
 
 
@@ -42,7 +42,7 @@ def per_query(positives: ArrayLike, negatives: ArrayLike, owners: ArrayLike | No
     """
     plus = np.asarray(positives, dtype=np.float64)
     if owners is None:
-        return _rectangle(plus, np.asarray(negatives))
+        return np.concatenate([np.zeros((0, len(COLUMNS))), *rectangles(plus, np.asarray(negatives))])
     minus, owner = np.asarray(negatives, dtype=np.float64), np.asarray(owners, dtype=np.int64)
     _refuse_what_is_not_finite(plus, minus)
 
@@ -55,25 +55,31 @@ def per_query(positives: ArrayLike, negatives: ArrayLike, owners: ArrayLike | No
     )
 
 
-def _rectangle(plus: Floats, minus: NDArray[np.floating]) -> Floats:
-    """The same for [n, k]; sums are of float64, block by block."""
+def rectangles(plus: Floats, minus: NDArray[np.floating]) -> Iterator[Floats]:
+    """The same for ``minus`` [n, k], `ROWS` queries at a time; sums are of float64.
+
+    Sums and counts go through matrix products, which read a block faster than a reduction over its short rows does.
+    """
     if minus.ndim != 2 or len(minus) != len(plus):
         raise ValueError(f"without owners, negatives must be [{len(plus)}, k], not {list(minus.shape)}")
-    out = np.empty((len(plus), len(COLUMNS)))
-    ones = np.ones(minus.shape[1])
-    edge = (plus - NEAR * np.abs(plus))[:, None]
+    width = minus.shape[1]
+    block, above = np.empty((ROWS, width)), np.empty((ROWS, width), dtype=np.float32)
+    ones, count = np.ones(width), np.ones(width, dtype=np.float32)
     for begin in range(0, len(plus), ROWS):
-        part = slice(begin, begin + ROWS)
-        block = minus[part].astype(np.float64, copy=False)
-        sums = block @ ones
-        # NaN and infinities survive a sum, so the similarities themselves need no second reading
-        _refuse_what_is_not_finite(plus[part], sums)
-        near = np.count_nonzero(block >= edge[part], axis=1).astype(np.float64)
-        above = np.zeros(len(block))
+        own, values = plus[begin : begin + ROWS], minus[begin : begin + ROWS]
+        n = len(own)
+        if values.dtype != np.float64:
+            np.copyto(block[:n], values)
+            values = block[:n]
+        sums = values @ ones  # not finite if a similarity is not: none needs to be read again
+        _refuse_what_is_not_finite(own, sums)
+        np.copyto(above[:n], values >= (own - NEAR * np.abs(own))[:, None])
+        near = (above[:n] @ count).astype(np.float64)
+        unsafe = np.zeros(n)
         some = np.flatnonzero(near)  # whoever is above the positive is above 95 % of it
-        above[some] = np.count_nonzero(block[some] >= plus[part][some, None], axis=1)
-        out[part] = columns_of(plus[part], np.full(len(block), float(minus.shape[1])), sums, above, near)
-    return out
+        np.copyto(above[: len(some)], values[some] >= own[some, None])
+        unsafe[some] = above[: len(some)] @ count
+        yield columns_of(own, np.full(n, float(width)), sums, unsafe, near)
 
 
 def _refuse_what_is_not_finite(*arrays: Floats) -> None:
@@ -103,35 +109,60 @@ def per_query_of_sets(
     ``members`` bool [m, sets]. The third axis is the whole set, then for each k in ``at`` its k hardest negatives a
     query (highest s(q, n), the earlier of equals). Raises ValueError for a similarity that is not finite.
     """
+    patterns, cells = np.unique(members, axis=0, return_inverse=True)
+    return per_query_of_cells(positives, negatives, offsets, cells.reshape(-1), patterns, at)
+
+
+def per_query_of_cells(
+    positives: ArrayLike,
+    negatives: ArrayLike,
+    offsets: ArrayLike,
+    cells: ArrayLike,
+    patterns: NDArray[np.bool_],
+    at: tuple[int, ...] = (),
+) -> Floats:
+    """The same where candidates that are in the same sets share a cell: ``cells`` [m] are rows of ``patterns``, bool
+    [cells, sets].
+    """
     plus, minus = np.asarray(positives, dtype=np.float64), np.asarray(negatives, dtype=np.float64)
-    bounds = np.asarray(offsets, dtype=np.int64)
+    bounds, cell = np.asarray(offsets, dtype=np.int64), np.asarray(cells, dtype=np.int64)
     _refuse_what_is_not_finite(plus, minus)
-    counts = np.diff(bounds)
-    owners = np.repeat(np.arange(len(plus)), counts)
-    out = np.zeros((len(plus), members.shape[1], 1 + len(at), len(COLUMNS)))
-    nonempty = np.flatnonzero(counts)
-    if not len(nonempty):
-        return out
-    starts = bounds[nonempty]
-    if at:
-        order = np.lexsort((-minus, owners))
-        minus, members = minus[order], members[order]
+    n, kinds = len(plus), len(patterns)
+    owners = np.repeat(np.arange(n), np.diff(bounds))
     own = plus[owners]
-    values = np.stack([np.ones_like(minus), minus, minus >= own, minus >= own - NEAR * np.abs(own)])
-    place = np.zeros(0)
+    above, near = minus >= own, minus >= own - NEAR * np.abs(own)
+    place = owners * kinds + cell
+    parts = [np.bincount(place, weights=w, minlength=n * kinds).reshape(n, kinds) for w in (None, minus, above, near)]
+    out = np.empty((n, patterns.shape[1], 1 + len(at), len(COLUMNS)))
+    indicator = patterns.astype(np.float64)
+    out[:, :, 0] = columns_of(plus[:, None], *(part @ indicator for part in parts))
     if at:
-        place = np.cumsum(members, axis=0, dtype=np.int32)
-        before = np.zeros((len(plus), members.shape[1]), dtype=np.int32)
-        later = starts > 0
-        before[nonempty[later]] = place[starts[later] - 1]
-        place -= np.repeat(before, counts, axis=0)
-    for number, k in enumerate((0, *at)):
-        chosen = members & (place <= k) if k else members
-        sums = np.zeros((4, len(plus), members.shape[1]))
-        for term, value in enumerate(values):
-            sums[term, nonempty] = np.add.reduceat(np.where(chosen, value[:, None], 0.0), starts, axis=0)
-        out[:, :, number] = columns_of(plus[:, None], *sums)
+        hardest = np.lexsort((-minus, owners))
+        for number, k in enumerate(at, 1):
+            sums = _hardest(minus[hardest], bounds, cell[hardest], patterns, k, above[hardest], near[hardest])
+            out[:, :, number] = columns_of(plus[:, None], *sums)
     return out
+
+
+def _hardest(
+    minus: Floats, bounds: Ints, cell: Ints, patterns: NDArray[np.bool_], k: int, *flags: NDArray[np.bool_]
+) -> Floats:
+    """Float64 [2 + flags, n, sets]: count, sum and counts of flags of each set's first ``k`` of every query.
+
+    Goes through all queries at once, one place of their lists after another, as long as some set lacks some.
+    """
+    sums = np.zeros((2 + len(flags), len(bounds) - 1, patterns.shape[1]))
+    wanted = patterns.any(axis=0)
+    active, step = np.flatnonzero(np.diff(bounds) > 0), 0
+    while len(active):
+        at = bounds[active] + step
+        taken = patterns[cell[at]] & (sums[0, active] < k)
+        for total, value in zip(sums, (np.ones(len(at)), minus[at], *(flag[at] for flag in flags)), strict=True):
+            total[active] += taken * value[:, None]
+        step += 1
+        unfinished = (bounds[active + 1] - bounds[active] > step) & (sums[0, active][:, wanted] < k).any(axis=1)
+        active = active[unfinished]
+    return sums
 
 
 def terms_of(means: Floats) -> Mapping[str, Floats]:

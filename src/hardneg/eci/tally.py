@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from hardneg.eci.queries import COLUMNS, TERMS, per_query, terms_of
+from hardneg.eci.queries import COLUMNS, TERMS, per_query, rectangles, terms_of
 from hardneg.eci.sem import Moments, SemReport
 
 Floats = NDArray[np.float64]
@@ -76,12 +76,15 @@ class Tally:
         ``positives`` [n]: s+ of each example; ``negatives`` [m]: s(q, n); ``owners`` [m], within 0..n-1: whose negative
         it is; or ``negatives`` [n, k] and no owners. Raises ValueError for a similarity that is not finite.
         """
-        return cls.of_columns(per_query(positives, negatives, owners))
+        if owners is not None:
+            return cls.of_columns(per_query(positives, negatives, owners))
+        blocks = rectangles(np.asarray(positives, dtype=np.float64), np.asarray(negatives))
+        return sum(map(cls.of_columns, blocks), start=cls())
 
     @classmethod
     def of_columns(cls, columns: Floats) -> Tally:
         """From the columns [n, 7] that `eci.queries` makes."""
-        return cls(len(columns), columns.sum(axis=0), columns.T @ columns)
+        return cls(len(columns), np.ones(len(columns)) @ columns, columns.T @ columns)
 
     @classmethod
     def of_moments(cls, moments: Moments) -> Tally:

@@ -19,7 +19,7 @@ def warnings(report: Mapping[str, Any]) -> list[str]:
 
 def notes(report: Mapping[str, Any]) -> list[str]:
     """What the numbers do not decide: sources that cannot be told apart, and where the two metrics disagree."""
-    return [*_ties(report), *_disagreements(report)]
+    return [*_ties(report), *_disagreements(report), *_idle_determinant(report)]
 
 
 def _warnings(report: Mapping[str, Any]) -> Iterator[str]:
@@ -85,6 +85,16 @@ def _disagreements(report: Mapping[str, Any]) -> Iterator[str]:
                 f"`{second}` ({after[second]['sem']['eci_sem']:.3f} against {after[first]['sem']['eci_sem']:.3f}, "
                 f"locality {after[second]['sem']['locality']:.2f} against {after[first]['sem']['locality']:.2f})"
             )
+
+
+def _idle_determinant(report: Mapping[str, Any]) -> Iterator[str]:
+    """Where the log-determinant of eci_sem adds nothing to the mean weight of the triples, in every set."""
+    found = [moments["before"]["sem"] for moments in report["sets"].values() if moments["before"]["sem"]]
+    if found and all(abs(sem["trace"] - sem["eci_sem"]) <= SAME * sem["trace"] for sem in found):
+        yield (
+            "eci_sem is within 2 % of its trace in every set: it is the mean weight of the triples here, and says "
+            "nothing about the diversity of the negatives"
+        )
 
 
 def _between(interval: Any) -> str:
