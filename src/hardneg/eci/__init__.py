@@ -20,7 +20,7 @@ from hardneg.eci.sem import (
     residual_directions,
     target_consistency,
 )
-from hardneg.eci.tally import Report, Tally
+from hardneg.eci.tally import Report, Tally, score
 from hardneg.eci.terms import capacity, eci_v1, efficiency, hardness, safety
 
 __all__ = [
@@ -53,6 +53,7 @@ __all__ = [
     "reference",
     "residual_directions",
     "safety",
+    "score",
     "target_consistency",
     "terms_of",
     "thresholds",

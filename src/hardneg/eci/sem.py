@@ -127,21 +127,20 @@ class Moments:
     ) -> Moments:
         """Of m triples: three parts [m] each, and the unit vectors p and n, [m, d] each.
 
-        The directions are multiplied in the precision of the vectors (float32 for a model's) and added up in float64.
-        Raises ValueError for a value that is not finite.
+        Everything is multiplied and added up in float64, so that the order of batches does not show. Raises ValueError for a value that is not finite.
         """
         parts = np.stack([np.asarray(part, np.float64) for part in (consistency, near, residuality)])
-        difference = np.asarray(negatives) - np.asarray(positives)
-        square = np.einsum("md,md->m", difference, difference, dtype=np.float64)
+        difference = np.asarray(negatives, np.float64) - np.asarray(positives, np.float64)
+        square = np.einsum("md,md->m", difference, difference)
         if not (np.isfinite(parts).all() and np.isfinite(square).all()):
             raise ValueError("a part of a triple is not finite")
         weight = np.where(square > 0, parts.prod(axis=0), 0.0)
         scale = np.sqrt(np.divide(weight, square, out=np.zeros_like(weight), where=square > 0))
-        scaled = difference * scale.astype(difference.dtype)[:, None]
+        scaled = difference * scale[:, None]
         return cls(
             parts.shape[1],
             np.concatenate([parts.sum(axis=1), [weight.sum()]]),
-            (scaled.T @ scaled).astype(np.float64),
+            scaled.T @ scaled,
         )
 
     def __add__(self, other: Moments) -> Moments:

@@ -42,6 +42,15 @@ class Report:
     """eci_sem and its parts, where there are triples."""
 
 
+def score(positives: ArrayLike, negatives: ArrayLike, owners: ArrayLike | None = None) -> Report:
+    """Every term of eci_v1, with intervals, of one set that is in memory; the arguments are those of `Tally.of`.
+
+    >>> round(score([0.8, 0.9], [[0.4, 0.6], [0.7, 0.7]]).eci_v1, 3)
+    0.388
+    """
+    return Tally.of(positives, negatives, owners).report()
+
+
 def _zeros() -> Floats:
     return np.zeros(len(COLUMNS))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -121,8 +121,9 @@ class Evaluation:
                 if not k:
                     own = [found for key, found in self.moments.items() if key[view]]
                     tally += eci.Tally.of_moments(sum(own, start=eci.Moments()))
-                bounds = {term: _pair(eci.interval(values[:, view, size])) for term, values in terms.items()}
-                report = asdict(replace(tally.report(), intervals=bounds))
+                report = asdict(tally.report())
+                edges = {term: eci.interval(values[:, view, size]) for term, values in terms.items()}
+                report["intervals"] = {term: [float(low), float(high)] for term, (low, high) in edges.items()}
                 if k:
                     del report["sem"]
                     place.setdefault("at", {})[str(k)] = report
@@ -168,7 +169,3 @@ class Evaluation:
             },
         }
         return report | {"warnings": warnings(report), "notes": notes(report)}
-
-
-def _pair(interval: tuple[Any, Any]) -> tuple[float, float]:
-    return float(interval[0]), float(interval[1])

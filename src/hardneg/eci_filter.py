@@ -1,0 +1,251 @@
+"""The ECI filter as a stage in other people's code: lists or batches of rows in, safe negatives out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from hardneg import eci, rectangles
+from hardneg.batch import offsets_of, owners_of
+from hardneg.data import Reason
+from hardneg.errors import DataError, PartError
+from hardneg.filters.eci_safety import QUANTILES, ECISafety
+from hardneg.models.anything import Encode, encode_with
+
+Bools = NDArray[np.bool_]
+Floats = NDArray[np.float32]
+Ints = NDArray[np.int64]
+
+PAIRS_PER_BLOCK = 65_536
+
+
+class Refused(NamedTuple):
+    """A refused negative: the number of its example, its place in that example's list, its text, and why."""
+
+    example: int
+    place: int
+    text: str
+    reason: Reason
+
+
+class Change(NamedTuple):
+    """eci_v1 and its terms with 95 % intervals, before and after filtering."""
+
+    before: eci.Report
+    after: eci.Report
+
+
+@dataclass(frozen=True)
+class Filtered:
+    """What a filter made of some examples. Negatives are counted flat, [m], example by example.
+
+    ``keep`` bool [m]; ``similarities`` float32 [m]: s(q, n); ``limits`` float64 [n]: the highest that is accepted;
+    ``positives`` float64 [n]: s+; ``offsets`` int64 [n + 1].
+    """
+
+    negatives: Sequence[Sequence[str]] = field(repr=False)
+    rule: eci.Rule
+    keep: Bools
+    similarities: Floats
+    limits: NDArray[np.float64]
+    positives: NDArray[np.float64]
+    offsets: Ints
+
+    @property
+    def kept(self) -> list[list[str]]:
+        """The kept negatives of each example, in the order given."""
+        flags = iter(self.keep.tolist())
+        return [[text for text in own if next(flags)] for own in self.negatives]
+
+    @property
+    def dropped(self) -> Iterator[Refused]:
+        """Every refused negative with its reason, in the order given."""
+        owners = owners_of(self.offsets)
+        for j in np.flatnonzero(~self.keep).tolist():
+            example = int(owners[j])
+            place = j - int(self.offsets[example])
+            reason = Reason(self.rule, float(self.similarities[j]), float(self.limits[example]))
+            yield Refused(example, place, self.negatives[example][place], reason)
+
+    @cached_property
+    def report(self) -> Change:
+        """The metric before and after; the intervals are those of `eci.Tally`."""
+        owners = owners_of(self.offsets)
+        return Change(
+            eci.score(self.positives, self.similarities, owners),
+            eci.score(self.positives, self.similarities[self.keep], owners[self.keep]),
+        )
+
+
+@dataclass(frozen=True)
+class ECIFilter:
+    """Refuses negatives that are too near to the positive, as the filter `eci_safety` of a job does.
+
+    ``model``: the encoder that will be trained: a name, a folder, a ``SentenceTransformer``, or anything with
+    ``encode``; None when you give similarities. Exactly one of ``margin``, ``relative``, ``ceiling`` and
+    ``percentile``; ``reference`` makes s+ of several positives. ``quantiles`` of the positives' similarities belong to
+    ``percentile``; left out, those of each call.
+
+    For `batch`: ``columns`` names the columns (anchor, positive, negatives…) where sentence-transformers' rules do not
+    find them; ``on_empty`` says what happens to a row that loses all its negatives: ``drop`` it, ``keep`` it with the
+    safest one, or ``error``; ``short`` what happens to an n-tuple that loses some: ``repeat`` the others in turn,
+    ``drop`` the row, or ``error``.
+
+    The same input gives the same output; instances can be pickled (with their model) and used by several threads.
+    Distinct texts are encoded once a call; memory holds their embeddings, and one block of pairs.
+    """
+
+    model: Any = field(default=None, repr=False)
+    margin: float | None = None
+    relative: float | None = None
+    ceiling: float | None = None
+    percentile: float | None = None
+    reference: eci.Reference = "mean"
+    quantiles: tuple[float, ...] | None = None
+    query_prompt: str | None = None
+    passage_prompt: str | None = None
+    batch_size: int = 32
+    columns: Sequence[str] | None = None
+    on_empty: Literal["drop", "keep", "error"] = "drop"
+    short: Literal["repeat", "drop", "error"] = "repeat"
+
+    def __post_init__(self) -> None:
+        _ = self.rule  # checks the rule and its threshold
+        for name, known in (("on_empty", ("drop", "keep", "error")), ("short", ("repeat", "drop", "error"))):
+            if getattr(self, name) not in known:
+                raise PartError(f"`{name}` must be one of {', '.join(known)}, not {getattr(self, name)!r}")
+        if self.model is not None:
+            _ = self._encode
+
+    @property
+    def rule(self) -> ECISafety:
+        """The rule as a part. Raises `PartError` unless exactly one is given."""
+        names = ("margin", "relative", "ceiling", "percentile", "reference", "quantiles")
+        return ECISafety(scorer="", **{name: getattr(self, name) for name in names})
+
+    @property
+    def _encode(self) -> Encode:
+        return encode_with(
+            self.model,
+            query_prompt=self.query_prompt,
+            passage_prompt=self.passage_prompt,
+            batch_size=self.batch_size,
+        )
+
+    def __call__(
+        self,
+        queries: Sequence[str],
+        positives: Sequence[str] | Sequence[Sequence[str]],
+        negatives: Sequence[Sequence[str]],
+        *,
+        similarities: tuple[Any, Any] | None = None,
+    ) -> Filtered:
+        """Filters n examples: ``positives`` one text or several each, ``negatives`` a list each.
+
+        ``similarities``, in place of a model: s(q, p) and s(q, n), each as lists of lists or as an array [n] or [n, k].
+        Raises `DataError` where lengths differ, an example has no positive, or a similarity is not finite.
+        """
+        if not len(queries) == len(positives) == len(negatives):
+            raise DataError(
+                f"{len(queries)} queries, {len(positives)} positives and {len(negatives)} lists of negatives are not as many"
+            )
+        own = [[entry] if isinstance(entry, str) else list(entry) for entry in positives]
+        for number, entries in enumerate(own):
+            if not entries:
+                raise DataError(f"example {number} has no positive")
+        for number, texts in enumerate(negatives):
+            if isinstance(texts, str):
+                raise DataError(f"example {number}: its negatives are a text; give a list of texts")
+        p_offsets, n_offsets = offsets_of(list(map(len, own))), offsets_of(list(map(len, negatives)))
+        if similarities is not None:
+            plus, minus = _flat(similarities[0], p_offsets, "positives"), _flat(similarities[1], n_offsets, "negatives")
+        elif self.model is not None:
+            plus, minus = self._similarities(queries, own, negatives, p_offsets, n_offsets)
+        else:
+            raise PartError("give the filter a `model`, or the call `similarities`")
+        return self._judged(negatives, plus, minus, p_offsets, n_offsets)
+
+    def _judged(
+        self, negatives: Sequence[Sequence[str]], plus: Floats, minus: Floats, p_offsets: Ints, n_offsets: Ints
+    ) -> Filtered:
+        rule = self.rule
+        quantiles = rule.quantiles
+        try:
+            if rule.learns:
+                quantiles = tuple(np.quantile(plus.astype(np.float64), np.linspace(0, 1, QUANTILES)).tolist())
+            reference = eci.reference(plus, owners_of(p_offsets), len(p_offsets) - 1, rule.reference)
+            limits = eci.limits(reference, rule.rule, rule.threshold, quantiles)
+            keep = eci.keep(minus, limits[owners_of(n_offsets)])
+        except ValueError as error:
+            raise DataError(str(error)) from error
+        return Filtered(negatives, rule.rule, keep, minus, limits, reference, n_offsets)
+
+    def _similarities(
+        self,
+        queries: Sequence[str],
+        positives: Sequence[Sequence[str]],
+        negatives: Sequence[Sequence[str]],
+        p_offsets: Ints,
+        n_offsets: Ints,
+    ) -> tuple[Floats, Floats]:
+        """Cosines, every distinct text encoded once."""
+        encode = self._encode
+        numbers: dict[str, int] = {}
+        passages = [
+            np.fromiter((numbers.setdefault(text, len(numbers)) for own in lists for text in own), np.int64)
+            for lists in (positives, negatives)
+        ]
+        asked: dict[str, int] = {}
+        query = np.fromiter((asked.setdefault(text, len(asked)) for text in queries), np.int64, len(queries))
+        if not len(query):
+            return np.zeros(0, np.float32), np.zeros(0, np.float32)
+        q, d = encode(list(asked), "query"), encode(list(numbers), "passage")
+        out = []
+        for offsets, which in zip((p_offsets, n_offsets), passages, strict=True):
+            owners, dots = query[owners_of(offsets)], np.empty(len(which), np.float32)
+            for begin in range(0, len(which), PAIRS_PER_BLOCK):
+                part = slice(begin, begin + PAIRS_PER_BLOCK)
+                dots[part] = np.einsum("kd,kd->k", q[owners[part]], d[which[part]])
+            out.append(dots)
+        return out[0], out[1]
+
+    def batch(self, rows: Mapping[str, Any]) -> dict[str, list[Any]]:
+        """Filters a batch of columns: for ``datasets.Dataset.map(batched=True)`` and ``ray.data``'s ``map_batches``.
+
+        Known layouts: triplet, n-tuple, labeled-list; a column ``scores`` goes along with its texts, other columns
+        with their row. Raises `DataError` for a layout that is not known.
+        """
+        if self.rule.learns:
+            raise PartError("`percentile` in batches needs `quantiles`: each batch would have its own otherwise")
+        layout = rectangles.layout(rows, self.columns)
+        queries, positives, negatives = layout.examples()
+        found = self(queries, positives, negatives)
+        keep = [found.keep[found.offsets[i] : found.offsets[i + 1]] for i in range(len(queries))]
+        for i, flags in enumerate(keep):
+            if flags.any() or not len(flags):
+                continue
+            if self.on_empty == "error":
+                raise DataError(f"row {i} of the batch has lost all its negatives (query {queries[i]!r:.60})")
+            if self.on_empty == "keep":
+                safest = int(np.argmin(found.similarities[found.offsets[i] : found.offsets[i + 1]]))
+                keep[i] = np.arange(len(flags)) == safest
+        return layout.only(keep, self.short)
+
+
+def _flat(values: Any, offsets: Ints, what: str) -> Floats:
+    """Float32 [m] of an array or of lists, as long as the texts that they are about."""
+    if not isinstance(values, np.ndarray) and len(values) and np.ndim(values[0]):
+        lengths = np.fromiter(map(len, values), np.int64, len(values))
+        if not np.array_equal(offsets_of(lengths), offsets):
+            raise DataError(f"the similarities of the {what} do not have the shape of the {what}")
+        return np.fromiter((value for own in values for value in own), np.float32, int(offsets[-1]))
+    array: ArrayLike = np.asarray(values, dtype=np.float32).reshape(-1)
+    flat = np.asarray(array, dtype=np.float32)
+    if len(flat) != offsets[-1]:
+        raise DataError(f"there are {len(flat)} similarities for {int(offsets[-1])} {what}")
+    return flat

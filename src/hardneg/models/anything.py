@@ -1,0 +1,63 @@
+"""Whatever a caller calls a model, as one function from texts to unit vectors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hardneg.errors import ModelError, PartError
+from hardneg.protocols import Encoder, Role
+
+Floats = NDArray[np.float32]
+Encode = Callable[[Sequence[str], Role], Floats]
+
+
+def encode_with(
+    model: Any, *, query_prompt: str | None = None, passage_prompt: str | None = None, batch_size: int = 32
+) -> Encode:
+    """Float32 [k, d], rows of unit length, for k texts in a role.
+
+    ``model``: the name or folder of a sentence-transformers model; a `protocols.Encoder`; a ``SentenceTransformer``; or
+    anything with ``encode(list of texts)`` that returns an array. The prompts are put before each text; an `Encoder`
+    has its own. Raises `PartError` for anything else.
+    """
+    prompts: dict[Role, str | None] = {"query": query_prompt, "passage": passage_prompt}
+    if isinstance(model, str):
+        from hardneg.models.sentence_transformers import Encoder as SentenceTransformersEncoder
+
+        model = SentenceTransformersEncoder(
+            model=model, query_prompt=query_prompt, passage_prompt=passage_prompt, batch_size=batch_size
+        )
+    if isinstance(model, Encoder):
+        return lambda texts, role: _checked(model.encode(list(texts), role), len(texts))
+    if not callable(getattr(model, "encode", None)):
+        raise PartError(f"a model is a name, a folder, or has `encode`; this is a {type(model).__name__}")
+
+    def encode(texts: Sequence[str], role: Role) -> Floats:
+        special = getattr(model, "encode_query" if role == "query" else "encode_document", None)
+        prompt = prompts[role]
+        if special is not None:
+            options: dict[str, Any] = {"batch_size": batch_size, "show_progress_bar": False, "convert_to_numpy": True}
+            if prompt is not None:
+                options["prompt"] = prompt
+            return _checked(special(list(texts), **options), len(texts))
+        return _checked(model.encode([(prompt or "") + text for text in texts]), len(texts))
+
+    return encode
+
+
+def _checked(vectors: Any, count: int) -> Floats:
+    """As unit vectors; raises `ModelError` for another shape and for what is not finite."""
+    array = np.asarray(vectors, dtype=np.float32)
+    if array.ndim != 2 or len(array) != count:
+        raise ModelError(f"the model gave an array of shape {list(array.shape)} for {count} texts")
+    if not np.isfinite(array).all():
+        raise ModelError("the model gave an embedding that is not finite")
+    length = np.linalg.norm(array, axis=1, keepdims=True)
+    if (length == 0).any():
+        raise ModelError("the model gave an embedding of length 0")
+    unit: Floats = array / length
+    return unit
