@@ -55,6 +55,7 @@ def plan(data: Path, model: str, negatives: int, depth: int) -> Plan:
         filters={"safe": ECISafety(scorer="target", margin=MARGIN, reference="min")},
         selector=Top(scorer="target", per_query=negatives),
         target="target",
+        sem=False,  # the peer computes nothing of the kind; bench/eci.py says what it costs
     )
 
 

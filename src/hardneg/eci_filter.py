@@ -152,7 +152,7 @@ class ECIFilter:
         """
         if not len(queries) == len(positives) == len(negatives):
             raise DataError(
-                f"{len(queries)} queries, {len(positives)} positives and {len(negatives)} lists of negatives are not as many"
+                f"{len(queries)} queries, {len(positives)} positives, {len(negatives)} lists of negatives: not as many"
             )
         own = [[entry] if isinstance(entry, str) else list(entry) for entry in positives]
         for number, entries in enumerate(own):

@@ -42,3 +42,14 @@ def test_too_many_sources_are_an_error_and_none_is_nothing() -> None:
     with pytest.raises(ValueError, match="at most 10 sources"):
         eci.unions(11)
     assert eci.hybrids([], [], [0], [], 2).shape == (0, 3, 1, 7)
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(1, 70))
+@settings(max_examples=30, deadline=None)
+def test_distinct_rows_of_any_width(seed: int, width: int) -> None:
+    rng = np.random.default_rng(seed)
+    rows = rng.random((4, width)) < 0.5
+    members = rows[rng.integers(0, 4, 30)]
+    patterns, cells = eci.distinct(members)
+    assert (patterns[cells] == members).all()
+    assert len(patterns) == len({row.tobytes() for row in members})

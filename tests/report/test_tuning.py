@@ -117,3 +117,18 @@ def test_nothing_to_tune_is_an_error(make_job: Callable[..., Path]) -> None:
     everything = [replace(batch, controls=frozenset(batch.sources)) for batch in result.batches]
     with pytest.raises(JobError, match="no candidate to look at"):
         tuning.curves(everything, ECISafety(scorer="target", margin=0.0), "safe", "target", count=1)
+
+
+def test_lexical_residuality_is_what_the_lexicon_says(make_job: Callable[..., Path]) -> None:
+    from hardneg.lexicon import lexicon, words
+    from hardneg.report.semantics import lexical_residuality
+
+    [batch] = Job.read(make_job()).run().batches
+    numbers = np.arange(len(batch.rows))[::-1]
+    known = lexicon(batch.corpus)
+    texts = batch.contents(numbers)
+    wanted = [
+        1 - known.containment(words(batch.queries[i]), words(text))
+        for i, text in zip(batch.owners[numbers], texts, strict=True)
+    ]
+    np.testing.assert_allclose(lexical_residuality(batch, numbers), wanted, atol=1e-12)

@@ -9,7 +9,7 @@ This package knows numbers only: similarities and embeddings go in, terms come o
 
 from hardneg.eci.bootstrap import Resamples, interval, poisson
 from hardneg.eci.combinations import hybrids, members, unions
-from hardneg.eci.queries import COLUMNS, TERMS, columns_of, per_query, per_query_of_sets, terms_of
+from hardneg.eci.queries import COLUMNS, TERMS, columns_of, distinct, per_query, per_query_of_sets, terms_of
 from hardneg.eci.rules import Reference, Rule, keep, limits, position, reference, thresholds
 from hardneg.eci.sem import (
     Moments,
@@ -35,6 +35,7 @@ __all__ = [
     "Tally",
     "capacity",
     "columns_of",
+    "distinct",
     "eci_sem",
     "eci_v1",
     "efficiency",

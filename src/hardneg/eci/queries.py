@@ -109,8 +109,24 @@ def per_query_of_sets(
     ``members`` bool [m, sets]. The third axis is the whole set, then for each k in ``at`` its k hardest negatives a
     query (highest s(q, n), the earlier of equals). Raises ValueError for a similarity that is not finite.
     """
-    patterns, cells = np.unique(members, axis=0, return_inverse=True)
-    return per_query_of_cells(positives, negatives, offsets, cells.reshape(-1), patterns, at)
+    patterns, cells = distinct(members)
+    return per_query_of_cells(positives, negatives, offsets, cells, patterns, at)
+
+
+def distinct(members: NDArray[np.bool_]) -> tuple[NDArray[np.bool_], Ints]:
+    """The distinct rows of ``members`` [m, sets], and int64 [m]: which of them each row is.
+
+    >>> patterns, cells = distinct(np.array([[True, False], [False, False], [True, False]]))
+    >>> patterns[cells].tolist()
+    [[True, False], [False, False], [True, False]]
+    """
+    code = np.zeros(len(members), dtype=np.int64)
+    for begin in range(0, members.shape[1], 32):  # as numbers, which sort a hundred times as fast as rows
+        part = members[:, begin : begin + 32]
+        number = part @ (1 << np.arange(part.shape[1], dtype=np.int64))
+        _, code = np.unique((code << 32) | number, return_inverse=True)
+    _, first = np.unique(code, return_index=True)
+    return members[first], code
 
 
 def per_query_of_cells(

@@ -127,7 +127,8 @@ class Moments:
     ) -> Moments:
         """Of m triples: three parts [m] each, and the unit vectors p and n, [m, d] each.
 
-        Everything is multiplied and added up in float64, so that the order of batches does not show. Raises ValueError for a value that is not finite.
+        Everything is multiplied and added up in float64, so that the order of batches does not show. Raises
+        ValueError for a value that is not finite.
         """
         parts = np.stack([np.asarray(part, np.float64) for part in (consistency, near, residuality)])
         difference = np.asarray(negatives, np.float64) - np.asarray(positives, np.float64)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
+from numpy.typing import NDArray
 
 from hardneg import eci
-from hardneg.batch import Batch, Bools, Floats, Ints
+from hardneg.batch import Batch, Bools, Ints
 from hardneg.lexicon import lexicon, words
 from hardneg.models.embeddings import candidate_embeddings, dots, row_embeddings
 from hardneg.protocols import Encoder
@@ -23,14 +26,14 @@ def moments(batch: Batch, encoder: Encoder, scorer: str, members: Bools) -> dict
     used = np.flatnonzero(members.any(axis=1))
     if not len(used):
         return out
-    patterns, cell = np.unique(members[used], axis=0, return_inverse=True)
-    cell = cell.reshape(-1)
+    patterns, cell = eci.distinct(members[used])
     positives = row_embeddings(encoder, batch.corpus, batch.positive_rows)
     scores = batch.scores[scorer]
     counts, owners = np.diff(batch.positive_offsets), batch.owners
+    residuality = lexical_residuality(batch, used)
     for begin in range(0, len(used), CANDIDATES_PER_BLOCK):
         some, cells = used[begin : begin + CANDIDATES_PER_BLOCK], cell[begin : begin + CANDIDATES_PER_BLOCK]
-        vectors, residuality = candidate_embeddings(encoder, batch, some), lexical_residuality(batch, some)
+        vectors = candidate_embeddings(encoder, batch, some)
         for place in range(int(counts[owners[some]].max())):  # usually once: most queries have one positive
             has = np.flatnonzero(counts[owners[some]] > place)
             own = batch.positive_offsets[:-1][owners[some[has]]] + place
@@ -42,22 +45,40 @@ def moments(batch: Batch, encoder: Encoder, scorer: str, members: Bools) -> dict
                 out[key] = out.get(key, eci.Moments()) + eci.Moments.of(
                     consistency[own_cell],
                     near[own_cell],
-                    residuality[inside],
+                    residuality[begin + inside],
                     positives[own[own_cell]],
                     vectors[inside],
                 )
     return out
 
 
-def lexical_residuality(batch: Batch, candidates: Ints) -> Floats:
-    """Float32 [len(candidates)]: the share of the query's words, weighed by idf, that the candidate lacks."""
+def lexical_residuality(batch: Batch, candidates: Ints) -> NDArray[np.float64]:
+    """Float64 [len(candidates)]: the share of the query's words, weighed by idf, that the candidate lacks.
+
+    Words are numbered, and texts that share a word with their query are found by one product of sparse matrices.
+    """
+    from scipy.sparse import csr_array
+
     known = lexicon(batch.corpus)
     texts, places = batch.texts_of(candidates)
-    of_text = [words(text) for text in texts.to_pylist()]
     owners = batch.owners[candidates]
-    of_query = {int(i): words(batch.queries[int(i)]) for i in np.unique(owners)}
-    shared = [
-        1.0 - known.containment(of_query[owner], of_text[place])
-        for owner, place in zip(owners.tolist(), places.tolist(), strict=True)
-    ]
-    return np.array(shared, dtype=np.float32)
+    asked, rows = np.unique(owners, return_inverse=True)
+    numbers: dict[str, int] = {}
+    of_query = [words(batch.queries[int(i)]) for i in asked]
+    for found in of_query:
+        for word in found:
+            numbers.setdefault(word, len(numbers))
+    idf = np.array([known.idf(word) for word in numbers])
+
+    def matrix(lists: Iterable[Iterable[str]], weights: NDArray[np.float64]) -> csr_array:
+        """A row a text: the weights of its words, of those that some query has."""
+        columns = [[numbers[word] for word in found if word in numbers] for found in lists]
+        flat = np.fromiter((c for row in columns for c in row), np.int64)
+        ends = np.cumsum([0, *map(len, columns)])
+        return csr_array((weights[flat], flat, ends), shape=(len(columns), len(numbers)))
+
+    q = matrix(of_query, idf)
+    d = matrix(map(words, texts.to_pylist()), np.ones(len(idf)))
+    shared = np.asarray(q[rows].multiply(d[places]).sum(axis=1)).reshape(-1)
+    whole = np.asarray(q.sum(axis=1)).reshape(-1)[rows]
+    return eci.lexical_residuality(shared, whole)
