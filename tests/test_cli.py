@@ -44,7 +44,7 @@ def test_the_public_names() -> None:
     import hardneg
 
     assert hardneg.__all__ == [
-        "NEUTRAL", "Batch", "Candidate", "Candidates", "DataError", "Example", "HardnegError", "JobError",
+        "NEUTRAL", "Batch", "Candidate", "Candidates", "DataError", "ECIFilter", "Example", "Filtered", "HardnegError", "JobError",
         "MissingExtraError", "ModelError", "Negative", "NegativeSet", "Origin", "PartError", "Passage", "Reason",
         "Scores", "Selection", "StoreError", "Verdicts", "part",
     ]  # fmt: skip

@@ -6,6 +6,7 @@ has the names that most programs need. Importing it loads neither torch nor any 
 
 from hardneg.batch import Batch, Candidates, Scores, Selection, Verdicts
 from hardneg.data import Candidate, Example, Negative, NegativeSet, Origin, Passage, Reason
+from hardneg.eci_filter import ECIFilter, Filtered
 from hardneg.errors import DataError, HardnegError, JobError, MissingExtraError, ModelError, PartError, StoreError
 from hardneg.kinds import NEUTRAL, part
 
@@ -15,7 +16,9 @@ __all__ = [
     "Candidate",
     "Candidates",
     "DataError",
+    "ECIFilter",
     "Example",
+    "Filtered",
     "HardnegError",
     "JobError",
     "MissingExtraError",
