@@ -155,6 +155,15 @@ def measured(batches: list[Batch], grades: Grades, data: str) -> list[dict[str, 
     return records
 
 
+def _plain(value: Any) -> Any:
+    """Without NaN, which is no JSON."""
+    if isinstance(value, dict):
+        return {key: _plain(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_plain(inner) for inner in value]
+    return None if isinstance(value, float) and not np.isfinite(value) else value
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", nargs="+", type=Path)
@@ -175,7 +184,7 @@ def main() -> None:
             batches = mined(known, Encoder(model=model), options.depth, Path(workspace))
             records += measured(batches, grades, folder.resolve().name)
     if options.json:
-        options.json.write_text(json.dumps(records, indent=2, allow_nan=True) + "\n")
+        options.json.write_text(json.dumps(_plain(records), indent=2, allow_nan=False) + "\n")
     table = Table(title="95 % intervals over queries; false: share of relevant ones among the kept")
     for heading in ("data", "source", "rule", "AUC", "lost at 80 % caught", *(f"false, {k:.0%} kept" for k in KEPT)):
         table.add_column(heading)

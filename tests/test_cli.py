@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import itertools
 import json
 import re
 import subprocess
@@ -80,7 +81,10 @@ def test_run_compare_and_dropped(make_job, capsys, tmp_path: Path) -> None:
         name: moments["after"]["eci_v1"] for name, moments in report["sets"].items()
     }
     markdown = output(capsys, "compare", runs / "one", "--format", "markdown").splitlines()
-    assert len({line.count("|") for line in markdown}) == 1
+    table = list(itertools.takewhile(lambda line: line.startswith("|"), markdown))
+    assert len(table) == 2 + len(found["rows"])
+    assert len({line.count("|") for line in table}) == 1
+    assert all(line.startswith("- ") for line in markdown[len(table) + 1 :])
     listed = list(csv.DictReader(output(capsys, "compare", runs / "one", "--format", "csv").splitlines()))
     assert [row["set"] for row in listed] == [row["set"] for row in found["rows"]]
     assert {row["what"] for row in listed} == {"final", "source", "hybrid", "control"}

@@ -455,7 +455,8 @@ def test_the_control_that_wins_is_warned_about() -> None:
     from hardneg.report.verdict import warnings
 
     def moments(score: float) -> dict:
-        return {"before": {"eci_v1": score}, "after": {"eci_v1": 0.0, "without_negatives": 0}}
+        after = {"eci_v1": 0.0, "size": 1.0, "without_negatives": 0}
+        return {"before": {"eci_v1": score, "size": 1.0}, "after": after}
 
     sets = {"final": moments(0.1), "lexical": moments(0.77), "semantic": moments(1.2), "easy": moments(1.02)}
     report = {"sets": sets, "controls": ["easy"], "hybrids": [], "generated": {}, "shortcut": None}

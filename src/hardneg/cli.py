@@ -72,7 +72,8 @@ def parser() -> argparse.ArgumentParser:
         "--format", choices=("table", "json", "markdown", "csv"), default="table", help="how to print it (table)"
     )
     tune = command(
-        "tune", "What every threshold of a filter would leave, from the scores of a finished run. Runs no model."
+        "tune",
+        "What every threshold of a filter would leave, from the scores and embeddings that a finished run has stored.",
     )
     tune.add_argument("job", type=Path, help="the job's YAML file")
     tune.add_argument("--filter", help="which `eci_safety` filter; needed where the job has several")
@@ -216,7 +217,7 @@ def _compare(options: argparse.Namespace) -> None:
             raise JobError(f"{run}: there is no report.json; name the `output` folder of a finished run")
     reports = {str(run): read_json(run / "report.json") for run in options.runs}
     for run, report in reports.items():
-        if "ranking" not in report:
+        if "differences" not in report:
             raise JobError(f"{run}/report.json is from an older version; run that job again")
     found = comparison.rows(reports)
     notes = {run: [*report["notes"]] for run, report in reports.items()}
@@ -228,6 +229,8 @@ def _compare(options: argparse.Namespace) -> None:
         print(comparison.comma_separated(found), end="")
     elif options.format == "markdown":
         print(comparison.markdown(found))
+        remarks = [remark for run, report in reports.items() for remark in (*report["warnings"], *notes[run])]
+        print("\n" + "\n".join(f"- {remark}" for remark in (*remarks, *unpaired)))
     else:
         console = _console()
         console.print(comparison.table(found))
@@ -284,7 +287,7 @@ def _tune(options: argparse.Namespace) -> None:
         name,
         job.plan.target,
         count=len(result.batches),
-        encoder=getattr(job.plan.scorers[job.plan.target], "encoder", None) if job.plan.sem else None,
+        encoder=job.plan.target_encoder if job.plan.sem else None,
         relevant=relevant,
         wanted_survival=options.survival,
     )
@@ -312,13 +315,13 @@ def _tune(options: argparse.Namespace) -> None:
         low, high = suggestion["interval"]
         basis = "" if wish == "survival" or relevant is not None else ", by the scorer's own probabilities"
         console.print(
-            f"suggestion: {name}: {found.rule}: {suggestion['threshold']:.4g} gives {wish.replace('_', ' ')} of "
+            f"suggestion: {name}: {found.rule}: {suggestion['threshold']:.6g} gives {wish.replace('_', ' ')} of "
             f"{suggestion[wish]:.2%}{basis} (95 % interval {low:.2%} to {high:.2%}); "
             f"it holds in {suggestion['sure']:.0%} of resamples of the queries",
             markup=False,
         )
-    if found.shift is not None:
-        level = getattr(job.plan.scorers[judge.scorer], "level", 0.0) + found.shift
+    if found.shift is not None and hasattr(job.plan.scorers[judge.scorer], "level"):
+        level: float = getattr(job.plan.scorers[judge.scorer], "level") + found.shift  # noqa: B009
         console.print(f"level: the judgments fit `level: {level:.2f}` in scorer `{judge.scorer}`", markup=False)
     if options.plot is not None:
         console.print(f"plot: {options.plot}", markup=False)

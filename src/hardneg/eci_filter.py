@@ -180,7 +180,7 @@ class ECIFilter:
                 quantiles = tuple(np.quantile(plus.astype(np.float64), np.linspace(0, 1, QUANTILES)).tolist())
             reference = eci.reference(plus, owners_of(p_offsets), len(p_offsets) - 1, rule.reference)
             limits = eci.limits(reference, rule.rule, rule.threshold, quantiles)
-            keep = eci.keep(minus, limits[owners_of(n_offsets)])
+            keep = eci.safe(minus, reference[owners_of(n_offsets)], rule.rule, rule.threshold, quantiles)
         except ValueError as error:
             raise DataError(str(error)) from error
         return Filtered(negatives, rule.rule, keep, minus, limits, reference, n_offsets)

@@ -23,9 +23,10 @@ from hardneg.errors import DataError, ModelError, PartError
 from hardneg.kinds import described
 from hardneg.lines import file_hash
 from hardneg.merge import merge
-from hardneg.protocols import Engine, Export, Filter, Generator, Learner, Reader, Scorer, Selector
+from hardneg.protocols import Encoder, Engine, Export, Filter, Generator, Learner, Reader, Scorer, Selector
 from hardneg.report.evaluation import Evaluation
 from hardneg.report.shortcut import Shortcut
+from hardneg.scorers.bi_encoder import BiEncoder
 from hardneg.stages import Stage
 from hardneg.store import Store
 
@@ -51,6 +52,12 @@ class Plan:
     sem: bool = True
     """Whether eci_sem is computed too, where the target scorer has an encoder."""
     exports: Mapping[str, Export] = field(default_factory=dict)
+
+    @property
+    def target_encoder(self) -> Encoder | None:
+        """The encoder whose cosines the target scorer gives; None where its scores are something else."""
+        scorer = self.scorers[self.target]
+        return scorer.encoder if isinstance(scorer, BiEncoder) else None
 
 
 def scorers_of(part: object, plan: Plan) -> list[str]:
@@ -96,7 +103,7 @@ class Pipeline:
         )
         evaluate = Stage(
             "evaluate",
-            {"target": plan.target, "at": list(self.at), "sem": plan.sem, "version": 2},
+            {"target": plan.target, "at": list(self.at), "sem": plan.sem, "version": 3},
             (score[plan.target], *filters.values(), select),
         )
         export = {
@@ -235,7 +242,7 @@ class Pipeline:
 
     def _evaluate(self, stages: Stages, batches: Batches) -> dict[str, Any]:
         plan = self.plan
-        encoder = getattr(plan.scorers[plan.target], "encoder", None)
+        encoder = plan.target_encoder
         evaluation = Evaluation(
             plan.target, self.at, tuple(plan.generators), plan.controls, encoder if plan.sem else None
         )

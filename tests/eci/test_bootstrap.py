@@ -68,6 +68,15 @@ def test_weights_are_poisson() -> None:
     assert drawn.var() == pytest.approx(1, abs=0.02)
 
 
-def test_a_few_queries_give_numbers_and_no_warning() -> None:
-    means = eci.Resamples.of(columns_of(np.random.default_rng(0), 1)).means
-    assert np.isfinite(eci.terms_of(means)["eci_v1"]).all()
+@pytest.mark.parametrize("others", [0, 200])
+def test_resamples_without_a_negative_do_not_count(others: int) -> None:
+    # one query with negatives, alone or among others without: whenever it is drawn, hardness is 0.5
+    columns = eci.per_query([0.8] * (1 + others), [0.4, 0.6], [0, 0])
+    terms = eci.terms_of(eci.Resamples.of(columns).means, undefined=np.nan)
+    assert 0.2 < np.isnan(terms["hardness"]).mean() < 0.5  # about 1 / e
+    assert eci.interval(terms["hardness"]) == pytest.approx((0.5, 0.5))
+
+
+def test_nothing_at_all_has_an_interval_of_zeros() -> None:
+    terms = eci.terms_of(eci.Resamples.of(eci.per_query([0.8], [], [])).means, undefined=np.nan)
+    assert eci.interval(terms["hardness"]) == (0, 0)

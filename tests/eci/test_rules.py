@@ -59,3 +59,9 @@ def test_percentile_compares_positions_among_the_positives_scores() -> None:
 def test_percentile_without_a_distribution_is_an_error() -> None:
     with pytest.raises(ValueError, match="quantiles"):
         eci.limits([1.0], "percentile", 0.8)
+
+
+def test_percentile_where_positives_tie_is_by_position() -> None:
+    quantiles = np.quantile([0.0, 0.2, 1.0, 1.0, 1.0], np.linspace(0, 1, 1001))  # a saturated model
+    assert eci.safe([1.0, 0.1], [1.0, 1.0], "percentile", 0.5, quantiles).tolist() == [False, True]
+    assert eci.safe([1.0], [1.0], "percentile", 1.0, quantiles).tolist() == [True]

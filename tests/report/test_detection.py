@@ -61,3 +61,9 @@ def test_a_shift_of_the_level_fits_the_judgments() -> None:
     too_high = 1 / (1 + np.exp(-logits - 2))
     assert detection.level_shift(too_high, labels) == pytest.approx(-2, abs=0.05)
     assert np.isfinite(detection.level_shift(too_high, np.zeros(50_000, dtype=bool)))
+
+
+def test_ties_do_not_depend_on_the_order() -> None:
+    for labels in ([True, False, False, False], [False, False, False, True]):
+        assert detection.lost(np.ones(4), np.array(labels), 0.8)[0] == 1
+    assert np.isnan(detection.lost(SCORES, np.zeros(400, dtype=bool), 0.8)[0])

@@ -59,6 +59,14 @@ def test_nothing_generated_is_nothing_to_report(batch_of: Callable[..., Batch]) 
     assert report_of(replace(batch, controls=frozenset({"written"}))) is None
 
 
+def test_generated_texts_of_one_query_are_too_few_to_say(batch_of: Callable[..., Batch]) -> None:
+    batch = batch_with(batch_of, lambda rng: "x")
+    only = batch.rows.copy()
+    written = np.flatnonzero((batch.rows < 0) & (batch.owners > 0))
+    only[written] = 0
+    assert report_of(replace(batch, rows=only)) is None
+
+
 def test_surface_of_an_empty_text_is_finite() -> None:
     assert np.isfinite(surface("")).all()
     assert len(surface("")) == len(surface("A text, with 2 sentences. Really!\n"))

@@ -132,3 +132,14 @@ def test_lexical_residuality_is_what_the_lexicon_says(make_job: Callable[..., Pa
         for i, text in zip(batch.owners[numbers], texts, strict=True)
     ]
     np.testing.assert_allclose(lexical_residuality(batch, numbers), wanted, atol=1e-12)
+
+
+def test_a_sample_of_judgments_speaks_of_what_it_judges(make_job: Callable[..., Path]) -> None:
+    job = job_with(make_job, "ceiling")
+    result = job.run()
+    sample = {"q1-0": {"dog": 1, "rain": 0}}
+    judge = replace(job.plan.filters["safe"], ceiling=1.0)
+    found = tuning.curves(result.batches, judge, "safe", "target", count=1, relevant=sample)
+    assert found.rows()[-1]["false_negatives"] == pytest.approx(1 / 2)
+    with pytest.raises(JobError, match="call none of these candidates relevant"):
+        tuning.curves(result.batches, judge, "safe", "target", count=1, relevant={"other": {"x": 1}})

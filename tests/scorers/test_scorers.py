@@ -176,6 +176,16 @@ def test_false_negative_of_a_new_text_has_no_rank_by_bm25(batch_of: BatchOf, tin
     with_lexical = check_scorer(FalseNegative(encoder=encoder), batch)
     without = FalseNegative(encoder=encoder, lexical=False).score(batch)
     np.testing.assert_array_equal(with_lexical.negatives, without.negatives)
+    # ranked as if they were added to the corpus: one more than the passages above
+    passages = encoder.encode(batch.corpus.contents(np.arange(len(batch.corpus))), "passage")
+    for j, text in enumerate(new):
+        own = encoder.encode([text], "passage")[0]
+        query = encoder.encode([batch.queries[j]], "query")[0]
+        rows = batch.positive_rows[batch.positive_offsets[j] : batch.positive_offsets[j + 1]]
+        logs = [np.log(1 + (passages @ query > own @ query).sum())]
+        logs.append(np.mean([np.log(1 + (passages @ passages[p] > own @ passages[p]).sum()) for p in rows]))
+        wanted = 1 / (1 + np.exp(1.4 * np.mean(logs) - 2.5))
+        assert without.negatives[j] == pytest.approx(wanted, abs=1e-5)
 
 
 def test_a_reranker_counts_by_its_order_alone(batch_of: BatchOf, tiny_encoder: str, tiny_cross_encoder: str) -> None:

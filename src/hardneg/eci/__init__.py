@@ -10,7 +10,7 @@ This package knows numbers only: similarities and embeddings go in, terms come o
 from hardneg.eci.bootstrap import Resamples, interval, poisson
 from hardneg.eci.combinations import hybrids, members, unions
 from hardneg.eci.queries import COLUMNS, TERMS, columns_of, distinct, per_query, per_query_of_sets, terms_of
-from hardneg.eci.rules import Reference, Rule, keep, limits, position, reference, thresholds
+from hardneg.eci.rules import Reference, Rule, keep, limits, position, reference, safe, thresholds
 from hardneg.eci.sem import (
     Moments,
     SemReport,
@@ -53,6 +53,7 @@ __all__ = [
     "position",
     "reference",
     "residual_directions",
+    "safe",
     "safety",
     "score",
     "target_consistency",

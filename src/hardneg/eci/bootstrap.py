@@ -57,17 +57,24 @@ class Resamples:
 
     @property
     def means(self) -> Floats:
-        """Float64 [resamples, ...]: the mean over queries in each resample; 0 where a resample drew no query."""
+        """Float64 [resamples, ...]: the mean over queries in each resample; NaN where a resample drew no query."""
         weights = self.queries.reshape(-1, *[1] * (self.sums.ndim - 1))
-        return np.divide(self.sums, weights, out=np.zeros_like(self.sums), where=weights > 0)
+        return np.divide(self.sums, weights, out=np.full_like(self.sums, np.nan), where=weights > 0)
 
 
 def interval(values: Floats, level: float = LEVEL) -> tuple[Floats, Floats]:
     """The percentile interval of resampled ``values`` [resamples, ...]: two arrays [...].
 
+    Resamples without a value (NaN) are left out; where none has one, both ends are 0.
+
     >>> low, high = interval(np.arange(101.0)[:, None], 0.9)
     >>> low.round(6).tolist(), high.round(6).tolist()
     ([5.0], [95.0])
     """
-    low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2], axis=0)
+    ends = [(1 - level) / 2, (1 + level) / 2]
+    unknown = np.isnan(values)
+    if not unknown.any():
+        low, high = np.quantile(values, ends, axis=0)
+        return low, high
+    low, high = np.nanquantile(np.where(unknown.all(axis=0), 0.0, values), ends, axis=0)
     return low, high

@@ -50,5 +50,7 @@ def hybrids(
     ``positives`` [n]: s+; ``negatives`` [m]: s(q, n), each candidate once, those of query i at
     offsets[i]:offsets[i + 1]; ``origins`` [m]: see `members`. `Tally.of_columns` and `Resamples.of` take it from there.
     """
+    if np.size(origins) and not 0 <= np.min(origins) <= np.max(origins) < 1 << sources:
+        raise ValueError(f"origins must be within 0 and {(1 << sources) - 1} for {sources} sources")
     patterns = members(np.arange(1 << sources), sources)
     return per_query_of_cells(positives, negatives, offsets, origins, patterns, at)

@@ -181,20 +181,22 @@ def _hardest(
     return sums
 
 
-def terms_of(means: Floats) -> Mapping[str, Floats]:
+def terms_of(means: Floats, undefined: float = 0.0) -> Mapping[str, Floats]:
     """Every one of `TERMS`, each [...], from means [..., 7] of the `COLUMNS` over all queries, or from sums of them.
 
-    Sums need the number of queries as well: divide first. Means are over queries with a negative, but ``size`` over
-    all; shares are of negatives; a term that has nothing to be computed from is 0 (arXiv:2603.20990v1, section 3).
+    ``undefined`` is the value of a term that has nothing to be computed from (NaN for resamples, so that they do not
+    count). Sums need the number of queries as well: divide first. Means are over queries with a negative, but
+    ``size`` over all; shares are of negatives (arXiv:2603.20990v1, section 3).
     """
     some, size, positive, hard, safe, unsafe, near = np.moveaxis(means, -1, 0)
 
     def ratio(part: Floats, whole: Floats) -> Floats:
-        return np.divide(part, whole, out=np.zeros_like(part), where=whole > 0)
+        return np.divide(part, whole, out=np.full_like(part, undefined), where=whole > 0)
 
     hardness, safety = ratio(hard, some), ratio(safe, some)
     both = (hardness > 0) & (safety > 0)
     efficiency = np.divide(2 * hardness * safety, hardness + safety, out=np.zeros_like(hardness), where=both)
+    efficiency = np.where(some > 0, efficiency, undefined)
     capacity = np.log1p(size)
     return {
         "size": size,

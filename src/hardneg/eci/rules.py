@@ -77,6 +77,22 @@ def limits(plus: ArrayLike, rule: Rule, threshold: float, quantiles: ArrayLike |
     return np.full_like(values, threshold)
 
 
+def safe(
+    negatives: ArrayLike, plus: ArrayLike, rule: Rule, threshold: float, quantiles: ArrayLike | None = None
+) -> NDArray[np.bool_]:
+    """Bool [m]: what a rule keeps of s(q, n) [m]; ``plus`` [m] is s+ of each one's example. Equality is kept.
+
+    Raises ValueError for a similarity that is not finite.
+
+    >>> safe([0.75, 0.76], [0.8, 0.8], "margin", 0.05).tolist()
+    [True, False]
+    """
+    if rule == "percentile":  # by positions: where positives tie, a position has no single score
+        kept: NDArray[np.bool_] = thresholds(negatives, plus, rule, quantiles) <= threshold
+        return kept & keep(negatives, np.inf)
+    return keep(negatives, limits(plus, rule, threshold))
+
+
 def thresholds(
     negatives: ArrayLike, plus: ArrayLike, rule: Rule, quantiles: ArrayLike | None = None
 ) -> NDArray[np.float64]:

@@ -78,6 +78,8 @@ def eci_sem(weights: ArrayLike, directions: ArrayLike) -> float:
     0.8109
     """
     weight, r = np.asarray(weights, np.float64), np.asarray(directions, np.float64)
+    if r.ndim != 2 or weight.shape != (len(r),):
+        raise ValueError(f"weights {list(weight.shape)} and directions {list(r.shape)} must be [m] and [m, d]")
     if not (np.isfinite(weight).all() and np.isfinite(r).all() and (weight >= 0).all()):
         raise ValueError("weights must be finite and at least 0, directions finite")
     if not len(weight):
@@ -135,6 +137,8 @@ class Moments:
         square = np.einsum("md,md->m", difference, difference)
         if not (np.isfinite(parts).all() and np.isfinite(square).all()):
             raise ValueError("a part of a triple is not finite")
+        if (parts < 0).any():
+            raise ValueError("a part of a triple is below 0")
         weight = np.where(square > 0, parts.prod(axis=0), 0.0)
         scale = np.sqrt(np.divide(weight, square, out=np.zeros_like(weight), where=square > 0))
         scaled = difference * scale[:, None]

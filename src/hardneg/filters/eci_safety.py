@@ -49,6 +49,8 @@ class ECISafety:
         for name in ("percentile", "calibrated"):
             if given[0] == name and not 0 <= self.threshold <= 1:
                 raise PartError(f"`{name}` must be within 0 and 1, not {self.threshold!r}")
+        if self.quantiles is not None and self.percentile is None:
+            raise PartError("`quantiles` belong to `percentile`")
         if self.quantiles is not None and (
             len(self.quantiles) < 2 or not np.isfinite(self.quantiles).all() or (np.diff(self.quantiles) < 0).any()
         ):
@@ -84,6 +86,6 @@ class ECISafety:
             )
         plus = eci.reference(scores.positives, batch.positive_owners, len(batch), self.reference)
         limit = eci.limits(plus, self.rule, self.threshold, self.quantiles)[batch.owners]
-        kept = eci.keep(scores.negatives, limit)
+        kept = eci.safe(scores.negatives, plus[batch.owners], self.rule, self.threshold, self.quantiles)
         broken = np.where(kept, -1, 0).astype(np.int8)
         return Verdicts((self.rule,), broken, scores.negatives, limit.astype(np.float32))

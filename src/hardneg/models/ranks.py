@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hardneg import progress
-from hardneg.batch import Floats, Ints, offsets_of
+from hardneg.batch import Bools, Floats, Ints, offsets_of
 
 if TYPE_CHECKING:
     import bm25s
@@ -20,10 +20,11 @@ EQUAL = 1e-6
 """Similarities this near are equal: how a dot product is rounded depends on the block it is computed in."""
 
 
-def dense(texts: Floats, passages: Floats, owners: Ints, similarities: Floats) -> NDArray[np.float64]:
+def dense(texts: Floats, passages: Floats, owners: Ints, similarities: Floats, inside: Bools) -> NDArray[np.float64]:
     """Float64 [c]: the rank, from 1, of passages with these ``similarities`` [c] to the texts ``owners`` [c] (rising).
 
     ``texts`` [k, d], ``passages`` [N, d]: unit vectors. Passages that are equally similar share their mean rank.
+    ``inside`` bool [c]: which are passages of the corpus; the others are ranked as if they were added to it.
     """
     offsets = offsets_of(np.bincount(owners, minlength=len(texts)))
     above = np.zeros(len(owners))
@@ -37,7 +38,8 @@ def dense(texts: Floats, passages: Floats, owners: Ints, similarities: Floats) -
                     own = slice(int(offsets[i]), int(offsets[i + 1]))
                     above[own] += _above(block[i - begin], similarities[own], EQUAL)
             bar.advance(end - begin)
-    return np.maximum(above + 0.5, 1.0)
+    ranked: NDArray[np.float64] = above + np.where(inside, 0.5, 1.0)  # half of itself is counted already
+    return np.maximum(ranked, 1.0)
 
 
 def lexical(index: bm25s.BM25, texts: Sequence[Sequence[str]], owners: Ints, rows: Ints) -> NDArray[np.float64]:

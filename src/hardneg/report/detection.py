@@ -27,12 +27,7 @@ def auc(scores: Floats, labels: Bools, weights: NDArray[Any] | None = None) -> F
     >>> auc(np.array([0.1, 0.4, 0.35, 0.8]), np.array([False, False, True, True])).tolist()
     [0.75]
     """
-    weight = np.ones((1, len(scores))) if weights is None else weights
-    values, group = np.unique(scores, return_inverse=True)
-    order = np.argsort(group, kind="stable")
-    begins = np.concatenate([[0], np.cumsum(np.bincount(group, minlength=len(values)))[:-1]]).astype(np.int64)
-    true = np.add.reduceat(np.where(labels, weight, 0.0)[:, order], begins, axis=1)
-    false = np.add.reduceat(np.where(labels, 0.0, weight)[:, order], begins, axis=1)
+    true, false = _by_score(scores, labels, weights)
     below = np.cumsum(false, axis=1) - false / 2
     return _ratio((true * below).sum(axis=1), true.sum(axis=1) * false.sum(axis=1))
 
@@ -51,12 +46,20 @@ def mean_kept(scores: Floats, values: Floats, kept: float, weights: NDArray[Any]
 
 def lost(scores: Floats, labels: Bools, caught: float, weights: NDArray[Any] | None = None) -> Floats:
     """Float64 [r]: the share of false entries at or above the highest threshold that catches ``caught`` of the true."""
-    weight = np.ones((1, len(scores))) if weights is None else weights
-    order = np.argsort(-scores, kind="stable")
-    true = np.cumsum(np.where(labels[order], weight[:, order], 0.0), axis=1)
-    false = np.cumsum(np.where(labels[order], 0.0, weight[:, order]), axis=1)
+    true, false = (part[:, ::-1].cumsum(axis=1) for part in _by_score(scores, labels, weights))
     end = (true >= caught * true[:, -1:]).argmax(axis=1)
-    return _ratio(false[np.arange(len(false)), end], false[:, -1])
+    share = _ratio(false[np.arange(len(false)), end], false[:, -1])
+    return np.where(true[:, -1] > 0, share, np.nan)
+
+
+def _by_score(scores: Floats, labels: Bools, weights: NDArray[Any] | None) -> tuple[Floats, Floats]:
+    """Float64 [r, distinct scores] twice: the weight of true and of false entries of each score, rising."""
+    weight = np.ones((1, len(scores))) if weights is None else weights
+    values, group = np.unique(scores, return_inverse=True)
+    order = np.argsort(group, kind="stable")
+    begins = np.concatenate([[0], np.cumsum(np.bincount(group, minlength=len(values)))[:-1]]).astype(np.int64)
+    true = np.add.reduceat(np.where(labels, weight, 0.0)[:, order], begins, axis=1)
+    return true, np.add.reduceat(np.where(labels, 0.0, weight)[:, order], begins, axis=1)
 
 
 def _lowest(scores: Floats, kept: float, weights: NDArray[Any] | None) -> tuple[Bools, Floats, Ints]:

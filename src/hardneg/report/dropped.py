@@ -63,6 +63,11 @@ def caught(batches: Iterable[Batch], relevant: Grades) -> tuple[int, int, int, i
     return first, second, third, fourth
 
 
+def is_sample(grades: Grades | None) -> bool:
+    """Judgments that say what is not relevant too are a sample; others are taken for complete."""
+    return any(grade <= 0 for own in (grades or {}).values() for grade in own.values())
+
+
 def judged(batch: Batch, numbers: NDArray[np.int64], relevant: Grades, above: int = 0) -> NDArray[np.bool_]:
     """Bool [len(numbers)]: the candidates whose grade for their query is above ``above``; no grade is above nothing."""
     rows = batch.rows[numbers]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,8 @@ from hardneg.report.verdict import notes, warnings
 Bools = NDArray[np.bool_]
 
 MOMENTS = ("before", "after")
+PATTERNS = 4
+"""eci_sem is kept for every pattern of so many sources at most, with their unions; else for each source alone."""
 COMBINED = 6
 """Unions are scored of so many sources at most; of more, there would be hundreds."""
 
@@ -82,9 +85,18 @@ class Evaluation:
         self.resamples = drawn if self.resamples is None else self.resamples + drawn
         self.batches += 1
         if self.encoder is not None:
-            for key, found in moments(batch, self.encoder, self.scorer, members).items():
-                self.moments[key] += found
+            self._add_moments(batch, self.encoder, members)
         self._count(batch, kept, chosen, per_query)
+
+    def _add_moments(self, batch: Batch, encoder: Encoder, members: Bools) -> None:
+        """Moments by pattern of sets; where there would be too many patterns, by set and without the unions."""
+        if len(self.trained) <= PATTERNS:
+            parts = [members]
+        else:
+            parts = [members * (np.arange(members.shape[1]) == view) for view in range(2 + 2 * len(self.generators))]
+        for part in parts:
+            for key, found in moments(batch, encoder, self.scorer, part).items():
+                self.moments[key] += found
 
     def _count(self, batch: Batch, kept: Bools, chosen: Bools, per_query: int) -> None:
         """Counts leave out candidates that only a control proposed."""
@@ -112,7 +124,7 @@ class Evaluation:
 
     def sets(self) -> dict[str, Any]:
         """Per set: ``before`` and ``after``, each with every term, and the same under ``at`` for equal sizes."""
-        terms = eci.terms_of(self.resamples.means) if self.resamples is not None else {}
+        terms = self._resampled()
         out: dict[str, Any] = {}
         for view, (name, moment) in enumerate((n, m) for n in self.names for m in MOMENTS):
             place = out.setdefault(name, {}).setdefault(moment, {})
@@ -131,23 +143,19 @@ class Evaluation:
                     place.update(report)
         return out
 
-    def ranking(self) -> list[dict[str, Any]]:
-        """The generators and unions after filtering, best eci_v1 first.
+    def _resampled(self) -> Mapping[str, Any]:
+        return {} if self.resamples is None else eci.terms_of(self.resamples.means, undefined=np.nan)
 
-        ``ahead`` is the 95 % interval of the difference to the next one, paired over queries; None for the last one.
+    def differences(self) -> list[dict[str, Any]]:
+        """eci_v1 after filtering of every pair of generators, controls included, with the 95 % interval of the
+        difference, paired over queries.
         """
-        if self.resamples is None:
-            return []
-        resampled = eci.terms_of(self.resamples.means)["eci_v1"][:, 1::2, 0]
-        values = [self.tallies[2 * place + 1, 0].report().eci_v1 for place in range(len(self.names))]
-        order = sorted(range(1, len(self.names)), key=lambda place: -values[place])
+        values = self._resampled()
         out = []
-        for place, following in zip(order, [*order[1:], None], strict=True):
-            ahead = None
-            if following is not None:
-                low, high = eci.interval(resampled[:, place] - resampled[:, following])
-                ahead = [float(low), float(high)]
-            out.append({"set": self.names[place], "eci_v1": values[place], "ahead": ahead})
+        for (i, one), (j, other) in combinations(enumerate(self.generators, 1), 2):
+            found = [self.tallies[2 * place + 1, 0].report().eci_v1 for place in (i, j)]
+            low, high = eci.interval(values["eci_v1"][:, 2 * i + 1, 0] - values["eci_v1"][:, 2 * j + 1, 0])
+            out.append({"sets": [one, other], "eci_v1": found[0] - found[1], "interval": [float(low), float(high)]})
         return out
 
     def report(self, shortcut: Mapping[str, Any] | None = None) -> dict[str, Any]:
@@ -159,7 +167,7 @@ class Evaluation:
             "controls": sorted(self.controls),
             "hybrids": [" + ".join(union) for union in self.unions],
             "sets": sets,
-            "ranking": self.ranking(),
+            "differences": self.differences(),
             "shortcut": shortcut,
             "generated": dict(self.generated),
             "counts": dict(self.counts),

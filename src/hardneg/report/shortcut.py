@@ -86,8 +86,8 @@ class Shortcut:
         if min(labels.sum(), (~labels).sum()) < 2 * FOLDS:
             return None
         _, queries = np.unique(np.concatenate(self.queries), return_inverse=True)
-        if queries.max() + 1 < FOLDS:
-            return None
+        if min(len(np.unique(queries[labels])), len(np.unique(queries[~labels]))) < FOLDS:
+            return None  # some fold would see one class only
         found: dict[str, Any] = {"generated": int(labels.sum()), "mined": int((~labels).sum())}
         views = {"surface": self.surfaces, "geometry": self.vectors}
         for name, parts in views.items():
@@ -101,7 +101,7 @@ class Shortcut:
 def _out_of_fold(parts: list[Floats], labels: NDArray[np.bool_], queries: NDArray[np.int64]) -> Floats:
     """The score of every text by a logistic regression that has seen no text of its query."""
     from sklearn.linear_model import LogisticRegression
-    from sklearn.model_selection import GroupKFold, cross_val_predict
+    from sklearn.model_selection import StratifiedGroupKFold, cross_val_predict
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
@@ -111,7 +111,7 @@ def _out_of_fold(parts: list[Floats], labels: NDArray[np.bool_], queries: NDArra
         np.concatenate(parts),
         labels,
         groups=queries,
-        cv=GroupKFold(FOLDS),
+        cv=StratifiedGroupKFold(FOLDS),
         method="decision_function",
     )
     return scores

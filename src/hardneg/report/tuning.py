@@ -20,7 +20,7 @@ from hardneg.errors import JobError, MissingExtraError
 from hardneg.filters.eci_safety import ECISafety
 from hardneg.protocols import Encoder
 from hardneg.report.detection import level_shift
-from hardneg.report.dropped import Grades, judged
+from hardneg.report.dropped import Grades, is_sample, judged
 from hardneg.report.semantics import moments
 
 Floats = NDArray[np.float64]
@@ -36,7 +36,8 @@ LOOSER_IS_HIGHER = ("ceiling", "percentile", "calibrated")
 @dataclass(frozen=True, slots=True)
 class Shard:
     """What is kept of a batch: ``value`` [m]: the threshold that each candidate meets; ``score`` [m]: s(q, n) under the
-    target; ``plus`` [n]; ``offsets`` [n + 1]; ``relevant`` [m]: judged relevant.
+    target; ``plus`` [n]; ``offsets`` [n + 1]; ``relevant`` and ``known`` [m]: judged relevant, and
+    judged.
     """
 
     value: NDArray[np.float32]
@@ -44,14 +45,15 @@ class Shard:
     plus: Floats
     offsets: NDArray[np.int64]
     relevant: Bools
+    known: Bools
 
 
 @dataclass(frozen=True)
 class Curves:
     """Threshold curves of one filter: everything by rising threshold, ``thresholds`` [t].
 
-    ``means`` [t + 1, 7 + 2] are means over queries of `eci.queries.COLUMNS`, of the relevant candidates kept and of the
-    summed values kept, the last row without the filter; ``resampled`` [resamples, t + 1, 9] the same resampled.
+    ``means`` [t + 1, 7 + 3] are means over queries of what is kept, the last row without the filter: `eci.COLUMNS`, how
+    many are judged relevant, how many are judged, and the sum of their values; ``resampled`` [resamples, t + 1, 10].
     """
 
     rule: eci.Rule
@@ -76,10 +78,10 @@ class Curves:
         if name == "survival":
             return _ratio(of[..., 1], whole[..., 1])
         if name == "false_negatives":
-            return _ratio(of[..., 7 if self.judged else 8], of[..., 1])
+            return _ratio(of[..., 7], of[..., 8]) if self.judged else _ratio(of[..., 9], of[..., 1])
         if name == "found":
             return 1 - _ratio(of[..., 7], whole[..., 7])
-        return eci.terms_of(of[..., :7])[name]
+        return eci.terms_of(of[..., :7], undefined=np.nan if means is not None else 0.0)[name]
 
     @property
     def names(self) -> list[str]:
@@ -117,19 +119,22 @@ class Curves:
         nonempty = self.means[:-1, 1] > 0
         usable = np.flatnonzero(holds & nonempty)
         if not len(usable):
+            if not nonempty.any():
+                raise JobError(f"no threshold of `{self.rule}` keeps any candidate")
             best = found[nonempty].max() if name == "survival" else found[nonempty].min()
             raise JobError(f"no threshold of `{self.rule}` gives {name} of {wanted:g}; the nearest is {best:.4f}")
         loose_last = self.rule in LOOSER_IS_HIGHER
         want_loose = name != "survival"
         place = usable[-1] if loose_last == want_loose else usable[0]
-        sure = resampled[:, place] >= wanted if name == "survival" else resampled[:, place] <= wanted
+        drawn = resampled[:, place][~np.isnan(resampled[:, place])]
+        sure = drawn >= wanted if name == "survival" else drawn <= wanted
         low, high = eci.interval(resampled[:, place])
         return {
             "rule": self.rule,
             "threshold": float(self.thresholds[place]),
             name: float(found[place]),
             "interval": [float(low), float(high)],
-            "sure": float(sure.mean()),
+            "sure": float(sure.mean()) if len(sure) else 0.0,
         }
 
 
@@ -160,13 +165,24 @@ def curves(
         if encoder is not None:
             drawn = np.random.default_rng([0, number]).permutation(len(numbers))[: max(TRIPLES // max(count, 1), 1)]
             sampled.append((batch, numbers[np.sort(drawn)]))
+    if relevant is not None and not any(shard.relevant.any() for shard in shards):
+        raise JobError("the judgments call none of these candidates relevant; are they of this collection?")
     values = np.concatenate([shard.value for shard in shards]) if shards else np.zeros(0, np.float32)
     if not len(values):
         raise JobError(f"filter `{name}` has no candidate to look at: the other filters drop all of them")
     grid = _grid(values, judge, wanted_survival)
     means, resampled = _accumulate(shards, grid, judge.rule)
     sem = None if encoder is None else _sem(sampled, judge, encoder, target, grid)
-    return Curves(judge.rule, judge.threshold, grid, means, resampled, relevant is not None, sem, _shift(graded))
+    return Curves(
+        judge.rule,
+        judge.threshold,
+        grid,
+        means,
+        resampled,
+        relevant is not None,
+        sem,
+        _shift(graded, sample=is_sample(relevant)),
+    )
 
 
 def _shard(
@@ -181,8 +197,9 @@ def _shard(
     value = _values(batch, judge)[numbers]
     plus = eci.reference(batch.scores[target].positives, batch.positive_owners, len(batch))
     labels = judged(batch, numbers, relevant or {})
+    known = judged(batch, numbers, relevant or {}, -1) if is_sample(relevant) else np.ones(len(numbers), dtype=bool)
     offsets = offsets_of(np.bincount(owners, minlength=len(batch)))
-    shard = Shard(value.astype(np.float32), batch.scores[target].negatives[numbers], plus, offsets, labels)
+    shard = Shard(value.astype(np.float32), batch.scores[target].negatives[numbers], plus, offsets, labels, known)
     return shard, numbers
 
 
@@ -199,18 +216,20 @@ def _graded(batch: Batch, judge: ECISafety, relevant: Grades) -> Floats:
     return np.stack([_values(batch, judge)[numbers], *found])
 
 
-def _shift(graded: list[Floats]) -> float | None:
-    """Judgments that say what is not relevant are a sample; those that do not are taken for complete."""
+def _shift(graded: list[Floats], *, sample: bool) -> float | None:
+    """What is to be added to the level; judgments that are no ``sample`` speak of all candidates."""
     if not graded:
         return None
     probability, relevant, known = np.concatenate(graded, axis=1)
-    use = known > 0 if (known > relevant).any() else np.ones(len(known), dtype=bool)
-    return level_shift(probability[use], relevant[use] > 0) if use.any() else None
+    use = known > 0 if sample else np.ones(len(known), dtype=bool)
+    return level_shift(probability[use], relevant[use] > 0) if relevant.any() else None
 
 
 def _grid(values: NDArray[np.float32], judge: ECISafety, survival: float | None) -> Floats:
     """`POINTS` thresholds that leave shares evenly apart, the current one, and the one of a wanted survival."""
     finite = values[np.isfinite(values)]
+    if not len(finite):
+        raise JobError(f"no candidate has a finite `{judge.rule}`: the positives' scores are 0")
     spread = np.quantile(finite, np.linspace(0.005, 0.995, POINTS))
     extra = [judge.threshold]
     if survival is not None:
@@ -220,13 +239,15 @@ def _grid(values: NDArray[np.float32], judge: ECISafety, survival: float | None)
         spread = np.linspace(0, 1, POINTS)
     elif judge.rule == "relative":
         spread = np.clip(spread, 0, 0.999)
+    if judge.rule in ("percentile", "calibrated", "relative"):
+        extra = np.clip(extra, 0, 0.999 if judge.rule == "relative" else 1).tolist()
     return np.unique(np.concatenate([spread, extra]))
 
 
 def _accumulate(shards: list[Shard], grid: Floats, rule: eci.Rule) -> tuple[Floats, Floats]:
     """Means over queries by threshold, the last without the filter, and the same resampled."""
     parts: list[eci.Resamples] = []
-    total, queries = np.zeros((len(grid) + 1, 9)), 0
+    total, queries = np.zeros((len(grid) + 1, 10)), 0
     for number, shard in enumerate(shards):
         columns = _columns(shard, grid, rule)
         parts = [functools.reduce(operator.add, [*parts, eci.Resamples.of(columns, batch=number)])]
@@ -236,7 +257,7 @@ def _accumulate(shards: list[Shard], grid: Floats, rule: eci.Rule) -> tuple[Floa
 
 
 def _columns(shard: Shard, grid: Floats, rule: eci.Rule) -> Floats:
-    """Columns [n, t + 1, 9] of what each threshold keeps, the last without one: each candidate is counted once, in the
+    """Columns [n, t + 1, 10] of what each threshold keeps, the last without one: each candidate is counted once, in the
     bin of thresholds where it begins to be kept, and bins are summed up.
     """
     n, t = len(shard.plus), len(grid)
@@ -253,16 +274,16 @@ def _columns(shard: Shard, grid: Floats, rule: eci.Rule) -> Floats:
     near = own - 0.05 * np.abs(own)
     score = shard.score.astype(np.float64)
     value = np.where(np.isfinite(shard.value), shard.value, 0.0)
-    parts = [None, score, score >= own, score >= near, shard.relevant, value]
+    parts = [None, score, score >= own, score >= near, shard.relevant, shard.known, value]
     place = owners * (t + 1) + bins
     sums = np.stack(
         [np.bincount(place, weights=part, minlength=n * (t + 1)).reshape(n, t + 1) for part in parts], axis=-1
     ).cumsum(axis=1)
     if not looser_is_higher:
         sums[:, :-1] = sums[:, -2::-1]
-    count, score, unsafe, near_unsafe, relevant, value = np.moveaxis(sums, -1, 0)
+    count, score, unsafe, near_unsafe, relevant, known, value = np.moveaxis(sums, -1, 0)
     seven = eci.columns_of(shard.plus[:, None], count, score, unsafe, near_unsafe)
-    return np.concatenate([seven, relevant[..., None], value[..., None]], axis=-1)
+    return np.concatenate([seven, relevant[..., None], known[..., None], value[..., None]], axis=-1)
 
 
 def _sem(
@@ -289,7 +310,8 @@ def _sem(
 
 
 def _ratio(part: Floats, whole: Any) -> Floats:
-    out: Floats = np.divide(part, whole, out=np.zeros_like(part), where=np.broadcast_to(whole, part.shape) > 0)
+    empty = np.full_like(part, np.nan) if part.ndim > 1 else np.zeros_like(part)  # resamples; the one value
+    out: Floats = np.divide(part, whole, out=empty, where=np.broadcast_to(whole, part.shape) > 0)
     return out
 
 
@@ -354,4 +376,7 @@ def plot(found: Curves, path: Path) -> None:
         axis.set_title(title)
         axis.set_xlabel(f"threshold of `{found.rule}`")
         axis.legend(frameon=False)
-    figure.savefig(path)
+    try:
+        figure.savefig(path)
+    except OSError as error:
+        raise JobError(f"{path}: cannot be written ({error})") from error

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from itertools import combinations
+from itertools import combinations, pairwise
 from typing import Any
 
 from hardneg.report.shortcut import ALARM
 
 SAME = 0.02
-"""Where ln det(I + M) and tr M are this near, as a share, the log-determinant adds nothing to the mean weight."""
+"""Values of eci_sem, or of ln det(I + M) and tr M, are taken for the same when they are this near, as a share."""
 
 
 def warnings(report: Mapping[str, Any]) -> list[str]:
@@ -28,16 +28,22 @@ def _warnings(report: Mapping[str, Any]) -> Iterator[str]:
         if not count:
             yield f"generator `{name}` proposed nothing"
     for control in controls:
-        easy = sets[control]["before"]["eci_v1"]
-        real = {name: sets[name]["before"]["eci_v1"] for name in sources(report)}
-        beaten = [f"`{name}` ({score:.2f})" for name, score in real.items() if easy >= score]
-        if beaten:
-            yield (
-                f"before filtering, the easy control `{control}` has a higher eci_v1 ({easy:.2f}) than "
-                f"{', '.join(beaten)}: "
-                "eci_v1 falls once hardness passes half the positive's similarity, so it does not rank these; compare "
-                "hardness, safety, the unsafe share and eci_sem instead"
-            )
+        for moment in ("before", "after"):
+            easy = sets[control][moment]["eci_v1"]
+            real = {name: sets[name][moment] for name in sources(report)}
+            beaten = [
+                f"`{name}` ({terms['eci_v1']:.2f})"
+                for name, terms in real.items()
+                if easy > terms["eci_v1"] and terms["size"]
+            ]
+            if beaten:
+                yield (
+                    f"{moment} filtering, the easy control `{control}` has a higher eci_v1 ({easy:.2f}) than "
+                    f"{', '.join(beaten)}: "
+                    "eci_v1 falls once hardness passes half the positive's similarity, so it does not rank these; "
+                    "compare hardness, safety, the unsafe share and eci_sem instead"
+                )
+                break
     for view, found in (report["shortcut"] or {}).items():
         if isinstance(found, dict) and found["auc"] > ALARM:
             yield (
@@ -57,33 +63,44 @@ def sources(report: Mapping[str, Any]) -> list[str]:
 
 
 def _ties(report: Mapping[str, Any]) -> Iterator[str]:
-    """Neighbours in the ranking whose paired difference may be 0: controls and unions left out."""
-    wanted = set(sources(report))
-    for place, following in zip(report["ranking"], report["ranking"][1:], strict=False):
-        pair = (place["set"], following["set"])
-        low, high = place["ahead"]
-        if wanted.issuperset(pair) and low <= 0 <= high:
+    """Neighbours in the ranking of the sources whose paired difference may be 0."""
+    after = {name: report["sets"][name]["after"]["eci_v1"] for name in sources(report)}
+    ranked = sorted(after, key=lambda name: -after[name])
+    for one, other in pairwise(ranked):
+        low, high = _difference(report, one, other)
+        if low <= 0 <= high:
             yield (
-                f"after filtering, `{pair[0]}` and `{pair[1]}` cannot be told apart by eci_v1: "
-                f"the difference is {place['eci_v1'] - following['eci_v1']:.3f}, {_between((low, high))}"
+                f"after filtering, `{one}` and `{other}` cannot be told apart by eci_v1: "
+                f"the difference is {after[one] - after[other]:.3f}, {_between((low, high))}"
             )
 
 
+def _difference(report: Mapping[str, Any], one: str, other: str) -> tuple[float, float]:
+    """The interval of the first's eci_v1 less the second's."""
+    for pair in report["differences"]:
+        low, high = pair["interval"]
+        if pair["sets"] == [one, other]:
+            return low, high
+        if pair["sets"] == [other, one]:
+            return -high, -low
+    raise KeyError((one, other))
+
+
 def _disagreements(report: Mapping[str, Any]) -> Iterator[str]:
-    """Pairs of sources that the two metrics rank differently, controls included."""
+    """Pairs that eci_v1 tells apart and eci_sem ranks the other way round, controls included."""
     after = {name: moments["after"] for name, moments in report["sets"].items()}
     names = [*sources(report), *report["controls"]]
     scored = [name for name in names if after[name]["sem"]]
     for one, other in combinations(scored, 2):
-        v1 = after[one]["eci_v1"] - after[other]["eci_v1"]
-        sem = after[one]["sem"]["eci_sem"] - after[other]["sem"]["eci_sem"]
-        if v1 * sem < 0:
-            first, second = (one, other) if v1 > 0 else (other, one)
+        low, high = _difference(report, one, other)
+        first, second = (one, other) if low > 0 else (other, one)
+        sem = {name: after[name]["sem"] for name in (first, second)}
+        if (low > 0 or high < 0) and sem[second]["eci_sem"] > sem[first]["eci_sem"] * (1 + SAME):
             yield (
                 f"eci_v1 prefers `{first}` ({after[first]['eci_v1']:.2f} against {after[second]['eci_v1']:.2f}, "
                 f"safety {after[first]['safety']:.2f} against {after[second]['safety']:.2f}), eci_sem prefers "
-                f"`{second}` ({after[second]['sem']['eci_sem']:.3f} against {after[first]['sem']['eci_sem']:.3f}, "
-                f"locality {after[second]['sem']['locality']:.2f} against {after[first]['sem']['locality']:.2f})"
+                f"`{second}` ({sem[second]['eci_sem']:.3f} against {sem[first]['eci_sem']:.3f}, "
+                f"locality {sem[second]['locality']:.2f} against {sem[first]['locality']:.2f})"
             )
 
 

@@ -44,6 +44,10 @@ class FalseNegative:
             raise PartError(f"`slope` must be above 0, not {self.slope!r}")
         self.settings()
 
+    def identity(self) -> str:
+        """The versions of the libraries that decide words and scores."""
+        return bm25.identity() if self.lexical else ""
+
     def settings(self) -> bm25.Settings:
         """How words are made for BM25."""
         return bm25.Settings(self.language, self.stopwords)
@@ -100,15 +104,18 @@ def _dense(encoder: Encoder, batch: Batch) -> tuple[list[Evidence], list[Evidenc
     positives = row_embeddings(encoder, batch.corpus, batch.positive_rows)
     owners = batch.owners
     pairs = _Pairs.of(batch)
+    inside = batch.rows >= 0
     for_query = similarities(encoder, batch, queries, owners, np.arange(len(owners)))
     for_positive = similarities(encoder, batch, positives, pairs.positives, pairs.candidates)
     own = dots(queries[batch.positive_owners], positives)
     return (
         [
-            np.log(ranks.dense(queries, passages, owners, for_query)),
-            pairs.mean(np.log(ranks.dense(positives, passages, pairs.positives, for_positive))),
+            np.log(ranks.dense(queries, passages, owners, for_query, inside)),
+            pairs.mean(
+                np.log(ranks.dense(positives, passages, pairs.positives, for_positive, inside[pairs.candidates]))
+            ),
         ],
-        [np.log(ranks.dense(queries, passages, batch.positive_owners, own))],
+        [np.log(ranks.dense(queries, passages, batch.positive_owners, own, np.ones(len(own), dtype=bool)))],
     )
 
 
