@@ -67,20 +67,20 @@ def _blocks(queries: Floats, passages: Floats, depth: int, offsets: Ints, barred
                 similarities = queries[part] @ passages[low:high].T
                 here = (own >= low) & (own < high)
                 similarities[owner[here], own[here] - low] = -np.inf
-                near, near_scores = _best(similarities, depth)
+                near, near_scores = nearest(similarities, depth)
                 near = np.where(np.isfinite(near_scores), near + low, -1)
                 if low == 0:
                     width = near.shape[1]
                     rows[part, :width], scores[part, :width] = near, near_scores
                     continue
                 all_rows = np.concatenate([rows[part], near], axis=1)
-                best, scores[part] = _best(np.concatenate([scores[part], near_scores], axis=1), depth)
+                best, scores[part] = nearest(np.concatenate([scores[part], near_scores], axis=1), depth)
                 rows[part] = np.take_along_axis(all_rows, best, axis=1)
             bar.advance(part.stop - part.start)
     return rows, scores
 
 
-def _best(scores: Floats, depth: int) -> tuple[Ints, Floats]:
+def nearest(scores: Floats, depth: int) -> tuple[Ints, Floats]:
     """The columns [n, min(depth, width)] of the highest scores of each row, falling, ties by column."""
     if scores.shape[1] > depth:
         columns = np.sort(np.argpartition(scores, -depth, axis=1)[:, -depth:], axis=1)
