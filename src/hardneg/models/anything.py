@@ -2,17 +2,57 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
 from collections.abc import Callable, Sequence
+from dataclasses import field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hardneg.errors import ModelError, PartError
+from hardneg.kinds import NEUTRAL, part
 from hardneg.protocols import Encoder, Role
 
 Floats = NDArray[np.float32]
 Encode = Callable[[Sequence[str], Role], Floats]
+
+
+@part
+class InMemory:
+    """A model that is in memory, as an encoder of a job; it is known by its weights. Not for YAML."""
+
+    model: Any = field(metadata=NEUTRAL)
+    query_prompt: str | None = None
+    passage_prompt: str | None = None
+    batch_size: int = field(default=32, metadata=NEUTRAL)
+
+    def identity(self) -> str:
+        """A hash of type and weights."""
+        return weights_of(self.model).hex()
+
+    def encode(self, texts: Sequence[str], role: Role) -> Floats:
+        """Float32 [len(texts), d], rows of unit length."""
+        prompts = {"query_prompt": self.query_prompt, "passage_prompt": self.passage_prompt}
+        return encode_with(self.model, batch_size=self.batch_size, **prompts)(texts, role)
+
+    def encode_tokens(self, texts: Sequence[str], role: Role) -> list[Floats]:
+        """Not for a model of which only ``encode`` is known."""
+        raise PartError("token embeddings need a model by name or folder")
+
+
+def weights_of(model: Any) -> bytes:
+    """What stands for a model in memory: its type, its name and its parameters."""
+    digest = hashlib.sha256(type(model).__qualname__.encode())
+    digest.update(str(getattr(getattr(model, "model_card_data", None), "base_model", "")).encode())
+    state = model.state_dict() if callable(getattr(model, "state_dict", None)) else {}
+    for name, value in sorted(state.items()):
+        digest.update(name.encode())
+        buffer = io.BytesIO()
+        np.save(buffer, value.detach().cpu().float().numpy())
+        digest.update(buffer.getbuffer())
+    return digest.digest()
 
 
 def encode_with(

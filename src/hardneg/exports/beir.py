@@ -1,0 +1,90 @@
+"""BEIR folders: for the `beir` loader, and for GPL, which adds hard negatives to one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from hardneg.batch import Batch
+from hardneg.errors import DataError, PartError
+from hardneg.exports.rows import Example, Used, examples, write_lines
+from hardneg.kinds import part
+
+HEADER = "query-id\tcorpus-id\tscore\n"
+
+
+def write_folder(rows: Iterable[Example], folder: Path, split: str, used: Used) -> Iterator[Example]:
+    """Writes corpus, queries and judgments of the examples that go by; ``used`` may know more passages."""
+    queries: list[dict[str, str]] = []
+    judgments: list[str] = []
+    for row in rows:
+        queries.append({"_id": row.id, "text": row.query})
+        used(row.negatives)
+        for passage in used(row.positives):
+            for identifier in (row.id, passage):
+                if identifier.startswith('"') or "\t" in identifier or "\n" in identifier:
+                    raise DataError(f"the id {identifier!r} cannot be written into a BEIR judgment file")
+            judgments.append(f"{row.id}\t{passage}\t1\n")
+        yield row
+    write_lines(folder / "queries.jsonl", queries)
+    write_lines(
+        folder / "corpus.jsonl",
+        ({"_id": p.id, "title": p.title, "text": p.text} for p in used.passages.values()),
+    )
+    (folder / "qrels").mkdir(exist_ok=True)
+    (folder / "qrels" / f"{split}.tsv").write_text(HEADER + "".join(judgments), encoding="utf-8", newline="\n")
+
+
+@part
+class BEIR:
+    """A BEIR folder: ``corpus.jsonl`` with the passages that are positives or chosen negatives, ``queries.jsonl``, and
+    ``qrels/<split>.tsv`` with the positives.
+    """
+
+    split: str = "train"
+
+    def __post_init__(self) -> None:
+        if not self.split or "/" in self.split:
+            raise PartError(f"`split` must be the name of a file, not {self.split!r}")
+
+    def write(self, batches: Iterable[Batch], folder: Path) -> dict[str, Any]:
+        """Writes the folder; returns counts."""
+        used = Used()
+        count = sum(1 for _ in write_folder(examples(batches, scored=False), folder, self.split, used))
+        return {"rows": count, "passages": len(used.passages)}
+
+
+@part
+class GPL:
+    """A BEIR folder with GPL's ``hard-negatives.jsonl`` (``qid``, ``pos``, and in ``neg`` the ids by generator) and,
+    with ``scorer``, its pseudo labels ``gpl-training-data.tsv`` (query, positive, negative, score of the positive less
+    score of the negative).
+    """
+
+    scorer: str | None = None
+
+    def write(self, batches: Iterable[Batch], folder: Path) -> dict[str, Any]:
+        """Writes the folder; returns counts."""
+        used = Used()
+        lines: list[dict[str, Any]] = []
+        labels: list[str] = []
+        rows = examples(batches, self.scorer, scored=self.scorer is not None)
+        for row in write_folder(rows, folder, "train", used):
+            if not row.negatives:
+                continue
+            by_source: dict[str, list[str]] = {}
+            for passage, sources in zip(row.negatives, row.sources, strict=True):
+                for source in sources:
+                    by_source.setdefault(source, []).append(passage.id)
+            lines.append({"qid": row.id, "pos": [passage.id for passage in row.positives], "neg": by_source})
+            if self.scorer is not None:
+                labels += [
+                    f"{row.id}\t{positive.id}\t{negative.id}\t{high - low}\n"
+                    for positive, high in zip(row.positives, row.positive_scores, strict=True)
+                    for negative, low in zip(row.negatives, row.negative_scores, strict=True)
+                ]
+        write_lines(folder / "hard-negatives.jsonl", lines)
+        if self.scorer is not None:
+            (folder / "gpl-training-data.tsv").write_text("".join(labels), encoding="utf-8", newline="\n")
+        return {"rows": len(lines), "pseudo labels": len(labels)}

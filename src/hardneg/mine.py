@@ -1,0 +1,118 @@
+"""From pairs to a training set in one call: a job's path without YAML."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+from hardneg.artifacts import Cache
+from hardneg.engines.local import Local
+from hardneg.exports.rows import longest
+from hardneg.exports.sentence_transformers import SentenceTransformers
+from hardneg.filters.duplicate import Duplicate
+from hardneg.filters.eci_safety import ECISafety
+from hardneg.generators.bm25 import BM25
+from hardneg.generators.dense import Dense
+from hardneg.generators.random import Random
+from hardneg.models.anything import InMemory
+from hardneg.models.sentence_transformers import Encoder as SentenceTransformersEncoder
+from hardneg.pipeline import Pipeline, Plan
+from hardneg.protocols import Encoder, Filter, Generator, Scorer
+from hardneg.readers.pairs import Pairs
+from hardneg.scorers.bi_encoder import BiEncoder
+from hardneg.scorers.false_negative import FalseNegative
+from hardneg.selectors.top import Top
+from hardneg.store import Memory
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+
+class Mined(NamedTuple):
+    """A training set, and the report of the run, as in a job's ``report.json``."""
+
+    dataset: Dataset
+    report: dict[str, Any]
+
+
+def mine(
+    dataset: Dataset,
+    model: Any,
+    *,
+    corpus: Sequence[str] | None = None,
+    query: str | None = None,
+    positive: str | None = None,
+    depth: int = 50,
+    per_query: int = 7,
+    calibrated: float | None = 0.5,
+    margin: float | None = None,
+    generators: Mapping[str, Generator] | None = None,
+    filters: Mapping[str, Filter] | None = None,
+    output_format: Literal["triplet", "n-tuple", "labeled-pair", "labeled-list"] = "n-tuple",
+    scores: bool = False,
+    query_prompt: str | None = None,
+    passage_prompt: str | None = None,
+    batch_size: int = 32,
+    cache: str | Path | None = None,
+) -> Mined:
+    """Hard negatives for a data set of (query, positive) rows; rows with the same query are its positives together.
+
+    ``model``: the encoder that will be trained: a name, a folder, a ``SentenceTransformer``, or anything with
+    ``encode``. ``corpus``: where candidates come from; left out, the positives. ``query`` and ``positive`` name the
+    columns; left out, the first two. Candidates come from BM25 and from the model, ``depth`` each, unless
+    ``generators`` says otherwise; random passages are scored beside them as a control. Refused is what repeats another
+    text, what is likelier than ``calibrated`` to be relevant, and what is nearer than ``margin`` to the positive (None
+    switches either off); ``filters`` come after these and may read the scores ``target`` and ``doubt``. ``per_query``
+    negatives are chosen, hardest first. ``output_format`` and ``scores`` are the export `sentence_transformers`'s.
+    ``cache`` keeps embeddings for another call; left out, they are forgotten.
+
+    Raises `DataError` for texts that cannot be mined, `PartError` for arguments that make no sense.
+    """
+    from datasets import Dataset
+
+    names = list(dataset.column_names)
+    pairs = Pairs(
+        queries=tuple(dataset[query or names[0]]),
+        positives=tuple(dataset[positive or names[1]]),
+        corpus=tuple(corpus or ()),
+    )
+    encoder = _encoder(model, query_prompt, passage_prompt, batch_size)
+    scorers: dict[str, Scorer] = {"target": BiEncoder(encoder=encoder)}
+    checks: dict[str, Filter] = {"repeats": Duplicate()}
+    if calibrated is not None:
+        scorers["doubt"] = FalseNegative(encoder=encoder)
+        checks["doubtful"] = ECISafety(scorer="doubt", calibrated=calibrated)
+    if margin is not None:
+        checks["near"] = ECISafety(scorer="target", margin=margin)
+    found: dict[str, Generator] = dict(
+        generators or {"bm25": BM25(depth=depth), "dense": Dense(encoder=encoder, depth=depth)}
+    )
+    plan = Plan(
+        reader=pairs,
+        generators=found | {"random": Random(depth=depth)},
+        scorers=scorers,
+        filters=checks | dict(filters or {}),
+        selector=Top(scorer="target", per_query=per_query),
+        target="target",
+        controls=frozenset({"random"}),
+    )
+    export = SentenceTransformers(format=output_format, scores=scores, scorer="target")
+    with tempfile.TemporaryDirectory(prefix="hardneg-") as folder:
+        result = Pipeline(plan, Memory(), Cache(Path(cache or folder)), Local()).run()
+        import pyarrow as pa
+
+        width = longest(result.batches) if output_format == "n-tuple" else 0
+        tables = [export.table(batch, width)[0] for batch in result.batches]
+        return Mined(Dataset(pa.concat_tables(tables)), result.report)
+
+
+def _encoder(model: Any, query_prompt: str | None, passage_prompt: str | None, batch_size: int) -> Encoder:
+    if isinstance(model, str):
+        return SentenceTransformersEncoder(
+            model=model, query_prompt=query_prompt, passage_prompt=passage_prompt, batch_size=batch_size
+        )
+    if isinstance(model, Encoder):
+        return model
+    return InMemory(model=model, query_prompt=query_prompt, passage_prompt=passage_prompt, batch_size=batch_size)

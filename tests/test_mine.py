@@ -1,0 +1,77 @@
+"""From pairs to a training set in one call."""
+
+from pathlib import Path
+
+import pytest
+from datasets import Dataset
+from tests_support import PASSAGES
+
+import hardneg
+from hardneg import DataError
+from hardneg.generators.random import Random
+from hardneg.testing import HashedWords
+
+PAIRS = {
+    "question": ["where did the cat sit", "what is the capital of france", "loyal animals", "loyal animals"],
+    "answer": [PASSAGES[name] for name in ("cat", "paris", "dogs", "cats")],
+}
+OPEN = {"calibrated": None, "per_query": 2, "corpus": list(PASSAGES.values())}
+
+
+def mined(model: object, **options: object) -> hardneg.Mined:
+    return hardneg.mine(Dataset.from_dict(PAIRS), model, **(OPEN | options))
+
+
+def test_a_name_and_a_loaded_model_give_the_same(tiny_encoder: str) -> None:
+    from sentence_transformers import SentenceTransformer
+
+    by_name = mined(tiny_encoder, scores=True)
+    loaded = mined(SentenceTransformer(tiny_encoder, device="cpu"), scores=True)
+    assert by_name.dataset.column_names == ["anchor", "positive", "negative_1", "negative_2", "scores"]
+    assert len(by_name.dataset) == 4  # a row a positive
+    for name in by_name.dataset.column_names[:-1]:
+        assert by_name.dataset[name][:] == loaded.dataset[name][:]
+    assert by_name.report["controls"] == ["random"]
+    assert set(by_name.report["hybrids"]) == {"bm25 + dense"}
+
+
+def test_negatives_are_of_the_corpus_and_never_a_positive(tiny_encoder: str) -> None:
+    rows = mined(tiny_encoder, output_format="triplet").dataset
+    positives = {
+        "where did the cat sit": {"cat", "copy"},
+        "what is the capital of france": {"paris"},
+        "loyal animals": {"dogs", "cats"},
+    }
+    for row in rows:
+        assert row["negative"] in PASSAGES.values()
+        assert row["negative"] not in {PASSAGES[name] for name in positives[row["anchor"]]}
+
+
+@pytest.mark.parametrize("layout", ["triplet", "n-tuple", "labeled-pair", "labeled-list"])
+def test_every_layout(layout: str) -> None:
+    assert len(mined(HashedWords(), output_format=layout).dataset) > 0
+
+
+def test_rules_and_generators_can_be_chosen(tiny_encoder: str) -> None:
+    strict = mined(tiny_encoder, margin=0.5)
+    loose = mined(tiny_encoder, margin=-0.5)
+    kept = [found.report["counts"]["kept"] for found in (strict, loose)]
+    assert kept[0] < kept[1]
+    doubtful = mined(tiny_encoder, calibrated=0.3)
+    assert doubtful.report["dropped"]["doubtful"]["all"] > 0
+    assert list(mined(tiny_encoder, generators={"easy": Random(depth=3)}).report["generated"]) == ["easy", "random"]
+
+
+def test_a_cache_is_used_again(tiny_encoder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from sentence_transformers import SentenceTransformer
+
+    first = mined(tiny_encoder, cache=tmp_path)
+    monkeypatch.setattr(SentenceTransformer, "encode", None)
+    assert mined(tiny_encoder, cache=tmp_path).dataset.to_dict() == first.dataset.to_dict()
+
+
+def test_texts_that_cannot_be_mined_are_counted_or_an_error(tiny_encoder: str) -> None:
+    blank = Dataset.from_dict({"q": ["where did the cat sit", " "], "p": [PASSAGES["cat"], PASSAGES["dog"]]})
+    assert hardneg.mine(blank, tiny_encoder, **OPEN).report["read"]["skipped"] == {"query without text": 1}
+    with pytest.raises(DataError, match="no query has a positive"):
+        hardneg.mine(Dataset.from_dict({"q": [" "], "p": ["x"]}), tiny_encoder, **OPEN)
