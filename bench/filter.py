@@ -18,7 +18,7 @@ ROWS, NEGATIVES = 100_000, 7
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", help="also filter 1,000 rows with this model, against its own encode")
+    parser.add_argument("--model", help="also filter 40 rows with this model, against its own encode")
     model = parser.parse_args().model
     rng = np.random.default_rng(0)
 
@@ -54,7 +54,7 @@ def main() -> None:
     from sentence_transformers import SentenceTransformer
 
     encoder = SentenceTransformer(model, device="cpu")
-    some = 300
+    some = 40
     texts = list(dict.fromkeys([*positives[:some], *(t for own in negatives[:some] for t in own)]))
 
     def encoded() -> None:

@@ -23,13 +23,21 @@ def snippets(file: str, language: str) -> list[str]:
     return [text for found, text in FENCE.findall((ROOT / file).read_text()) if found == language]
 
 
-def test_the_readmes_library_snippet_gives_what_it_says(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_readmes_library_snippet_runs(minilm: str, capsys: pytest.CaptureFixture[str]) -> None:
+    from datasets import Dataset
+
     [code] = snippets("README.md", "python")
-    names: dict[str, object] = {}
+    row = {"anchor": "who wrote 1984", "positive": "George Orwell wrote 1984.", "negative": "Rivers flow to the sea."}
+    names: dict[str, object] = {
+        "model": minilm,
+        "queries": [row["anchor"]],
+        "positives": [row["positive"]],
+        "negatives": [[row["negative"], "1984 was written by George Orwell."]],
+        "dataset": Dataset.from_list([row]),
+    }
     exec(code, names)
-    comment = re.search(r"keep = .*# (\[.*\])", code)
-    assert comment is not None
-    assert names["keep"].tolist() == json.loads(comment.group(1).lower())
+    assert names["result"].kept == [[row["negative"]]]
+    assert names["dataset"].to_list() == [row]
     assert float(capsys.readouterr().out) > 0
 
 
