@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test lint clean
+.PHONY: demo test lint docs clean
 
 demo: .venv/demo
 	$(BIN)/python examples/demo.py
@@ -17,6 +17,10 @@ lint: .venv/dev
 	$(BIN)/mypy
 	$(BIN)/pyright --pythonpath $(BIN)/python
 	$(BIN)/lint-imports
+
+# The API reference, from the docstrings, as pages in site/.
+docs: .venv/dev
+	$(BIN)/pdoc --output-directory site hardneg hardneg.eci hardneg.compat hardneg.testing hardneg.protocols
 
 # torch first and pinned: whatever else is installed then takes this CPU build as it is.
 .venv/package: pyproject.toml constraints.txt
@@ -36,7 +40,8 @@ CONSUMERS := beir FlagEmbedding tevatron pylate peft accelerate ir_datasets
 .venv/dev: .venv/demo Makefile
 	$(PIP) --editable ".[dev]"
 	$(PIP) --no-deps $(CONSUMERS)
+	$(PIP) datatrove distilabel pdoc
 	touch $@
 
 clean:
-	rm -rf .venv build dist runs
+	rm -rf .venv build dist runs site

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from tests_support import JOB
 
+import hardneg
 from hardneg.cli import main
 
 
@@ -50,6 +51,12 @@ def test_the_public_names() -> None:
         "Scores", "Selection", "StoreError", "Verdicts", "mine", "part",
     ]  # fmt: skip
     assert all(hasattr(hardneg, name) for name in hardneg.__all__)
+
+
+@pytest.mark.parametrize("name", [name for name in hardneg.__all__ if name != "NEUTRAL"])
+def test_every_public_name_has_an_example(name: str) -> None:
+    """The examples are run with the tests."""
+    assert ">>>" in (getattr(hardneg, name).__doc__ or "")
 
 
 def test_check_says_what_is_to_do_and_touches_nothing(make_job, capsys, tmp_path: Path) -> None:

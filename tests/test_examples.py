@@ -12,6 +12,8 @@ SHOWN = {
     "filter_n_tuples.py": "refused: The novel 1984 is by George Orwell. | margin:",
     "filter_dataset.py": "'negative_2': 'Brave New World is a novel by Huxley.'",
     "filter_in_ray.py": "'negative': 'Rivers flow.'",
+    "filter_in_datatrove.py": "who wrote 1984 -> ['Rivers flow.']",
+    "filter_in_distilabel.py": "'negatives': ['Rivers flow.']",
     "train_from_pairs.py": "trained",
 }
 

@@ -9,7 +9,7 @@ from hardneg.data import Candidate, Example, Negative, NegativeSet, Origin, Pass
 from hardneg.eci_filter import ECIFilter, Filtered
 from hardneg.errors import DataError, HardnegError, JobError, MissingExtraError, ModelError, PartError, StoreError
 from hardneg.kinds import NEUTRAL, part
-from hardneg.mine import Mined, mine
+from hardneg.mining import Mined, mine
 
 __all__ = [
     "NEUTRAL",

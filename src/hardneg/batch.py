@@ -71,6 +71,9 @@ class Candidates:
 
     ``rows`` int64 [m]: row of the corpus, or -1 where the passage is new and ``texts[j]`` is its text;
     ``scores`` float32 [m]: the generator's own; ``model``: identity of the model whose score that is, if it is one.
+
+    >>> Candidates(np.array([0, 2]), np.array([5, -1]), np.array([0.9, 0.8], np.float32), [None, "new"]).texts
+    [None, 'new']
     """
 
     offsets: Ints
@@ -115,7 +118,11 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Scores:
-    """What a scorer says of a batch: ``negatives`` float32 [m], ``positives`` float32 [p]. Higher is more relevant."""
+    """What a scorer says of a batch: ``negatives`` float32 [m], ``positives`` float32 [p]. Higher is more relevant.
+
+    >>> Scores(np.array([0.4, 0.2], np.float32), np.array([0.8], np.float32)).negatives.shape
+    (2,)
+    """
 
     negatives: Floats
     positives: Floats
@@ -128,6 +135,9 @@ class Verdicts:
     ``broken`` int8 [m]: -1 keeps the candidate, else the number, in ``rules``, of the rule that it breaks;
     ``value`` and ``limit`` float32 [m]: the number that was looked at and the bound that it was held against;
     ``detail``: a word of explanation a candidate, or None for all.
+
+    >>> Verdicts.from_reasons([None, Reason("too long", 900, 500)]).dropped.tolist()
+    [False, True]
     """
 
     rules: tuple[str, ...]
@@ -167,6 +177,9 @@ class Selection:
     """The chosen candidates of a batch, in the order in which a trainer shall see them.
 
     ``offsets`` int64 [n + 1] of the lists of chosen ones, ``chosen`` int64: numbers of candidates, within 0..m-1.
+
+    >>> np.diff(Selection(np.array([0, 2, 3]), np.array([4, 0, 7])).offsets).tolist()
+    [2, 1]
     """
 
     offsets: Ints
@@ -175,7 +188,17 @@ class Selection:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Batch:
-    """Examples in columns, with as much as the stages before have found out about them."""
+    """Examples in columns, with as much as the stages before have found out about them.
+
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from hardneg.testing import make_batch
+    >>> folder = tempfile.TemporaryDirectory()
+    >>> batch = make_batch(Path(folder.name), {"d1": "a cat", "d2": "a dog"}, {"q1": "cats"}, {"q1": ["d1"]})
+    >>> len(batch), [example.positives[0].text for example in batch]
+    (1, ['a cat'])
+    >>> folder.cleanup()
+    """
 
     corpus: Corpus
     ids: Sequence[str]

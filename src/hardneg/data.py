@@ -21,7 +21,11 @@ def normalise(text: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Passage:
-    """A text that can be retrieved. ``text`` and ``title`` are as in the source; models read `contents`."""
+    """A text that can be retrieved. ``text`` and ``title`` are as in the source; models read `contents`.
+
+    >>> Passage("d1", "It stands in Paris.", "Eiffel Tower").contents
+    'Eiffel Tower It stands in Paris.'
+    """
 
     id: str
     text: str
@@ -35,7 +39,11 @@ class Passage:
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """A query with the ids of its labelled positives, at least one, all of them in the corpus."""
+    """A query with the ids of its labelled positives, at least one, all of them in the corpus.
+
+    >>> Example("q1", "where is the eiffel tower", ("d1",)).positives
+    ('d1',)
+    """
 
     id: str
     query: str
@@ -54,7 +62,11 @@ class Read(Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A passage proposed as a negative: ``passage_id`` names one of the corpus, or ``text`` is a new one."""
+    """A passage proposed as a negative: ``passage_id`` names one of the corpus, or ``text`` is a new one.
+
+    >>> Candidate(0.7, passage_id="d1"), Candidate(0.6, text="a new text")
+    (Candidate(score=0.7, passage_id='d1', text=None), Candidate(score=0.6, passage_id=None, text='a new text'))
+    """
 
     score: float
     passage_id: str | None = None
@@ -66,6 +78,9 @@ class Origin:
     """Who proposed a candidate: the generator's name in the job, the rank from 1, the generator's own score.
 
     Scores of different generators are never compared.
+
+    >>> Origin("lexical", rank=3, score=11.5).generator
+    'lexical'
     """
 
     generator: str
@@ -77,7 +92,11 @@ class Origin:
 
 @dataclass(frozen=True, slots=True)
 class Reason:
-    """Why a negative was dropped: ``value`` broke the ``rule`` of a filter, whose bound was ``limit``."""
+    """Why a negative was dropped: ``value`` broke the ``rule`` of a filter, whose bound was ``limit``.
+
+    >>> print(Reason("margin", 0.81, 0.75))
+    margin: 0.8100 against 0.7500
+    """
 
     rule: str
     value: float
@@ -91,7 +110,11 @@ class Reason:
 
 @dataclass(frozen=True, slots=True)
 class Negative:
-    """A candidate with everything known about it."""
+    """A candidate with everything known about it.
+
+    >>> Negative(Passage("d1", "a text"), (Origin("lexical", 1, 9.0),), {"target": 0.4}).scores["target"]
+    0.4
+    """
 
     passage: Passage
     origins: tuple[Origin, ...]
@@ -108,7 +131,12 @@ class Dropped:
 
 @dataclass(frozen=True, slots=True)
 class NegativeSet:
-    """One example with its negatives. ``positive_scores`` has one score a positive, by scorer name."""
+    """One example with its negatives. ``positive_scores`` has one score a positive, by scorer name.
+
+    >>> own = NegativeSet("q1", "a query", (Passage("d1", "a text"),), {"target": (0.8,)}, negatives=())
+    >>> own.positive_scores["target"], own.dropped
+    ((0.8,), ())
+    """
 
     id: str
     query: str

@@ -46,6 +46,12 @@ class Filtered:
 
     ``keep`` bool [m]; ``similarities`` float32 [m]: s(q, n); ``limits`` float64 [n]: the highest that is accepted;
     ``positives`` float64 [n]: s+; ``offsets`` int64 [n + 1].
+
+    >>> found = ECIFilter(margin=0.1)(["q"], ["p"], [["near", "far"]], similarities=([0.8], [[0.75, 0.2]]))
+    >>> found.kept, [refused.text for refused in found.dropped]
+    ([['far']], ['near'])
+    >>> found.report.before.size, found.report.after.size
+    (2.0, 1.0)
     """
 
     negatives: Sequence[Sequence[str]] = field(repr=False)
@@ -98,6 +104,11 @@ class ECIFilter:
 
     The same input gives the same output; instances can be pickled (with their model) and used by several threads.
     Distinct texts are encoded once a call; memory holds their embeddings, and one block of pairs.
+
+    >>> from hardneg.testing import HashedWords
+    >>> stage = ECIFilter(HashedWords(), ceiling=0.9)
+    >>> stage(["cat"], ["a cat"], [["cat cat", "rain"]]).kept
+    [['rain']]
     """
 
     model: Any = field(default=None, repr=False)

@@ -18,13 +18,21 @@ from pathlib import Path
 
 
 class HardnegError(Exception):
-    """Base of all errors raised on purpose."""
+    """Base of all errors raised on purpose.
+
+    >>> issubclass(StoreError, HardnegError), HardnegError.exit_status
+    (True, 1)
+    """
 
     exit_status = 1
 
 
 class ModelError(HardnegError):
-    """A model or a server gave no usable answer. ``retryable`` says whether asking again can help."""
+    """A model or a server gave no usable answer. ``retryable`` says whether asking again can help.
+
+    >>> ModelError("the server is busy", retryable=True).retryable
+    True
+    """
 
     def __init__(self, message: str, *, retryable: bool = False) -> None:
         super().__init__(message)
@@ -32,7 +40,11 @@ class ModelError(HardnegError):
 
 
 class StoreError(HardnegError):
-    """A file of a run or of the cache could not be written, or is damaged."""
+    """A file of a run or of the cache could not be written, or is damaged.
+
+    >>> StoreError.exit_status
+    1
+    """
 
 
 class UserError(HardnegError):
@@ -42,11 +54,19 @@ class UserError(HardnegError):
 
 
 class JobError(UserError):
-    """The job file says something that cannot be done."""
+    """The job file says something that cannot be done.
+
+    >>> JobError.exit_status
+    2
+    """
 
 
 class DataError(UserError):
-    """A data file holds something that cannot be used."""
+    """A data file holds something that cannot be used.
+
+    >>> print(DataError.at("corpus.jsonl", 12, "no text"))
+    corpus.jsonl:12: no text
+    """
 
     @classmethod
     def at(cls, file: Path | str, line: int | None, problem: str) -> DataError:
@@ -55,11 +75,21 @@ class DataError(UserError):
 
 
 class PartError(UserError, ValueError):
-    """A part was given a value that it cannot work with."""
+    """A part was given a value that it cannot work with.
+
+    >>> from hardneg.generators.bm25 import BM25
+    >>> BM25(depth=0)
+    Traceback (most recent call last):
+    hardneg.errors.PartError: `depth` must be at least 1, not 0
+    """
 
 
 class MissingExtraError(UserError):
-    """An optional dependency is not installed."""
+    """An optional dependency is not installed.
+
+    >>> print(MissingExtraError("faiss-cpu", "faiss", "`search: faiss`"))
+    `search: faiss` needs `faiss-cpu`, which is not installed: pip install "hardneg[faiss]"
+    """
 
     def __init__(self, package: str, extra: str, purpose: str) -> None:
         super().__init__(f'{purpose} needs `{package}`, which is not installed: pip install "hardneg[{extra}]"')

@@ -91,6 +91,12 @@ def part(cls: C) -> C:
     """Makes a part of a class: a frozen, keyword-only, slotted dataclass that refuses unknown keys from YAML.
 
     The class may set ``version`` (int, 1 unless said), to be raised when its output changes for the same fields.
+
+    >>> @part
+    ... class Every:
+    ...     step: int = 2
+    >>> Every(step=3)
+    Every(step=3)
     """
     cls.__pydantic_config__ = {"extra": "forbid"}  # else pydantic drops unknown keys in silence
     return dataclasses.dataclass(frozen=True, kw_only=True, slots=True)(cls)  # type: ignore[return-value]

@@ -31,7 +31,11 @@ if TYPE_CHECKING:
 
 
 class Mined(NamedTuple):
-    """A training set, and the report of the run, as in a job's ``report.json``."""
+    """A training set, and the report of the run, as in a job's ``report.json``.
+
+    >>> Mined(dataset=None, report={"warnings": []}).report["warnings"]
+    []
+    """
 
     dataset: Dataset
     report: dict[str, Any]
@@ -69,6 +73,13 @@ def mine(
     ``cache`` keeps embeddings for another call; left out, they are forgotten.
 
     Raises `DataError` for texts that cannot be mined, `PartError` for arguments that make no sense.
+
+    >>> from datasets import Dataset
+    >>> from hardneg.testing import HashedWords
+    >>> pairs = Dataset.from_dict({"query": ["red cat", "blue dog"], "passage": ["a red cat", "a blue dog"]})
+    >>> found = mine(pairs, HashedWords(), calibrated=None, per_query=1, output_format="triplet")
+    >>> found.dataset[0]
+    {'anchor': 'red cat', 'positive': 'a red cat', 'negative': 'a blue dog'}
     """
     from datasets import Dataset
 
