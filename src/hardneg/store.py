@@ -115,7 +115,7 @@ class Folder:
         lock = FileLock(self.root / ".lock")
         try:
             with lock.acquire(timeout=0):
-                for place in (".", "stages/*", "exports"):  # what a killed run left behind
+                for place in (".", "stages/*", "exports", "exports/*"):  # what a killed run left behind
                     for leftover in self.root.glob(f"{place}/.*{UNFINISHED}"):
                         shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
                 yield

@@ -50,12 +50,12 @@ def card(
 ) -> str:
     """The card of export ``name``, in Markdown with the front matter of the hub. The same run gives the same card.
 
-    ``job`` is the job's YAML; where it was run is left out. The front matter of an ``earlier`` card is kept: somebody
-    may have filled in the licence.
+    ``job`` is the job's YAML; where it was run, and on what, is left out. The front matter of an ``earlier`` card is
+    kept: somebody may have filled in the licence.
     """
     front, mark, _ = earlier.removeprefix("---\n").partition("\n---\n")
     rows = comparison.rows({"": report})
-    made = [line for line in job.splitlines() if not line.startswith(("output:", "cache:"))]
+    made = [line for line in job.splitlines() if not line.startswith(("output:", "cache:", "engine:"))]
     remarks = [*report["warnings"], *report["notes"]]
     files = summary["files"]
     return TEMPLATE.format(
