@@ -376,3 +376,8 @@ def test_the_search_goes_in_blocks_of_queries(model: SentenceTransformer, monkey
     found = mine_hard_negatives(Dataset.from_dict(PAIRS), model, faiss_batch_size=4, **options)
     assert sizes == [4, 2]
     same(found, mine_hard_negatives(Dataset.from_dict(PAIRS), model, **options))
+
+
+def test_bounds_are_as_precise_as_the_scores() -> None:
+    score = float(np.float32(0.8))
+    assert mined({"p": 0.9, "at": score}, max_score=0.8) == ["at"]

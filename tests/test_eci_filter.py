@@ -129,7 +129,7 @@ def test_numbers_that_make_no_sense() -> None:
         stage(["q"], ["p"], [["n"]], similarities=([0.5], [[np.nan]]))
     with pytest.raises(DataError, match="do not have the shape of the negatives"):
         stage(["q"], ["p"], [["n"]], similarities=([0.5], [[0.1, 0.2]]))
-    with pytest.raises(DataError, match="2 similarities for 1 positives"):
+    with pytest.raises(DataError, match="do not have the shape of the positives"):
         stage(["q"], ["p"], [["n"]], similarities=(np.array([0.5, 0.6]), [[0.1]]))
     with pytest.raises(PartError, match="give the filter a `model`"):
         stage(["q"], ["p"], [["n"]])
@@ -178,7 +178,7 @@ def test_batches_of_triplets_lose_their_rows() -> None:
     found = stage(columns=inputs).batch(TRIPLETS)
     assert found == {"anchor": ["dog"], "positive": ["dog"], "negative": ["rain"], "note": [2]}
     assert stage(columns=inputs, on_empty="keep").batch(TRIPLETS) == TRIPLETS
-    with pytest.raises(DataError, match="row 0 of the batch has lost all its negatives"):
+    with pytest.raises(DataError, match="row 0 of the batch has no negative left"):
         stage(columns=inputs, on_empty="error").batch(TRIPLETS)
     with pytest.raises(DataError, match="there is no column `nothing`"):
         stage(columns=("anchor", "positive", "nothing")).batch(TRIPLETS)
@@ -235,3 +235,43 @@ def test_in_a_datasets_map() -> None:
     assert found.to_dict() == {"anchor": ["dog"], "positive": ["dog"], "negative": ["rain"], "note": [2]}
     wide = datasets.Dataset.from_dict(N_TUPLES).map(stage().batch, batched=True)
     assert wide["negative_2"][:] == ["mat", "rome"]
+
+
+def test_similarities_must_have_the_shape_of_the_texts() -> None:
+    stage = ECIFilter(margin=0.1)
+    texts = [["a", "b", "c"], ["d", "e", "f"]]
+    for wrong in (np.zeros((3, 2)), np.zeros((1, 6)), np.zeros((2, 3, 1))):
+        with pytest.raises(DataError, match="shape of the negatives"):
+            stage(["q", "r"], ["p", "o"], texts, similarities=([0.5, 0.5], wrong))
+    with pytest.raises(DataError, match="shape of the negatives"):
+        stage(["q", "r"], ["p", "o"], [["a"], ["b", "c", "d"]], similarities=([0.5, 0.5], np.zeros((2, 2))))
+
+
+def test_given_similarities_keep_their_precision() -> None:
+    assert ECIFilter(ceiling=0.8)(["q"], ["p"], [["n"]], similarities=([0.9], [[0.8]])).kept == [["n"]]
+
+
+def test_labels_and_scores_go_along_with_their_texts() -> None:
+    rows = {"q": ["cat"], "docs": [["cat", "cat cat", "town"]], "labels": [[1, 0, 0]], "scores": [[0.9, 0.8, 0.1]]}
+    found = stage(columns=("q", "docs")).batch(rows)
+    assert found == {"q": ["cat"], "docs": [["cat", "town"]], "labels": [[1, 0]], "scores": [[0.9, 0.1]]}
+    with pytest.raises(DataError, match="2 entries in `scores` for 3 texts"):
+        stage(columns=("q", "docs")).batch(rows | {"scores": [[0.9, 0.8]]})
+
+
+def test_rows_that_never_had_a_negative_are_not_lost_in_silence() -> None:
+    rows = {"q": ["cat"], "docs": [["cat"]], "labels": [[1]]}
+    assert stage().batch(rows)["q"] == []
+    with pytest.raises(DataError, match="no negative left"):
+        stage(on_empty="error").batch(rows)
+
+
+def test_what_is_no_text_is_an_error() -> None:
+    with pytest.raises(DataError, match="example 0 holds something that is no text"):
+        ECIFilter(HashedWords(), margin=0.1)(["q"], ["p"], [["n", None]])
+    assert ECIFilter(HashedWords(), percentile=0.5)([], [], []).kept == []
+
+
+def test_ray_gives_arrays() -> None:
+    rows = {name: np.array(values, dtype=object) for name, values in TRIPLETS.items()}
+    assert stage(columns=("anchor", "positive", "negative")).batch(rows)["anchor"] == ["dog"]

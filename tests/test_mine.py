@@ -75,3 +75,38 @@ def test_texts_that_cannot_be_mined_are_counted_or_an_error(tiny_encoder: str) -
     assert hardneg.mine(blank, tiny_encoder, **OPEN).report["read"]["skipped"] == {"query without text": 1}
     with pytest.raises(DataError, match="no query has a positive"):
         hardneg.mine(Dataset.from_dict({"q": [" "], "p": ["x"]}), tiny_encoder, **OPEN)
+
+
+def test_two_models_that_cannot_be_hashed_do_not_share_a_cache(tmp_path: Path) -> None:
+    class Plain:
+        def __init__(self, buckets: int) -> None:
+            self.words = HashedWords(dimensions=buckets)
+
+        def encode(self, texts: list[str]) -> object:
+            return self.words.encode(texts, "query")
+
+    one, other = (mined(Plain(size), scores=True, cache=tmp_path).dataset["scores"][:] for size in (8, 512))
+    assert one != other
+
+
+def test_sets_that_are_too_short_are_counted_and_warned_about() -> None:
+    found = mined(HashedWords(), per_query=6, output_format="n-tuple")
+    assert len(found.dataset) + found.report["left out"] >= 3
+    if found.report["left out"]:
+        assert "queries are left out" in found.report["warnings"][-1]
+
+
+def test_columns_and_names_that_make_no_sense() -> None:
+    pairs = Dataset.from_dict(
+        {"p": [PASSAGES["cat"], PASSAGES["dogs"]], "q": ["where did the cat sit", "loyal animals"]}
+    )
+    found = hardneg.mine(pairs, HashedWords(), query="q", **(OPEN | {"output_format": "triplet"}))
+    assert set(found.dataset["anchor"][:]) <= set(pairs["q"][:])
+    with pytest.raises(DataError, match="there is no column `x`"):
+        hardneg.mine(pairs, HashedWords(), query="x")
+    with pytest.raises(DataError, match="needs two columns"):
+        hardneg.mine(pairs.select_columns(["p"]), HashedWords())
+    with pytest.raises(hardneg.PartError, match="`random` is the name of the control"):
+        mined(HashedWords(), generators={"random": Random(depth=3)})
+    with pytest.raises(DataError, match="row 1 of the positives is no text: None"):
+        hardneg.mine(Dataset.from_dict({"q": ["a", "b"], "p": ["x", None]}), HashedWords())

@@ -370,18 +370,19 @@ def _push(options: argparse.Namespace) -> None:
     folder = job.output / "exports" / options.export
     if not (folder / "README.md").is_file():
         raise JobError(f"{folder}: is not there yet; run `hardneg run {options.job}`")
+    if (folder / ".fingerprint").read_text() != job.pipeline.stages().export[options.export].fingerprint:
+        raise JobError(f"{folder}: is of an earlier state of the job; run `hardneg run {options.job}`")
     files = [file for file in sorted(folder.rglob("*")) if file.is_file() and not file.name.startswith(".")]
-    if "license_name: to-be-filled-in" in (folder / "README.md").read_text(encoding="utf-8"):
+    if "\nlicense: other\nlicense_name: to-be-filled-in\n" in (folder / "README.md").read_text(encoding="utf-8"):
         print(f"hardneg: {folder / 'README.md'} does not name a licence yet", file=sys.stderr)
     if not options.dry_run:
         from huggingface_hub import HfApi
-        from huggingface_hub.errors import HfHubHTTPError
 
         try:
             api = HfApi()
             api.create_repo(options.repo, repo_type="dataset", private=options.private, exist_ok=True)
             api.upload_folder(repo_id=options.repo, repo_type="dataset", folder_path=folder, ignore_patterns=[".*"])
-        except (HfHubHTTPError, OSError, ValueError) as error:
+        except Exception as error:
             raise StoreError(f"{options.repo}: cannot be uploaded ({error}); log in with `hf auth login`") from error
     listing = [{"file": file.relative_to(folder).as_posix(), "bytes": file.stat().st_size} for file in files]
     if options.json:

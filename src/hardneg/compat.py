@@ -418,7 +418,8 @@ def _filter(
             rule: eci.Rule = (
                 "margin" if name == "absolute_margin" else "relative" if name == "relative_margin" else "ceiling"
             )
-            highest = np.broadcast_to(eci.limits(reference, rule, limit)[:, None], scores.shape)
+            bounds = eci.limits(reference, rule, limit).astype(np.float32)  # as precise as the scores are
+            highest = np.broadcast_to(bounds[:, None], scores.shape)
             gone = there.copy()
             gone[there] = ~eci.keep(scores[there], highest[there])
         scores[gone] = -np.inf

@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from hardneg import eci, rectangles
 from hardneg.batch import offsets_of, owners_of
@@ -20,6 +20,7 @@ from hardneg.models.anything import Encode, encode_with
 Bools = NDArray[np.bool_]
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
+Similarities = NDArray[np.float32] | NDArray[np.float64]
 
 PAIRS_PER_BLOCK = 65_536
 
@@ -44,7 +45,7 @@ class Change(NamedTuple):
 class Filtered:
     """What a filter made of some examples. Negatives are counted flat, [m], example by example.
 
-    ``keep`` bool [m]; ``similarities`` float32 [m]: s(q, n); ``limits`` float64 [n]: the highest that is accepted;
+    ``keep`` bool [m]; ``similarities`` [m]: s(q, n); ``limits`` float64 [n]: the highest that is accepted;
     ``positives`` float64 [n]: s+; ``offsets`` int64 [n + 1].
 
     >>> found = ECIFilter(margin=0.1)(["q"], ["p"], [["near", "far"]], similarities=([0.8], [[0.75, 0.2]]))
@@ -57,7 +58,7 @@ class Filtered:
     negatives: Sequence[Sequence[str]] = field(repr=False)
     rule: eci.Rule
     keep: Bools
-    similarities: Floats
+    similarities: Similarities
     limits: NDArray[np.float64]
     positives: NDArray[np.float64]
     offsets: Ints
@@ -165,13 +166,15 @@ class ECIFilter:
             raise DataError(
                 f"{len(queries)} queries, {len(positives)} positives, {len(negatives)} lists of negatives: not as many"
             )
-        own = [[entry] if isinstance(entry, str) else list(entry) for entry in positives]
+        own = [[entry] if isinstance(entry, str) or entry is None else list(entry) for entry in positives]
         for number, entries in enumerate(own):
             if not entries:
                 raise DataError(f"example {number} has no positive")
         for number, texts in enumerate(negatives):
             if isinstance(texts, str):
                 raise DataError(f"example {number}: its negatives are a text; give a list of texts")
+            if not all(isinstance(text, str) for text in (queries[number], *own[number], *texts)):
+                raise DataError(f"example {number} holds something that is no text (None, perhaps)")
         p_offsets, n_offsets = offsets_of(list(map(len, own))), offsets_of(list(map(len, negatives)))
         if similarities is not None:
             plus, minus = _flat(similarities[0], p_offsets, "positives"), _flat(similarities[1], n_offsets, "negatives")
@@ -182,13 +185,18 @@ class ECIFilter:
         return self._judged(negatives, plus, minus, p_offsets, n_offsets)
 
     def _judged(
-        self, negatives: Sequence[Sequence[str]], plus: Floats, minus: Floats, p_offsets: Ints, n_offsets: Ints
+        self,
+        negatives: Sequence[Sequence[str]],
+        plus: Similarities,
+        minus: Similarities,
+        p_offsets: Ints,
+        n_offsets: Ints,
     ) -> Filtered:
         rule = self.rule
         quantiles = rule.quantiles
         try:
             if rule.learns:
-                quantiles = tuple(np.quantile(plus.astype(np.float64), np.linspace(0, 1, QUANTILES)).tolist())
+                quantiles = tuple(np.quantile(plus if len(plus) else [0.0], np.linspace(0, 1, QUANTILES)).tolist())
             reference = eci.reference(plus, owners_of(p_offsets), len(p_offsets) - 1, rule.reference)
             limits = eci.limits(reference, rule.rule, rule.threshold, quantiles)
             keep = eci.safe(minus, reference[owners_of(n_offsets)], rule.rule, rule.threshold, quantiles)
@@ -238,25 +246,31 @@ class ECIFilter:
         found = self(queries, positives, negatives)
         keep = [found.keep[found.offsets[i] : found.offsets[i + 1]] for i in range(len(queries))]
         for i, flags in enumerate(keep):
-            if flags.any() or not len(flags):
+            if flags.any():
                 continue
             if self.on_empty == "error":
-                raise DataError(f"row {i} of the batch has lost all its negatives (query {queries[i]!r:.60})")
-            if self.on_empty == "keep":
+                raise DataError(f"row {i} of the batch has no negative left (query {queries[i]!r:.60})")
+            if self.on_empty == "keep" and len(flags):
                 safest = int(np.argmin(found.similarities[found.offsets[i] : found.offsets[i + 1]]))
                 keep[i] = np.arange(len(flags)) == safest
         return layout.only(keep, self.short)
 
 
-def _flat(values: Any, offsets: Ints, what: str) -> Floats:
-    """Float32 [m] of an array or of lists, as long as the texts that they are about."""
-    if not isinstance(values, np.ndarray) and len(values) and np.ndim(values[0]):
-        lengths = np.fromiter(map(len, values), np.int64, len(values))
-        if not np.array_equal(offsets_of(lengths), offsets):
+def _flat(values: Any, offsets: Ints, what: str) -> Similarities:
+    """Float64 [m] of an array [n], [n, k] or [m], or of lists, that has the shape of the texts it is about."""
+    lengths = np.diff(offsets)
+    if isinstance(values, np.ndarray) and values.dtype != object:
+        fits = values.size == offsets[-1]
+        if values.ndim == 2:
+            fits = len(values) == len(lengths) and bool((lengths == values.shape[1]).all())
+        if not fits or values.ndim not in (1, 2):
+            raise DataError(f"similarities of shape {list(values.shape)} do not have the shape of the {what}")
+        return values.astype(np.float64).reshape(-1)
+    if len(values) and np.ndim(values[0]):
+        if not np.array_equal([len(own) for own in values], lengths):
             raise DataError(f"the similarities of the {what} do not have the shape of the {what}")
-        return np.fromiter((value for own in values for value in own), np.float32, int(offsets[-1]))
-    array: ArrayLike = np.asarray(values, dtype=np.float32).reshape(-1)
-    flat = np.asarray(array, dtype=np.float32)
+        return np.fromiter((value for own in values for value in own), np.float64, int(offsets[-1]))
+    flat = np.asarray([value for value in values if np.ndim(value) == 0], dtype=np.float64)
     if len(flat) != offsets[-1]:
         raise DataError(f"there are {len(flat)} similarities for {int(offsets[-1])} {what}")
     return flat

@@ -208,6 +208,8 @@ class Job:
                     for file in unfinished.rglob("*"):
                         if file.is_file():
                             sync(file)
+                    if (folder / "README.md").exists():  # somebody may have filled in the licence
+                        shutil.copy(folder / "README.md", unfinished)
                     shutil.rmtree(folder, ignore_errors=True)
                     unfinished.rename(folder)
                 except OSError as error:

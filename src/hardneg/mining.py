@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from hardneg.artifacts import Cache
 from hardneg.engines.local import Local
+from hardneg.errors import DataError, PartError
 from hardneg.exports.rows import longest
 from hardneg.exports.sentence_transformers import SentenceTransformers
 from hardneg.filters.duplicate import Duplicate
@@ -28,6 +30,10 @@ from hardneg.store import Memory
 
 if TYPE_CHECKING:
     from datasets import Dataset
+
+
+CONTROL = "random"
+"""The easy control's name."""
 
 
 class Mined(NamedTuple):
@@ -69,7 +75,8 @@ def mine(
     ``generators`` says otherwise; random passages are scored beside them as a control. Refused is what repeats another
     text, what is likelier than ``calibrated`` to be relevant, and what is nearer than ``margin`` to the positive (None
     switches either off); ``filters`` come after these and may read the scores ``target`` and ``doubt``. ``per_query``
-    negatives are chosen, hardest first. ``output_format`` and ``scores`` are the export `sentence_transformers`'s.
+    negatives are chosen at most, hardest first; an n-tuple is as wide as the longest set, shorter ones are left out,
+    counted in the report and warned about. ``output_format`` and ``scores`` are the export `sentence_transformers`'s.
     ``cache`` keeps embeddings for another call; left out, they are forgotten.
 
     Raises `DataError` for texts that cannot be mined, `PartError` for arguments that make no sense.
@@ -84,11 +91,20 @@ def mine(
     from datasets import Dataset
 
     names = list(dataset.column_names)
+    for name in (query, positive):
+        if name is not None and name not in names:
+            raise DataError(f"there is no column `{name}`; the data set has: {', '.join(names)}")
+    if len(names) < 2 or (query is not None and query == positive):
+        raise DataError("the data set needs two columns, the query and the positive")
+    query = query or next(name for name in names if name != positive)
+    positive = positive or next(name for name in names if name != query)
     pairs = Pairs(
-        queries=tuple(dataset[query or names[0]]),
-        positives=tuple(dataset[positive or names[1]]),
-        corpus=tuple(corpus or ()),
+        queries=tuple(dataset[query]),
+        positives=tuple(dataset[positive]),
+        corpus=() if corpus is None else tuple(corpus),
     )
+    if CONTROL in (generators or {}):
+        raise PartError(f"`{CONTROL}` is the name of the control; choose another for your generator")
     encoder = _encoder(model, query_prompt, passage_prompt, batch_size)
     scorers: dict[str, Scorer] = {"target": BiEncoder(encoder=encoder)}
     checks: dict[str, Filter] = {"repeats": Duplicate()}
@@ -102,12 +118,12 @@ def mine(
     )
     plan = Plan(
         reader=pairs,
-        generators=found | {"random": Random(depth=depth)},
+        generators=found | {CONTROL: Random(depth=depth)},
         scorers=scorers,
         filters=checks | dict(filters or {}),
         selector=Top(scorer="target", per_query=per_query),
         target="target",
-        controls=frozenset({"random"}),
+        controls=frozenset({CONTROL}),
     )
     export = SentenceTransformers(format=output_format, scores=scores, scorer="target")
     with tempfile.TemporaryDirectory(prefix="hardneg-") as folder:
@@ -115,14 +131,20 @@ def mine(
         import pyarrow as pa
 
         width = longest(result.batches) if output_format == "n-tuple" else 0
-        tables = [export.table(batch, width)[0] for batch in result.batches]
-        return Mined(Dataset(pa.concat_tables(tables)), result.report)
+        tables, short = zip(*(export.table(batch, width) for batch in result.batches), strict=True)
+        report = result.report | {"left out": sum(short)}
+        if sum(short):
+            remark = (
+                f"{sum(short)} queries are left out: they have fewer than the {max(width, 1)} negatives of the others"
+            )
+            report["warnings"] = [*report["warnings"], f"{remark}; lower `per_query`, raise `depth`, or take triplets"]
+        return Mined(Dataset(pa.concat_tables(tables)), report)
 
 
 def _encoder(model: Any, query_prompt: str | None, passage_prompt: str | None, batch_size: int) -> Encoder:
-    if isinstance(model, str):
+    if isinstance(model, (str, os.PathLike)):
         return SentenceTransformersEncoder(
-            model=model, query_prompt=query_prompt, passage_prompt=passage_prompt, batch_size=batch_size
+            model=os.fspath(model), query_prompt=query_prompt, passage_prompt=passage_prompt, batch_size=batch_size
         )
     if isinstance(model, Encoder):
         return model

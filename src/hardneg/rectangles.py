@@ -69,19 +69,25 @@ class Layout:
                 if short == "drop":
                     continue
                 chosen = np.resize(chosen, width)
-            for name in (self.anchor, *self.extra):
-                out[name].append(self.rows[name][number])
             if self.is_list:
                 own, left = relevant[number], iter(flags.tolist())
                 stays = [true or next(left) for true in own]
-                for name in (self.positive, self.labels or ""):
-                    out[name].append([v for v, s in zip(self.rows[name][number], stays, strict=True) if s])
+                along = {self.positive, *(name for name in LABELS if name in self.rows)}
+                for name, values in self.rows.items():
+                    value = values[number]
+                    if name in along and len(value) != len(stays):
+                        raise DataError(f"row {number}: {len(value)} entries in `{name}` for {len(stays)} texts")
+                    out[name].append([v for v, s in zip(value, stays, strict=True) if s] if name in along else value)
                 continue
+            for name in (self.anchor, *self.extra):
+                out[name].append(self.rows[name][number])
             out[self.positive].append(self.rows[self.positive][number])
             for name, place in zip(self.negatives, chosen.tolist(), strict=True):
                 out[name].append(self.rows[self.negatives[place]][number])
             if self.labels:
                 values = list(self.rows[self.labels][number])
+                if len(values) != 1 + width:
+                    raise DataError(f"row {number}: {len(values)} entries in `{self.labels}` for {1 + width} texts")
                 out[self.labels].append([values[0], *(values[1 + place] for place in chosen.tolist())])
         return out
 

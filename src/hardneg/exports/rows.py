@@ -94,6 +94,8 @@ def rectangle(rows: Iterable[Example], width: int | None, short: Short, counts: 
 
     Those with fewer are dropped, have theirs repeated in turn, or are an error; those with none are always dropped.
     """
+    if width is not None and width < 1:
+        raise PartError(f"`negatives` must be at least 1, not {width!r}")
     left_out, repeated = "examples left out as too short", "examples with repeated negatives"
     counts |= {"rows": 0, left_out: 0} | ({repeated: 0} if short == "repeat" and width else {})
     for row in rows:

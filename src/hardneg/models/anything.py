@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import field
 from typing import Any
@@ -17,6 +18,10 @@ from hardneg.protocols import Encoder, Role
 
 Floats = NDArray[np.float32]
 Encode = Callable[[Sequence[str], Role], Floats]
+
+
+_NUMBERS: dict[int, tuple[bytes, Any]] = {}
+"""What stands for models that cannot be hashed; the model is kept, so that its address is no other's."""
 
 
 @part
@@ -42,11 +47,20 @@ class InMemory:
         raise PartError("token embeddings need a model by name or folder")
 
 
+SETTINGS = ("max_seq_length", "truncate_dim", "prompts", "default_prompt_name", "similarity_fn_name")
+
+
 def weights_of(model: Any) -> bytes:
-    """What stands for a model in memory: its type, its name and its parameters."""
+    """What stands for a model in memory: its type, its settings and its parameters.
+
+    A model without ``state_dict`` cannot be told from another one; it is known as long as this process runs.
+    """
     digest = hashlib.sha256(type(model).__qualname__.encode())
-    digest.update(str(getattr(getattr(model, "model_card_data", None), "base_model", "")).encode())
-    state = model.state_dict() if callable(getattr(model, "state_dict", None)) else {}
+    digest.update(repr([getattr(model, name, None) for name in SETTINGS]).encode())
+    if not callable(getattr(model, "state_dict", None)):
+        digest.update(_NUMBERS.setdefault(id(model), (os.urandom(16), model))[0])
+        return digest.digest()
+    state = model.state_dict()
     for name, value in sorted(state.items()):
         digest.update(name.encode())
         buffer = io.BytesIO()
@@ -65,11 +79,11 @@ def encode_with(
     has its own. Raises `PartError` for anything else.
     """
     prompts: dict[Role, str | None] = {"query": query_prompt, "passage": passage_prompt}
-    if isinstance(model, str):
+    if isinstance(model, (str, os.PathLike)):
         from hardneg.models.sentence_transformers import Encoder as SentenceTransformersEncoder
 
         model = SentenceTransformersEncoder(
-            model=model, query_prompt=query_prompt, passage_prompt=passage_prompt, batch_size=batch_size
+            model=os.fspath(model), query_prompt=query_prompt, passage_prompt=passage_prompt, batch_size=batch_size
         )
     if isinstance(model, Encoder):
         return lambda texts, role: _checked(model.encode(list(texts), role), len(texts))
@@ -79,18 +93,21 @@ def encode_with(
     def encode(texts: Sequence[str], role: Role) -> Floats:
         special = getattr(model, "encode_query" if role == "query" else "encode_document", None)
         prompt = prompts[role]
-        if special is not None:
+        if special is not None and callable(getattr(model, "state_dict", None)):  # a SentenceTransformer
             options: dict[str, Any] = {"batch_size": batch_size, "show_progress_bar": False, "convert_to_numpy": True}
             if prompt is not None:
                 options["prompt"] = prompt
             return _checked(special(list(texts), **options), len(texts))
-        return _checked(model.encode([(prompt or "") + text for text in texts]), len(texts))
+        plain = special or model.encode
+        return _checked(plain([(prompt or "") + text for text in texts]), len(texts))
 
     return encode
 
 
 def _checked(vectors: Any, count: int) -> Floats:
     """As unit vectors; raises `ModelError` for another shape and for what is not finite."""
+    if hasattr(vectors, "detach"):
+        vectors = vectors.detach().cpu().float().numpy()
     array = np.asarray(vectors, dtype=np.float32)
     if array.ndim != 2 or len(array) != count:
         raise ModelError(f"the model gave an array of shape {list(array.shape)} for {count} texts")

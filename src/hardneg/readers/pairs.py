@@ -27,6 +27,10 @@ class Pairs:
     def __post_init__(self) -> None:
         if len(self.queries) != len(self.positives):
             raise DataError(f"there are {len(self.queries)} queries and {len(self.positives)} positives")
+        for name, texts in (("queries", self.queries), ("positives", self.positives), ("corpus", self.corpus)):
+            wrong = next((place for place, text in enumerate(texts) if not isinstance(text, str)), None)
+            if wrong is not None:
+                raise DataError(f"row {wrong} of the {name} is no text: {texts[wrong]!r:.60}")
 
     def identity(self) -> str:
         """SHA-256 of all texts."""
