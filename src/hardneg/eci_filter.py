@@ -73,11 +73,12 @@ class Filtered:
     def dropped(self) -> Iterator[Refused]:
         """Every refused negative with its reason, in the order given."""
         owners = owners_of(self.offsets)
-        for j in np.flatnonzero(~self.keep).tolist():
+        for j in map(int, np.flatnonzero(~self.keep)):
             example = int(owners[j])
-            place = j - int(self.offsets[example])
+            place: int = j - int(self.offsets[example])
             reason = Reason(self.rule, float(self.similarities[j]), float(self.limits[example]))
-            yield Refused(example, place, self.negatives[example][place], reason)
+            own: Sequence[str] = self.negatives[example]
+            yield Refused(example, place, own[place], reason)
 
     @cached_property
     def report(self) -> Change:

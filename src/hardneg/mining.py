@@ -131,14 +131,14 @@ def mine(
         import pyarrow as pa
 
         width = longest(result.batches) if output_format == "n-tuple" else 0
-        tables, short = zip(*(export.table(batch, width) for batch in result.batches), strict=True)
-        report = result.report | {"left out": sum(short)}
-        if sum(short):
-            remark = (
-                f"{sum(short)} queries are left out: they have fewer than the {max(width, 1)} negatives of the others"
-            )
-            report["warnings"] = [*report["warnings"], f"{remark}; lower `per_query`, raise `depth`, or take triplets"]
-        return Mined(Dataset(pa.concat_tables(tables)), report)
+        made = [export.table(batch, width) for batch in result.batches]
+        short = sum(entry[1] for entry in made)
+        report = result.report | {"left out": short}
+        if short:
+            remark = f"{short} queries are left out: they have fewer than the {max(width, 1)} negatives of the others"
+            warnings: list[str] = [*result.report["warnings"]]
+            report["warnings"] = [*warnings, f"{remark}; lower `per_query`, raise `depth`, or take triplets"]
+        return Mined(Dataset(pa.concat_tables([entry[0] for entry in made])), report)
 
 
 def _encoder(model: Any, query_prompt: str | None, passage_prompt: str | None, batch_size: int) -> Encoder:

@@ -112,7 +112,7 @@ def markdown(found: Sequence[Mapping[str, Any]]) -> str:
 def comma_separated(found: Sequence[Mapping[str, Any]]) -> str:
     """CSV with a heading, numbers in full."""
     out = io.StringIO()
-    writer = csv.DictWriter(out, COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(found)
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    writer.writerows([row[name] for name in COLUMNS] for row in found)
     return out.getvalue()

@@ -102,7 +102,8 @@ def level_shift(probabilities: Floats, labels: Bools) -> float:
     clipped = np.clip(probabilities, 1e-9, 1 - 1e-9)
     logits = np.log(clipped) - np.log1p(-clipped)
     wanted = float(np.clip(labels.mean(), 0.5 / len(labels), 1 - 0.5 / len(labels)))
-    return float(brentq(lambda shift: float(np.mean(1 / (1 + np.exp(-logits - shift)))) - wanted, -40, 40))
+    found: Any = brentq(lambda shift: float(np.mean(1 / (1 + np.exp(-logits - shift)))) - wanted, -40, 40)
+    return float(found)
 
 
 def reliability(probabilities: Floats, labels: Bools, bins: int = 10) -> list[dict[str, Any]]:

@@ -106,7 +106,7 @@ def _out_of_fold(parts: list[Floats], labels: NDArray[np.bool_], queries: NDArra
     from sklearn.preprocessing import StandardScaler
 
     model = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=1_000, class_weight="balanced"))
-    scores: Floats = cross_val_predict(
+    scores: Any = cross_val_predict(
         model,
         np.concatenate(parts),
         labels,
@@ -114,4 +114,4 @@ def _out_of_fold(parts: list[Floats], labels: NDArray[np.bool_], queries: NDArra
         cv=StratifiedGroupKFold(FOLDS),
         method="decision_function",
     )
-    return scores
+    return np.asarray(scores, dtype=np.float64)

@@ -213,7 +213,7 @@ def _graded(batch: Batch, judge: ECISafety, relevant: Grades) -> Floats:
     """Float64 [3, k]: of all candidates, whatever other filters say: probability, judged relevant, judged at all."""
     numbers = np.flatnonzero(batch.trainable)
     found = [judged(batch, numbers, relevant, above) for above in (0, -1)]
-    return np.stack([_values(batch, judge)[numbers], *found])
+    return np.stack([_values(batch, judge)[numbers], *(flags.astype(np.float64) for flags in found)])
 
 
 def _shift(graded: list[Floats], *, sample: bool) -> float | None:
