@@ -24,7 +24,7 @@ from hardneg import eci
 from hardneg.artifacts import replacing
 from hardneg.batch import offsets_of, owners_of
 from hardneg.generators.dense import nearest
-from hardneg.models.anything import weights_of
+from hardneg.models.anything import numbers, weights_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -189,7 +189,7 @@ def mine_hard_negatives(
     depth = range_max + pairs.most
     search = _by_faiss if use_faiss else _by_model
     rows, scores = search(model, queries, documents, depth, faiss_batch_size)
-    own = _numbers(model.similarity_pairwise(queries[pairs.owners], documents[pairs.positives]))
+    own = numbers(model.similarity_pairwise(queries[pairs.owners], documents[pairs.positives]))
     if cross_encoder is not None and any(value is not None for value in limits.values()):
         with _pool(cross_encoder, use_multi_process) as pool:
             scores, own = _rescored(cross_encoder, pairs, rows, pool, batch_size)
@@ -333,7 +333,7 @@ def _by_model(model: Any, queries: Floats, documents: Floats, depth: int, block:
     rows = np.full((len(queries), depth), -1, dtype=np.int64)
     scores = np.full((len(queries), depth), -np.inf, dtype=np.float32)
     for begin in range(0, len(queries), block):
-        found = _numbers(model.similarity(queries[begin : begin + block], documents))
+        found = numbers(model.similarity(queries[begin : begin + block], documents))
         near, values = nearest(found, min(depth, len(documents)))
         rows[begin : begin + block, : near.shape[1]], scores[begin : begin + block, : near.shape[1]] = near, values
     return rows, scores
@@ -360,7 +360,7 @@ def _rescored(cross_encoder: Any, pairs: _Pairs, rows: Ints, pool: Any, batch_si
         (pairs.queries[i], pairs.corpus[rows[i, k]]) for i, k in zip(owners.tolist(), places.tolist(), strict=True)
     ]
     asked += [(pairs.queries[i], pairs.corpus[p]) for i, p in zip(pairs.owners.tolist(), pairs.positives, strict=True)]
-    found = _numbers(
+    found = numbers(
         cross_encoder.predict(asked, batch_size=batch_size, convert_to_tensor=True, pool=pool, show_progress_bar=True)
     ).reshape(-1)
     if len(found) != len(asked):
@@ -370,12 +370,6 @@ def _rescored(cross_encoder: Any, pairs: _Pairs, rows: Ints, pool: Any, batch_si
     scores = np.full(rows.shape, -np.inf, dtype=np.float32)
     scores[owners, places] = found[: len(owners)]
     return scores, found[len(owners) :]
-
-
-def _numbers(tensor: Any) -> Floats:
-    """A tensor or an array as a float32 array in memory."""
-    found = tensor.detach().cpu().float().numpy() if hasattr(tensor, "detach") else tensor
-    return np.asarray(found, dtype=np.float32)
 
 
 def _is_positive(pairs: _Pairs, rows: Ints) -> NDArray[np.bool_]:

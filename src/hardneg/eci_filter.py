@@ -16,6 +16,7 @@ from hardneg.data import Reason
 from hardneg.errors import DataError, PartError
 from hardneg.filters.eci_safety import QUANTILES, ECISafety
 from hardneg.models.anything import Encode, encode_with
+from hardneg.models.embeddings import dots
 
 Bools = NDArray[np.bool_]
 Floats = NDArray[np.float32]
@@ -227,11 +228,11 @@ class ECIFilter:
         q, d = encode(list(asked), "query"), encode(list(numbers), "passage")
         out = []
         for offsets, which in zip((p_offsets, n_offsets), passages, strict=True):
-            owners, dots = query[owners_of(offsets)], np.empty(len(which), np.float32)
+            owners, found = query[owners_of(offsets)], np.empty(len(which), np.float32)
             for begin in range(0, len(which), PAIRS_PER_BLOCK):
                 part = slice(begin, begin + PAIRS_PER_BLOCK)
-                dots[part] = np.einsum("kd,kd->k", q[owners[part]], d[which[part]])
-            out.append(dots)
+                found[part] = dots(q[owners[part]], d[which[part]])
+            out.append(found)
         return out[0], out[1]
 
     def batch(self, rows: Mapping[str, Any]) -> dict[str, list[Any]]:

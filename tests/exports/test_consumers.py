@@ -56,6 +56,14 @@ def lines(file: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
 
 
+def opened(folder: Path, name: str) -> Any:
+    """A Parquet file as a trainer opens it."""
+    from datasets import load_dataset
+
+    file = folder / "out" / f"{name}.parquet"
+    return load_dataset("parquet", data_files=str(file), split="train", cache_dir=str(folder / "hf"))
+
+
 def chosen(batch: Batch, i: int) -> list[str]:
     own = batch.selection.chosen[batch.selection.offsets[i] : batch.selection.offsets[i + 1]]
     return batch.contents(own)
@@ -164,19 +172,10 @@ def test_gpl(batch: Batch, tmp_path: Path) -> None:
 def test_pylates_processing(batch: Batch, tmp_path: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        from datasets import load_dataset
         from pylate.utils import KDProcessing
 
         assert write(Tables(negatives=3), batch, tmp_path / "out")["rows"] == 4
-        train, queries, documents = (
-            load_dataset(
-                "parquet",
-                data_files=str(tmp_path / "out" / f"{name}.parquet"),
-                split="train",
-                cache_dir=str(tmp_path / "hf"),
-            )
-            for name in ("train", "queries", "documents")
-        )
+        train, queries, documents = (opened(tmp_path, name) for name in ("train", "queries", "documents"))
         train.set_transform(KDProcessing(queries=queries, documents=documents, n_ways=4).transform)
         for row, i in zip(train, (0, 1, 2, 2), strict=True):
             assert row["query"] == batch.queries[i]
@@ -185,19 +184,10 @@ def test_pylates_processing(batch: Batch, tmp_path: Path) -> None:
 
 
 def test_sentence_transformers_resolves_the_ids(batch: Batch, tmp_path: Path) -> None:
-    from datasets import load_dataset
     from sentence_transformers.util import resolve_ids
 
     write(Tables(names="sentence_transformers", negatives=3), batch, tmp_path / "out")
-    train, queries, documents = (
-        load_dataset(
-            "parquet",
-            data_files=str(tmp_path / "out" / f"{name}.parquet"),
-            split="train",
-            cache_dir=str(tmp_path / "hf"),
-        )
-        for name in ("train", "queries", "documents")
-    )
+    train, queries, documents = (opened(tmp_path, name) for name in ("train", "queries", "documents"))
     train.set_transform(resolve_ids({"query_id": queries, "document_ids": documents}))
     row = train[1]
     assert row["query"] == batch.queries[1]
@@ -229,12 +219,8 @@ def trained(model: str, data: Any, loss: Callable[[Any], Any], folder: Path) -> 
 
 
 def loaded(part: Any, batch: Batch, folder: Path) -> Any:
-    from datasets import load_dataset
-
     write(part, batch, folder / "out")
-    return load_dataset(
-        "parquet", data_files=str(folder / "out" / "train.parquet"), split="train", cache_dir=str(folder / "hf")
-    )
+    return opened(folder, "train")
 
 
 @pytest.mark.filterwarnings("ignore")

@@ -9,7 +9,7 @@ This package knows numbers only: similarities and embeddings go in, terms come o
 
 from hardneg.eci.bootstrap import Resamples, interval, poisson
 from hardneg.eci.combinations import hybrids, members, unions
-from hardneg.eci.queries import COLUMNS, TERMS, columns_of, distinct, per_query, per_query_of_sets, terms_of
+from hardneg.eci.queries import COLUMNS, NEAR, TERMS, columns_of, distinct, per_query, per_query_of_sets, terms_of
 from hardneg.eci.rules import Reference, Rule, keep, limits, position, reference, safe, thresholds
 from hardneg.eci.sem import (
     Moments,
@@ -25,6 +25,7 @@ from hardneg.eci.terms import capacity, eci_v1, efficiency, hardness, safety
 
 __all__ = [
     "COLUMNS",
+    "NEAR",
     "TERMS",
     "Moments",
     "Reference",

@@ -8,6 +8,7 @@ the same queries are resampled alike: their difference is a paired one.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -41,7 +42,7 @@ class Resamples:
     @classmethod
     def of(cls, columns: Floats, *, batch: int = 0, seed: int = 0, resamples: int = RESAMPLES) -> Resamples:
         """Resamples of one batch: ``columns`` [n, ...], a row a query; ``batch`` is its number among the batches."""
-        flat = np.asarray(columns, dtype=np.float32).reshape(len(columns), -1)
+        flat = np.asarray(columns, dtype=np.float32).reshape(len(columns), math.prod(columns.shape[1:]))
         draws = np.random.Generator(np.random.SFC64([seed, batch]))
         sums, queries = np.zeros((resamples, flat.shape[1])), np.zeros(resamples)
         step = max(1, WEIGHTS_AT_ONCE // resamples)

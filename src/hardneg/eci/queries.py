@@ -7,6 +7,8 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from hardneg.eci.rules import limits
+
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
@@ -49,10 +51,8 @@ def per_query(positives: ArrayLike, negatives: ArrayLike, owners: ArrayLike | No
     def summed(values: NDArray[np.generic] | None) -> Floats:
         return np.bincount(owner, weights=values, minlength=len(plus)).astype(np.float64)
 
-    own = plus[owner]
-    return columns_of(
-        plus, summed(None), summed(minus), summed(minus >= own), summed(minus >= own - NEAR * np.abs(own))
-    )
+    near = limits(plus, "relative", NEAR)[owner]
+    return columns_of(plus, summed(None), summed(minus), summed(minus >= plus[owner]), summed(minus >= near))
 
 
 def rectangles(plus: Floats, minus: NDArray[np.floating]) -> Iterator[Floats]:
@@ -73,7 +73,7 @@ def rectangles(plus: Floats, minus: NDArray[np.floating]) -> Iterator[Floats]:
             values = block[:n]
         sums = values @ ones  # not finite if a similarity is not: none needs to be read again
         _refuse_what_is_not_finite(own, sums)
-        np.copyto(above[:n], values >= (own - NEAR * np.abs(own))[:, None])
+        np.copyto(above[:n], values >= limits(own, "relative", NEAR)[:, None])
         near = (above[:n] @ count).astype(np.float64)
         unsafe = np.zeros(n)
         some = np.flatnonzero(near)  # whoever is above the positive is above 95 % of it
@@ -145,8 +145,7 @@ def per_query_of_cells(
     _refuse_what_is_not_finite(plus, minus)
     n, kinds = len(plus), len(patterns)
     owners = np.repeat(np.arange(n), np.diff(bounds))
-    own = plus[owners]
-    above, near = minus >= own, minus >= own - NEAR * np.abs(own)
+    above, near = minus >= plus[owners], minus >= limits(plus, "relative", NEAR)[owners]
     place = owners * kinds + cell
     parts = [np.bincount(place, weights=w, minlength=n * kinds).reshape(n, kinds) for w in (None, minus, above, near)]
     out = np.empty((n, patterns.shape[1], 1 + len(at), len(COLUMNS)))

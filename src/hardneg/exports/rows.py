@@ -72,18 +72,30 @@ def examples(batches: Iterable[Batch], scorer: str | None = None, *, scored: boo
     for batch in batches:
         chosen = selection(batch)
         scores = scores_for(batch, scorer) if scored else None
+        passage = _passages(batch)
         for i, (identifier, query) in enumerate(zip(batch.ids, batch.queries, strict=True)):
             own = slice(int(batch.positive_offsets[i]), int(batch.positive_offsets[i + 1]))
             picked = chosen.chosen[int(chosen.offsets[i]) : int(chosen.offsets[i + 1])]
             yield Example(
                 identifier,
                 query,
-                [batch.corpus.passage(int(row)) for row in batch.positive_rows[own]],
-                [batch.passage(int(j)) for j in picked],
+                [passage[row] for row in batch.positive_rows[own].tolist()],
+                [
+                    passage[row] if row >= 0 else batch.passage(j)
+                    for j, row in zip(picked.tolist(), batch.rows[picked].tolist(), strict=True)
+                ],
                 plain(scores.positives[own]) if scores else [0.0] * (own.stop - own.start),
                 plain(scores.negatives[picked]) if scores else [0.0] * len(picked),
                 [[name for name, source in batch.sources.items() if source.rank[j] > 0] for j in picked],
             )
+
+
+def _passages(batch: Batch) -> dict[int, Passage]:
+    """The positives and chosen passages of a batch by row, taken from the corpus in one go."""
+    rows = np.unique(np.concatenate([batch.positive_rows, batch.rows[selection(batch).chosen]]))
+    rows = rows[rows >= 0]
+    columns = (batch.corpus.column(name, rows).to_pylist() for name in ("id", "text", "title"))
+    return dict(zip(rows.tolist(), map(Passage, *columns), strict=True))
 
 
 Short = Literal["drop", "repeat", "error"]

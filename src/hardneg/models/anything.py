@@ -64,7 +64,7 @@ def weights_of(model: Any) -> bytes:
     for name, value in sorted(state.items()):
         digest.update(name.encode())
         buffer = io.BytesIO()
-        np.save(buffer, value.detach().cpu().float().numpy())
+        np.save(buffer, numbers(value))
         digest.update(buffer.getbuffer())
     return digest.digest()
 
@@ -104,11 +104,15 @@ def encode_with(
     return encode
 
 
+def numbers(tensor: Any) -> Floats:
+    """A tensor, on whatever device, or an array, as a float32 array in memory."""
+    found = tensor.detach().cpu().float().numpy() if hasattr(tensor, "detach") else tensor
+    return np.asarray(found, dtype=np.float32)
+
+
 def _checked(vectors: Any, count: int) -> Floats:
     """As unit vectors; raises `ModelError` for another shape and for what is not finite."""
-    if hasattr(vectors, "detach"):
-        vectors = vectors.detach().cpu().float().numpy()
-    array = np.asarray(vectors, dtype=np.float32)
+    array = numbers(vectors)
     if array.ndim != 2 or len(array) != count:
         raise ModelError(f"the model gave an array of shape {list(array.shape)} for {count} texts")
     if not np.isfinite(array).all():

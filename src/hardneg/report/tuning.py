@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import functools
 import math
-import operator
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from numpy.typing import NDArray
 from rich.table import Table
 
 from hardneg import eci
-from hardneg.batch import Batch, offsets_of
+from hardneg.batch import Batch, offsets_of, owners_of
 from hardneg.errors import JobError, MissingExtraError
 from hardneg.filters.eci_safety import ECISafety
 from hardneg.protocols import Encoder
@@ -29,7 +28,6 @@ Bools = NDArray[np.bool_]
 POINTS = 41
 TRIPLES = 100_000
 """Triples that eci_sem is computed from at most, drawn by seed."""
-QUERIES_PER_BLOCK = 2_000
 LOOSER_IS_HIGHER = ("ceiling", "percentile", "calibrated")
 
 
@@ -246,14 +244,14 @@ def _grid(values: NDArray[np.float32], judge: ECISafety, survival: float | None)
 
 def _accumulate(shards: list[Shard], grid: Floats, rule: eci.Rule) -> tuple[Floats, Floats]:
     """Means over queries by threshold, the last without the filter, and the same resampled."""
-    parts: list[eci.Resamples] = []
     total, queries = np.zeros((len(grid) + 1, 10)), 0
+    resamples = eci.Resamples.of(np.zeros((0, *total.shape)))
     for number, shard in enumerate(shards):
         columns = _columns(shard, grid, rule)
-        parts = [functools.reduce(operator.add, [*parts, eci.Resamples.of(columns, batch=number)])]
+        resamples += eci.Resamples.of(columns, batch=number)
         total += columns.sum(axis=0)
         queries += len(columns)
-    return total / queries, parts[0].means
+    return total / queries, resamples.means
 
 
 def _columns(shard: Shard, grid: Floats, rule: eci.Rule) -> Floats:
@@ -261,29 +259,29 @@ def _columns(shard: Shard, grid: Floats, rule: eci.Rule) -> Floats:
     bin of thresholds where it begins to be kept, and bins are summed up.
     """
     n, t = len(shard.plus), len(grid)
-    owners = np.repeat(np.arange(n), np.diff(shard.offsets))
-    looser_is_higher = rule in LOOSER_IS_HIGHER
-    thresholds = grid.astype(np.float32)
-    # kept where threshold >= value, or where threshold <= value
-    bins = (
-        np.searchsorted(thresholds, shard.value, "left")
-        if looser_is_higher
-        else (t - np.searchsorted(thresholds, shard.value, "right"))
-    )
+    owners = owners_of(shard.offsets)
     own = shard.plus[owners]
-    near = own - 0.05 * np.abs(own)
+    near = eci.limits(shard.plus, "relative", eci.NEAR)[owners]
     score = shard.score.astype(np.float64)
     value = np.where(np.isfinite(shard.value), shard.value, 0.0)
     parts = [None, score, score >= own, score >= near, shard.relevant, shard.known, value]
-    place = owners * (t + 1) + bins
+    place = owners * (t + 1) + _bins(shard.value, grid, rule)
     sums = np.stack(
         [np.bincount(place, weights=part, minlength=n * (t + 1)).reshape(n, t + 1) for part in parts], axis=-1
     ).cumsum(axis=1)
-    if not looser_is_higher:
+    if rule not in LOOSER_IS_HIGHER:
         sums[:, :-1] = sums[:, -2::-1]
     count, score, unsafe, near_unsafe, relevant, known, value = np.moveaxis(sums, -1, 0)
     seven = eci.columns_of(shard.plus[:, None], count, score, unsafe, near_unsafe)
     return np.concatenate([seven, relevant[..., None], known[..., None], value[..., None]], axis=-1)
+
+
+def _bins(values: NDArray[np.float32], grid: Floats, rule: eci.Rule) -> NDArray[np.int64]:
+    """Int64 [m]: how many of the thresholds, taken from the strictest on, do not keep each value yet."""
+    thresholds = grid.astype(np.float32)
+    if rule in LOOSER_IS_HIGHER:  # kept where threshold >= value, else where threshold <= value
+        return np.searchsorted(thresholds, values, "left")
+    return len(grid) - np.searchsorted(thresholds, values, "right")
 
 
 def _sem(
@@ -291,22 +289,15 @@ def _sem(
 ) -> Floats:
     """Float64 [t]: eci_sem of what each threshold keeps, of the drawn triples."""
     by_bin = [eci.Moments() for _ in range(len(grid) + 1)]
-    looser_is_higher = judge.rule in LOOSER_IS_HIGHER
     for batch, numbers in sampled:
         value = _values(batch, judge)[numbers].astype(np.float32)
-        thresholds = grid.astype(np.float32)
-        bins = np.searchsorted(thresholds, value, "left" if looser_is_higher else "right")
         members = np.zeros((len(batch.rows), len(by_bin)), dtype=bool)
-        members[numbers, bins] = True
+        members[numbers, _bins(value, grid, judge.rule)] = True
         for key, found in moments(batch, encoder, target, members).items():
             by_bin[key.index(1)] += found
-    out = np.zeros(len(grid))
-    running = eci.Moments()
-    order = range(len(grid)) if looser_is_higher else range(len(grid), 0, -1)
-    for place in order:
-        running += by_bin[place]
-        out[place if looser_is_higher else place - 1] = running.report().eci_sem
-    return out
+    running = accumulate(by_bin[:-1])  # from the strictest threshold on
+    out = np.array([kept.report().eci_sem for kept in running])
+    return out if judge.rule in LOOSER_IS_HIGHER else out[::-1]
 
 
 def _ratio(part: Floats, whole: Any) -> Floats:
