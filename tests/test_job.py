@@ -20,7 +20,7 @@ from hardneg.job import Job
 
 def files_of(folder: Path) -> dict[str, bytes]:
     """Shards and exports, by name."""
-    found = [*folder.glob("stages/*/*.parquet"), *folder.glob("exports/*/*")]
+    found = [*folder.glob("stages/*/*.parquet"), *(f for f in folder.glob("exports/**/*") if f.is_file())]
     return {str(file.relative_to(folder)): file.read_bytes() for file in found}
 
 

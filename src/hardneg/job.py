@@ -18,6 +18,7 @@ from hardneg import documents, kinds
 from hardneg.artifacts import UNFINISHED, Cache, default_cache, replacing, sync
 from hardneg.engines.local import Local
 from hardneg.errors import JobError, StoreError
+from hardneg.exports import provenance
 from hardneg.lines import file_hash
 from hardneg.pipeline import Pipeline, Plan, Result
 from hardneg.protocols import (
@@ -196,6 +197,8 @@ class Job:
                 try:
                     unfinished.mkdir(parents=True)
                     counts = export.write(result.batches, unfinished)
+                    if not getattr(export, "provenance", False):
+                        provenance.write(result.batches, unfinished)
                     files = {
                         file.relative_to(unfinished).as_posix(): {
                             "bytes": file.stat().st_size,

@@ -107,7 +107,7 @@ class Pipeline:
             (score[plan.target], *filters.values(), select),
         )
         export = {
-            name: Stage(f"export.{name}", described(part), (*score.values(), select))
+            name: Stage(f"export.{name}", described(part) | {"sidecar": 1}, (*score.values(), select))
             for name, part in plan.exports.items()
         }
         return Stages(read, generate, merged, score, learn, filters, select, evaluate, export)

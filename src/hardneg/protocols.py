@@ -93,7 +93,9 @@ class Selector(Protocol):
 
 @runtime_checkable
 class Export(Protocol):
-    """Writes the training files."""
+    """Writes the training files. With a class attribute ``provenance = True`` it says that it writes origins and scores
+    itself; else the job puts them into a sidecar.
+    """
 
     def write(self, batches: Iterable[Batch], folder: Path) -> dict[str, Any]:
         """Writes into an empty ``folder``; returns counts and remarks for the report."""

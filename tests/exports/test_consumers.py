@@ -14,9 +14,15 @@ import pytest
 
 from hardneg.batch import Batch
 from hardneg.errors import DataError, HardnegError
-from hardneg.exports.beir import BEIR, GPL
+from hardneg.exports import provenance
+from hardneg.exports.automodel import Automodel
+from hardneg.exports.beir import BEIR
+from hardneg.exports.cross_encoder import CrossEncoder
 from hardneg.exports.flagembedding import FlagEmbedding
-from hardneg.exports.others import MSMARCO, Automodel, CrossEncoder, MSSwift, Parquet
+from hardneg.exports.gpl import GPL
+from hardneg.exports.ms_swift import MSSwift
+from hardneg.exports.msmarco import MSMARCO
+from hardneg.exports.parquet import Parquet
 from hardneg.exports.sentence_transformers import SentenceTransformers
 from hardneg.exports.tables import Tables
 from hardneg.exports.tevatron import Tevatron
@@ -292,6 +298,37 @@ def test_lines_of_automodel_and_ms_swift(batch: Batch, tmp_path: Path) -> None:
     assert (counts["rows"], counts["examples left out as too short"]) == (2, 1)
     with pytest.raises(HardnegError, match="query `q1` has 1 of 3 negatives"):
         write(MSSwift(negatives=3, short="error"), batch, tmp_path / "e")
+
+
+def test_automodels_corpus_form(batch: Batch, tmp_path: Path) -> None:
+    from datasets import load_dataset
+
+    counts = write(Automodel(form="corpus"), batch, tmp_path / "a")
+    document = json.loads((tmp_path / "a" / "train.json").read_text())
+    [corpus] = document["corpus"]
+    metadata = json.loads((tmp_path / "a" / corpus["path"] / "merlin_metadata.json").read_text())
+    assert {row["corpus_id"] for row in document["data"]} == {metadata["corpus_id"]}
+    rows = load_dataset(str(tmp_path / "a" / corpus["path"]), cache_dir=str(tmp_path / "cache"))["train"]
+    texts = dict(zip(rows["id"], rows["text"], strict=True))
+    assert len(texts) == counts["passages"]
+    assert [texts[entry["id"]] for entry in document["data"][1]["neg_doc"]] == chosen(batch, 1)
+    assert document["data"][1]["pos_doc"] == [{"id": "paris"}]
+
+
+def test_the_sidecar_holds_origins_and_no_loader_sees_it(batch: Batch, tmp_path: Path) -> None:
+    from datasets import load_dataset
+
+    write(SentenceTransformers(format="triplet"), batch, tmp_path / "t")
+    provenance.write([batch], tmp_path / "t")
+    rows = load_dataset(str(tmp_path / "t"), cache_dir=str(tmp_path / "cache"))["train"]
+    assert rows.column_names == ["anchor", "positive", "negative"]
+    found = lines(tmp_path / "t" / provenance.FILE)
+    assert [line["query_id"] for line in found] == batch.ids
+    [chosen_one] = found[0]["negatives"]
+    assert chosen_one["id"] == batch.passage(int(batch.selection.chosen[0])).id
+    assert set(chosen_one) == {"id", "scores", "origins"}
+    assert {origin["generator"] for origin in chosen_one["origins"]} <= {"dense", "bm25"}
+    assert set(found[2]["positives"][1]["scores"]) == {"target"}
 
 
 def test_triples_as_texts_and_ids(batch: Batch, tmp_path: Path) -> None:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from hardneg.batch import Batch
-from hardneg.exports.rows import plain, scores_for, selection
+from hardneg.exports.rows import examples, write_lines
 from hardneg.kinds import part
+
+LEFT_OUT = "examples left out without a negative"
 
 
 @part
@@ -27,24 +28,23 @@ class FlagEmbedding:
 
     def write(self, batches: Iterable[Batch], folder: Path) -> dict[str, Any]:
         """Writes ``train.jsonl``; returns the number of lines, and of examples left out."""
-        counts = {"rows": 0, "examples left out without a negative": 0}
-        with (folder / "train.jsonl").open("w", encoding="utf-8", newline="\n") as file:
-            for batch in batches:
-                chosen = selection(batch)
-                scores = scores_for(batch, self.scorer) if self.scores else None
-                positives, negatives = batch.corpus.contents(batch.positive_rows), batch.contents(chosen.chosen)
-                for i, query in enumerate(batch.queries):
-                    own = slice(int(batch.positive_offsets[i]), int(batch.positive_offsets[i + 1]))
-                    others = slice(int(chosen.offsets[i]), int(chosen.offsets[i + 1]))
-                    if others.start == others.stop:
-                        counts["examples left out without a negative"] += 1
-                        continue
-                    line: dict[str, Any] = {"query": query, "pos": positives[own], "neg": negatives[others]}
-                    if scores:
-                        line["pos_scores"] = plain(scores.positives[own])
-                        line["neg_scores"] = plain(scores.negatives[chosen.chosen[others]])
-                    if self.prompt is not None:
-                        line["prompt"] = self.prompt
-                    file.write(json.dumps(line, ensure_ascii=False, allow_nan=False) + "\n")
-                    counts["rows"] += 1
+        counts = {"rows": 0, LEFT_OUT: 0}
+        write_lines(folder / "train.jsonl", self._lines(batches, counts))
         return counts
+
+    def _lines(self, batches: Iterable[Batch], counts: dict[str, int]) -> Iterator[dict[str, Any]]:
+        for row in examples(batches, self.scorer, scored=self.scores):
+            if not row.negatives:
+                counts[LEFT_OUT] += 1
+                continue
+            line: dict[str, Any] = {
+                "query": row.query,
+                "pos": [passage.contents for passage in row.positives],
+                "neg": [passage.contents for passage in row.negatives],
+            }
+            if self.scores:
+                line |= {"pos_scores": row.positive_scores, "neg_scores": row.negative_scores}
+            if self.prompt is not None:
+                line["prompt"] = self.prompt
+            counts["rows"] += 1
+            yield line

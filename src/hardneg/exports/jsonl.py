@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from hardneg.batch import Batch
 from hardneg.data import Negative, Passage
-from hardneg.exports.rows import plain, selection
+from hardneg.exports.rows import plain, selection, write_lines
 from hardneg.kinds import part
 
 
@@ -20,16 +19,11 @@ class JSONL:
     """
 
     dropped: bool = False
+    provenance: ClassVar[bool] = True
 
     def write(self, batches: Iterable[Batch], folder: Path) -> dict[str, Any]:
         """Writes ``train.jsonl``; returns the number of lines."""
-        rows = 0
-        with (folder / "train.jsonl").open("w", encoding="utf-8", newline="\n") as file:
-            for batch in batches:
-                for line in self.lines(batch):
-                    file.write(json.dumps(line, ensure_ascii=False, allow_nan=False) + "\n")
-                rows += len(batch)
-        return {"rows": rows}
+        return {"rows": write_lines(folder / "train.jsonl", (line for batch in batches for line in self.lines(batch)))}
 
     def lines(self, batch: Batch) -> Iterator[dict[str, Any]]:
         """One document an example."""

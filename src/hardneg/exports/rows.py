@@ -125,12 +125,15 @@ def rectangle(rows: Iterable[Example], width: int | None, short: Short, counts: 
         yield row.only([place % has for place in range(wanted)])
 
 
-def write_lines(file: Path, lines: Iterable[Mapping[str, Any]]) -> None:
-    """JSONL, without a number that is no JSON."""
+def write_lines(file: Path, lines: Iterable[Mapping[str, Any]]) -> int:
+    """JSONL, without a number that is no JSON. Returns the number of lines."""
     file.parent.mkdir(parents=True, exist_ok=True)
+    count = 0
     with file.open("w", encoding="utf-8", newline="\n") as stream:
         for line in lines:
             stream.write(json.dumps(line, ensure_ascii=False, allow_nan=False) + "\n")
+            count += 1
+    return count
 
 
 class Used:
