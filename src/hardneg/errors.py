@@ -2,6 +2,7 @@
 
     HardnegError                     exit status 1: the run failed; running again goes on
     ├── ModelError                   a model or a server gave no usable answer
+    ├── BudgetError                  the job has used what it may use; what is finished is kept
     ├── StoreError                   a file could not be written or is damaged
     └── UserError                    exit status 2: the user must change something
         ├── JobError                 the job file: where in it, and what was expected
@@ -37,6 +38,14 @@ class ModelError(HardnegError):
     def __init__(self, message: str, *, retryable: bool = False) -> None:
         super().__init__(message)
         self.retryable = retryable
+
+
+class BudgetError(HardnegError):
+    """The job has used up its budget. Everything that was answered is kept.
+
+    >>> BudgetError.exit_status
+    1
+    """
 
 
 class StoreError(HardnegError):

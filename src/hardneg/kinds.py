@@ -40,6 +40,11 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "cross_encoder": "hardneg.generators.cross_encoder:CrossEncoder",
         "random": "hardneg.generators.random:Random",
         "file": "hardneg.generators.file:File",
+        "llm": "hardneg.generators.llm:LLM",
+    },
+    "clients": {
+        "openai": "hardneg.models.openai:OpenAI",
+        "vllm": "hardneg.models.vllm:VLLM",
     },
     "encoders": {"sentence_transformers": "hardneg.models.sentence_transformers:Encoder"},
     "pair_scorers": {
@@ -51,11 +56,14 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "cross_encoder": "hardneg.scorers.cross_encoder:CrossEncoder",
         "late_interaction": "hardneg.scorers.late_interaction:LateInteraction",
         "false_negative": "hardneg.scorers.false_negative:FalseNegative",
+        "llm_judge": "hardneg.scorers.llm_judge:LLMJudge",
     },
     "filters": {
         "eci_safety": "hardneg.filters.eci_safety:ECISafety",
         "duplicate": "hardneg.filters.duplicate:Duplicate",
         "copy": "hardneg.filters.copy:Copy",
+        "text_quality": "hardneg.filters.text_quality:TextQuality",
+        "relevance": "hardneg.filters.relevance:Relevance",
     },
     "selectors": {
         "top": "hardneg.selectors.top:Top",

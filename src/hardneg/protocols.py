@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hardneg.batch import Batch, Candidates, Scores, Selection, Verdicts
+from hardneg.chat import Completion, Prices, Request
 from hardneg.corpus import Corpus
 from hardneg.data import Example, Passage, Read
 from hardneg.kinds import Kind
@@ -130,6 +131,33 @@ class PairScorer(Protocol):
         ...
 
 
+@runtime_checkable
+class LLMClient(Protocol):
+    """Asks a language model."""
+
+    def identity(self) -> str:
+        """Stands for the model: equal identities may answer for each other. Where the server is does not count."""
+        ...
+
+    @property
+    def prices(self) -> Prices | None: ...
+
+    @property
+    def max_failed(self) -> float:
+        """The share of requests that may fail for reasons that pass; more stop the run."""
+        ...
+
+    def complete(
+        self, requests: Iterable[Request], arrived: Callable[[Request, Completion], None] = ...
+    ) -> Iterator[Completion]:
+        """One completion a request, in order; concurrent inside, with bounded look-ahead on ``requests``.
+
+        ``arrived`` is called the moment an answer is there, maybe from another thread and out of order. A request that
+        failed for good is a completion with an ``error``; a server that is gone raises `ModelError`.
+        """
+        ...
+
+
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -153,4 +181,5 @@ AnySelector = Annotated[Selector, Kind("selectors")]
 AnyExport = Annotated[Export, Kind("exports")]
 AnyEncoder = Annotated[Encoder, Kind("encoders")]
 AnyPairScorer = Annotated[PairScorer, Kind("pair_scorers")]
+AnyLLMClient = Annotated[LLMClient, Kind("clients")]
 AnyEngine = Annotated[Engine, Kind("engines")]

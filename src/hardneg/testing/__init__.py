@@ -17,6 +17,9 @@ from hardneg.kinds import part
 from hardneg.lexicon import words
 from hardneg.merge import merge
 from hardneg.protocols import Filter, Generator, Role, Scorer, Selector
+from hardneg.testing.fault_server import Fault as Fault
+from hardneg.testing.fault_server import FaultServer as FaultServer
+from hardneg.testing.fault_server import at_random as at_random
 
 
 @part

@@ -1,0 +1,121 @@
+"""What is said to a language model and what comes back."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+Failure = Literal["refused", "unreachable"]
+
+TEMPLATE = 64
+"""Tokens that a chat template adds to a message, at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One turn of a chat."""
+
+    role: Literal["system", "user", "assistant"]
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How an answer is sampled. ``None`` leaves a value to the server; the same seed promises no identical text."""
+
+    max_tokens: int
+    temperature: float | None = None
+    top_p: float | None = None
+    seed: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A chat to be continued by one message; ``schema``: the JSON schema that the message is to meet.
+
+    >>> request = Request((Message("user", "hello"),), Sampling(max_tokens=5))
+    >>> len(request.key("some model")), request.key("some model") == request.key("another")
+    (32, False)
+    """
+
+    messages: Sequence[Message]
+    sampling: Sampling
+    schema: Mapping[str, Any] | None = None
+
+    def key(self, model: str) -> str:
+        """128 bits, as hexadecimal digits, of what decides the answer; ``model``: the client's identity."""
+        chat = [[message.role, message.content] for message in self.messages]
+        s = self.sampling
+        whole = [model, chat, [s.max_tokens, s.temperature, s.top_p, s.seed], self.schema]
+        return hashlib.blake2b(json.dumps(whole, sort_keys=True).encode(), digest_size=16).hexdigest()
+
+    @property
+    def most_read(self) -> int:
+        """The most tokens that the chat can be: one a byte, and those of the template."""
+        return sum(len(message.content.encode()) + TEMPLATE for message in self.messages)
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What answers cost: their number, tokens read and written, money. They add up.
+
+    >>> Usage(1, 100, 20) + Usage(1, 50, 10, failed=1)
+    Usage(requests=2, prompt_tokens=150, completion_tokens=30, failed=1, cost=0.0)
+    """
+
+    requests: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    failed: int = 0
+    """Requests without a usable answer."""
+    cost: float = 0.0
+    """In the currency of the client's prices; 0 where there are none."""
+
+    @property
+    def tokens(self) -> int:
+        """Read and written."""
+        return self.prompt_tokens + self.completion_tokens
+
+    def __add__(self, other: Usage) -> Usage:
+        return Usage(
+            self.requests + other.requests,
+            self.prompt_tokens + other.prompt_tokens,
+            self.completion_tokens + other.completion_tokens,
+            self.failed + other.failed,
+            self.cost + other.cost,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """The answer to a request. ``finish`` is the server's word for how it ended (``stop``, ``length``, …).
+
+    A request that failed for good has an ``error`` in place of a text: it was ``refused`` (asking again is of no use),
+    or the server was ``unreachable`` for as long as the client tries.
+    """
+
+    text: str = ""
+    finish: str = "stop"
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    error: str | None = None
+    failure: Failure | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Prices:
+    """Money for a million tokens, read (``input``) and written (``output``).
+
+    >>> Prices(input=0.5, output=1.5).of(1_000_000, 2_000_000)
+    3.5
+    """
+
+    input: float
+    output: float
+
+    def of(self, prompt_tokens: int, completion_tokens: int) -> float:
+        """What so many tokens cost."""
+        return (self.input * prompt_tokens + self.output * completion_tokens) / 1_000_000

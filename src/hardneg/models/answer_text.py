@@ -1,0 +1,94 @@
+"""From the text of an answer to its value: lossless repairs only, and then every answer is validated."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+T = TypeVar("T", bound=BaseModel)
+
+THINKING = re.compile(r"<(think|thinking|reasoning)>.*?</\1>", re.DOTALL | re.IGNORECASE)
+END_OF_THINKING = re.compile(r"</(?:think|thinking|reasoning)>", re.IGNORECASE)
+START_OF_THINKING = re.compile(r"<(?:think|thinking|reasoning)>", re.IGNORECASE)
+FENCE = re.compile(r"```[\w-]*[ \t]*\n(.*?)\n?```", re.DOTALL)
+LONGEST = 1 << 20
+"""Characters of an answer that are looked at; no prompt asks for a thousandth of it."""
+
+
+def without_thinking(text: str) -> str:
+    """The answer proper of a model that thinks aloud; empty when it never came to one.
+
+    >>> without_thinking("<think>let me see</think> yes"), without_thinking("let me see</think> yes")
+    ('yes', 'yes')
+    """
+    text = THINKING.sub("", text)
+    text = END_OF_THINKING.split(text)[-1]  # some templates open the tag in the prompt
+    return START_OF_THINKING.split(text)[0].strip()
+
+
+def parsed(text: str, shape: type[T]) -> T:
+    r"""The value of an answer. Thinking, code fences and text around one JSON value are taken away; nothing is guessed.
+
+    Raises ValueError with what is wrong.
+
+    >>> class Sides(BaseModel):
+    ...     sides: int
+    >>> parsed('Here it is: ```json\\n{"sides": 3}\\n```', Sides).sides
+    3
+    """
+    if len(text) > LONGEST:
+        raise ValueError(f"the answer has {len(text):,} characters")
+    answer = without_thinking(text)
+    if not answer:
+        raise ValueError("the answer is empty")
+    value = _json(answer)
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        raise ValueError("half of a surrogate pair is no text") from error
+    try:
+        return shape.model_validate(value)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        place = ".".join(map(str, first["loc"])) or "the whole"
+        raise ValueError(f"{place}: {first['msg']}") from error
+
+
+def _json(text: str) -> Any:
+    """The one JSON value in a text."""
+    fenced = FENCE.findall(text)
+    for candidate in (text, fenced[0] if len(fenced) == 1 else None):
+        if candidate is not None:
+            try:
+                return DECODER.decode(candidate.strip())
+            except json.JSONDecodeError:
+                pass
+    found = [begin for begin in (text.find("{"), text.find("[")) if begin >= 0]
+    if not found:
+        raise ValueError("there is no JSON in the answer")
+    begin = min(found)
+    try:
+        value, end = DECODER.raw_decode(text, begin)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"broken JSON ({error.msg} at character {error.pos})") from error
+    if re.search(r"[{\[]", text[end:]):
+        raise ValueError("there is more than one JSON value in the answer")
+    return value
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    out = dict(pairs)
+    if len(out) != len(pairs):
+        raise ValueError("a key occurs twice in the JSON")
+    return out
+
+
+def _no_constant(name: str) -> Any:
+    raise ValueError(f"{name} is no JSON")
+
+
+# strict=False: some grammars of servers let raw line breaks into strings
+DECODER = json.JSONDecoder(strict=False, object_pairs_hook=_unique, parse_constant=_no_constant)
