@@ -14,12 +14,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from hardneg.chat import Usage
 from hardneg.corpus import Corpus, content_hash
 from hardneg.data import Candidate, Dropped, Negative, NegativeSet, Origin, Passage, Reason
 
@@ -66,11 +67,42 @@ def taken(texts: Sequence[str], numbers: Ints) -> list[str]:
 
 
 @dataclass(frozen=True, slots=True)
+class Asked:
+    """How candidates came out of a language model: ``rounds`` int8 [m], the round of asking, from 0; ``tokens`` float32
+    [m], each one's share of the tokens that its request read and wrote; ``notes``: what the model says of each.
+
+    >>> Asked.of([0, 1], [120.0, 80.0], [None, "breaks: the year"]).at(np.array([1])).notes
+    ['breaks: the year']
+    """
+
+    rounds: NDArray[np.int8]
+    tokens: Floats
+    notes: Sequence[str | None]
+
+    @classmethod
+    def of(cls, rounds: Sequence[int], tokens: Sequence[float], notes: Sequence[str | None]) -> Asked:
+        """From lists."""
+        return cls(np.array(rounds, np.int8), np.array(tokens, np.float32), notes)
+
+    def at(self, places: Ints) -> Asked:
+        """Those at these places; -1 stands for a candidate that the model did not propose."""
+        known = places >= 0
+        if not len(self.rounds):
+            return Asked.of([0] * len(places), [0.0] * len(places), [None] * len(places))
+        return Asked(
+            np.where(known, self.rounds[places], 0).astype(np.int8),
+            np.where(known, self.tokens[places], 0).astype(np.float32),
+            [self.notes[place] if place >= 0 else None for place in places.tolist()],
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Candidates:
     """What a generator proposes for a batch, best first in each example.
 
     ``rows`` int64 [m]: row of the corpus, or -1 where the passage is new and ``texts[j]`` is its text;
-    ``scores`` float32 [m]: the generator's own; ``model``: identity of the model whose score that is, if it is one.
+    ``scores`` float32 [m]: the generator's own; ``model``: identity of the model whose score that is, if it is one;
+    ``prompt``, ``asked`` and ``usage`` (what all requests cost, those that gave nothing too) of a language model.
 
     >>> Candidates(np.array([0, 2]), np.array([5, -1]), np.array([0.9, 0.8], np.float32), [None, "new"]).texts
     [None, 'new']
@@ -82,6 +114,8 @@ class Candidates:
     texts: Sequence[str | None] | None = None
     model: str | None = None
     prompt: str | None = None
+    asked: Asked | None = None
+    usage: Usage | None = None
 
     @classmethod
     def from_lists(
@@ -109,6 +143,7 @@ class Source:
     score: Floats
     model: str | None = None
     prompt: str | None = None
+    asked: Asked | None = None
 
     @property
     def proposed(self) -> Bools:
@@ -119,6 +154,7 @@ class Source:
 @dataclass(frozen=True, slots=True)
 class Scores:
     """What a scorer says of a batch: ``negatives`` float32 [m], ``positives`` float32 [p]. Higher is more relevant.
+    ``usage``: what a language model's answers cost.
 
     >>> Scores(np.array([0.4, 0.2], np.float32), np.array([0.8], np.float32)).negatives.shape
     (2,)
@@ -126,6 +162,7 @@ class Scores:
 
     negatives: Floats
     positives: Floats
+    usage: Usage | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -318,6 +355,33 @@ class Batch:
         pair_owners, rows = np.divmod(pairs, max(len(self.corpus), 1))
         return offsets_of(np.bincount(pair_owners, minlength=len(self))), rows
 
+    @property
+    def relabelled(self) -> Bools:
+        """Bool [m]: the candidates that a filter makes positives (its rule is called ``relabelled``)."""
+        out = np.zeros(len(self.rows), dtype=bool)
+        for verdicts in self.verdicts.values():
+            if "relabelled" in verdicts.rules:
+                out |= verdicts.broken == verdicts.rules.index("relabelled")
+        return out
+
+    def with_relabelled(self) -> Batch:
+        """The batch with these among the positives, after those that were there."""
+        moved = np.flatnonzero(self.relabelled)
+        if not len(moved):
+            return self
+        owners = np.concatenate([self.positive_owners, self.owners[moved]])
+        order = np.argsort(owners, kind="stable")
+        scores = {
+            name: replace(s, positives=np.concatenate([s.positives, s.negatives[moved]])[order])
+            for name, s in self.scores.items()
+        }
+        return replace(
+            self,
+            positive_offsets=offsets_of(np.bincount(owners, minlength=len(self))),
+            positive_rows=np.concatenate([self.positive_rows, self.rows[moved]])[order],
+            scores=scores,
+        )
+
     def scores_by(self, model: str) -> Floats:
         """Float32 [m]: the scores that generators with this model identity gave already, NaN where there is none."""
         out = np.full(len(self.rows), np.nan, dtype=np.float32)
@@ -329,7 +393,7 @@ class Batch:
     def negative(self, j: int) -> Negative:
         """Candidate ``j`` as an object."""
         origins = tuple(
-            Origin(name, int(s.rank[j]), float(s.score[j]), s.model, s.prompt)
+            Origin(name, int(s.rank[j]), float(s.score[j]), s.model, s.prompt, *_of_a_model(s.asked, j))
             for name, s in self.sources.items()
             if s.rank[j] > 0
         )
@@ -352,6 +416,11 @@ class Batch:
     def reasons(self, j: int) -> dict[str, Reason]:
         """The reasons that filters gave against candidate ``j``, in job order."""
         return {name: reason for name, v in self.verdicts.items() if (reason := v.reason(j)) is not None}
+
+
+def _of_a_model(asked: Asked | None, j: int) -> tuple[int, float, str | None] | tuple[()]:
+    """Round, tokens and note of a candidate that a language model wrote."""
+    return (int(asked.rounds[j]), float(asked.tokens[j]), asked.notes[j]) if asked is not None else ()
 
 
 def new_id(text: str) -> str:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from hardneg.batch import Batch, Candidates, Scores, Selection, Source, Verdicts
+from hardneg.batch import Asked, Batch, Candidates, Scores, Selection, Source, Verdicts
+from hardneg.chat import Usage
 from hardneg.corpus import Corpus
 
 Array = NDArray[Any]
@@ -72,7 +74,8 @@ def candidates_table(found: Candidates) -> pa.Table:
     }
     if found.texts is not None and any(text is not None for text in found.texts):
         columns["texts"] = _list(found.offsets, found.texts, pa.string())
-    return _with_note(pa.table(columns), {"model": found.model, "prompt": found.prompt})
+    columns |= _asked_columns(found.offsets, found.asked, "")
+    return _with_note(pa.table(columns), {"model": found.model, "prompt": found.prompt, "usage": _packed(found.usage)})
 
 
 def candidates(table: pa.Table) -> Candidates:
@@ -80,8 +83,42 @@ def candidates(table: pa.Table) -> Candidates:
     offsets, rows = _column(table, "rows")
     texts = _column(table, "texts")[1].to_pylist() if "texts" in table.column_names else None
     return Candidates(
-        offsets, rows.to_numpy(), _numbers(table, "scores"), texts, _note(table, "model"), _note(table, "prompt")
+        offsets,
+        rows.to_numpy(),
+        _numbers(table, "scores"),
+        texts,
+        _note(table, "model"),
+        _note(table, "prompt"),
+        _asked(table, ""),
+        usage(table),
     )
+
+
+def _asked_columns(offsets: Array, asked: Asked | None, name: str) -> dict[str, pa.Array]:
+    if asked is None:
+        return {}
+    return {
+        f"round{name}": _list(offsets, asked.rounds, pa.int8()),
+        f"tokens{name}": _list(offsets, asked.tokens, pa.float32()),
+        f"note{name}": _list(offsets, asked.notes, pa.string()),
+    }
+
+
+def _asked(table: pa.Table, name: str) -> Asked | None:
+    if f"round{name}" not in table.column_names:
+        return None
+    notes = _column(table, f"note{name}")[1].to_pylist()
+    return Asked(_numbers(table, f"round{name}"), _numbers(table, f"tokens{name}"), notes)
+
+
+def _packed(spent: Usage | None) -> str | None:
+    return None if spent is None else json.dumps(asdict(spent))
+
+
+def usage(table: pa.Table) -> Usage | None:
+    """What the language model's answers in a table of candidates or scores cost."""
+    packed = _note(table, "usage")
+    return None if packed is None else Usage(**json.loads(packed))
 
 
 def merged_table(batch: Batch) -> pa.Table:
@@ -93,6 +130,7 @@ def merged_table(batch: Batch) -> pa.Table:
     for name, source in batch.sources.items():
         columns[f"rank.{name}"] = _list(batch.offsets, source.rank, pa.int32())
         columns[f"score.{name}"] = _list(batch.offsets, source.score, pa.float32())
+        columns |= _asked_columns(batch.offsets, source.asked, f".{name}")
         note |= {f"model.{name}": source.model, f"prompt.{name}": source.prompt}
     return _with_note(pa.table(columns), note)
 
@@ -112,6 +150,7 @@ def merged(batch: Batch, table: pa.Table) -> Batch:
                 _numbers(table, f"score.{name}"),
                 _note(table, f"model.{name}"),
                 _note(table, f"prompt.{name}"),
+                _asked(table, f".{name}"),
             )
             for name in names
         },
@@ -120,17 +159,16 @@ def merged(batch: Batch, table: pa.Table) -> Batch:
 
 def scores_table(batch: Batch, scores: Scores) -> pa.Table:
     """Columns ``negatives`` and ``positives``."""
-    return pa.table(
-        {
-            "negatives": _list(batch.offsets, scores.negatives, pa.float32()),
-            "positives": _list(batch.positive_offsets, scores.positives, pa.float32()),
-        }
-    )
+    columns = {
+        "negatives": _list(batch.offsets, scores.negatives, pa.float32()),
+        "positives": _list(batch.positive_offsets, scores.positives, pa.float32()),
+    }
+    return _with_note(pa.table(columns), {"usage": _packed(scores.usage)})
 
 
 def scores(table: pa.Table) -> Scores:
     """The scores of such a table."""
-    return Scores(_numbers(table, "negatives"), _numbers(table, "positives"))
+    return Scores(_numbers(table, "negatives"), _numbers(table, "positives"), usage(table))
 
 
 def verdicts_table(batch: Batch, verdicts: Verdicts) -> pa.Table:

@@ -75,7 +75,8 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Who proposed a candidate: the generator's name in the job, the rank from 1, the generator's own score.
+    """Who proposed a candidate: the generator's name in the job, the rank from 1, the generator's own score. Of a
+    language model also the round of asking (from 0), the candidate's share of tokens, and what the model says of it.
 
     Scores of different generators are never compared.
 
@@ -88,6 +89,9 @@ class Origin:
     score: float
     model: str | None = None
     prompt: str | None = None
+    round: int | None = None
+    tokens: float | None = None
+    note: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from hardneg import documents, kinds
 from hardneg.artifacts import UNFINISHED, Cache, default_cache, replacing, sync
+from hardneg.budget import Budget, limited
 from hardneg.engines.local import Local
 from hardneg.errors import JobError, StoreError
 from hardneg.exports import provenance
@@ -29,11 +30,12 @@ from hardneg.protocols import (
     AnyReader,
     AnyScorer,
     AnySelector,
+    clients_of,
 )
 from hardneg.report.card import card
 from hardneg.store import Folder, read_json, write_json
 
-OPTIONAL = ("filters", "exports", "engine", "cache")
+OPTIONAL = ("filters", "exports", "engine", "cache", "budget")
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 PACKAGES = ("hardneg", "numpy", "pyarrow", "bm25s", "PyStemmer", "sentence-transformers", "transformers", "torch")
 
@@ -51,6 +53,17 @@ class ECI(BaseModel):
     """Whether eci_sem is computed too (a matrix of the encoder's dimension squared for each kind of origin)."""
 
 
+class Cap(BaseModel):
+    """What the language models of a job may use, over all its runs."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    max_tokens: Annotated[int, Field(ge=1)] | None = None
+    """Tokens read and written."""
+    max_cost: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    """Money, by the `prices` of the clients."""
+
+
 class Document(BaseModel):
     """The keys of a job."""
 
@@ -63,9 +76,13 @@ class Document(BaseModel):
     select: AnySelector
     eci: ECI
     exports: dict[str, AnyExport] = {}
+    budget: Cap = Cap()
     engine: AnyEngine = Local()
     output: Path
     cache: Path | None = None
+
+
+SECTIONS: dict[str, type[BaseModel]] = {"eci": ECI, "budget": Cap}
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +95,7 @@ class Job:
     output: Path
     pipeline: Pipeline
     store: Folder
+    cap: Cap
 
     @classmethod
     def read(cls, path: Path) -> Job:
@@ -92,6 +110,8 @@ class Job:
         for place, problem in _wrong_controls(raw):
             raise JobError(f"{path}:{_line(place, lines)}: {'.'.join(map(str, place))}: {problem}")
         controls, cleaned = _without_controls({k: v for k, v in raw.items() if v is not None or k not in OPTIONAL})
+        for place, problem in _resolve_contexts(cleaned):
+            raise JobError(f"{path}:{_line(place, lines)}: {'.'.join(map(str, place))}: {problem}")
         try:
             document = Document.model_validate(cleaned)
         except ValidationError as error:
@@ -112,7 +132,15 @@ class Job:
             raise JobError(f"{path}:{_line(place, lines)}: {'.'.join(map(str, place))}: {problem}")
         store = Folder(document.output)
         pipeline = Pipeline(plan, store, Cache(document.cache or default_cache()), document.engine)
-        return cls(path, source, plan, document.output, pipeline, store)
+        if document.budget.max_cost is not None:
+            for client in clients_of([*plan.generators.values(), *plan.scorers.values()]):
+                if client.prices is None:
+                    raise JobError(
+                        f"{path}:{_line(('budget', 'max_cost'), lines)}: budget.max_cost: the client of model "
+                        f"`{getattr(client, 'model', client)}` has no `prices`; give them, per million tokens: "
+                        "prices: {input: 0.1, output: 0.4}"
+                    )
+        return cls(path, source, plan, document.output, pipeline, store, document.budget)
 
     def run(self) -> Result:
         """Runs the job, or goes on with it, and writes everything into its folder."""
@@ -126,7 +154,8 @@ class Job:
             self._take(claim)
             with replacing(self.output / "job.yaml") as file:
                 file.write_bytes(self.source)
-            result = self.pipeline.run()
+            with limited(Budget(self.cap.max_tokens, self.cap.max_cost)):
+                result = self.pipeline.run()
             exports = self._export(result)
             report = result.report | {"exports": exports}
             empty = [f"`{name}`" for name, summary in exports.items() if summary["counts"].get("rows") == 0]
@@ -184,6 +213,7 @@ class Job:
 
     def _export(self, result: Result) -> dict[str, Any]:
         out: dict[str, Any] = {}
+        batches = result.batches.relabelled()
         for name, export in self.plan.exports.items():
             stage = result.stages.export[name]
             folder = self.output / "exports" / name
@@ -196,9 +226,9 @@ class Job:
                 shutil.rmtree(unfinished, ignore_errors=True)
                 try:
                     unfinished.mkdir(parents=True)
-                    counts = export.write(result.batches, unfinished)
+                    counts = export.write(batches, unfinished)
                     if not getattr(export, "provenance", False):
-                        provenance.write(result.batches, unfinished)
+                        provenance.write(batches, unfinished)
                     files = {
                         file.relative_to(unfinished).as_posix(): {
                             "bytes": file.stat().st_size,
@@ -300,6 +330,24 @@ def _wrong_controls(raw: dict[str, Any]) -> Iterator[tuple[tuple[str, ...], str]
             yield ("generators", str(name), "control"), f"`control` must be true or false, not {part['control']!r}"
 
 
+def _resolve_contexts(document: dict[str, Any]) -> Iterator[tuple[tuple[str, ...], str]]:
+    """Puts the generator itself where another's ``context`` is its name; yields names that nothing has."""
+    generators = document.get("generators")
+    generators = generators if isinstance(generators, dict) else {}
+    for name, part in generators.items():
+        wanted = part.get("context") if isinstance(part, dict) else None
+        if isinstance(wanted, str):
+            if wanted not in generators or wanted == name:
+                others = [other for other in generators if other != name]
+                hint = kinds.did_you_mean(wanted, others)
+                yield (
+                    ("generators", str(name), "context"),
+                    f"no other generator is called `{wanted}`{hint}; there are: {kinds.listed(others)}",
+                )
+            else:
+                part["context"] = generators[wanted]
+
+
 def _contradictions(plan: Plan) -> Iterator[tuple[tuple[str, ...], str]]:
     """Names that nothing defines, and plans that cannot give a result: the place and the problem."""
     for group, names in (
@@ -352,7 +400,7 @@ def _messages(error: ValidationError, path: Path, lines: Mapping[documents.Place
         elif detail["type"] == "extra_forbidden":
             problem = str(
                 kinds.unknown_key(
-                    str(place[-1]), Document.model_fields if len(place) == 1 else ECI.model_fields
+                    str(place[-1]), (Document if len(place) == 1 else SECTIONS[str(place[0])]).model_fields
                 ).message()
             )
         elif detail["type"] not in ("part", "unknown_key", "value_error"):

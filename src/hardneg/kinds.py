@@ -12,7 +12,7 @@ import difflib
 import hashlib
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache
 from importlib import import_module
 from importlib.metadata import entry_points
@@ -219,6 +219,19 @@ def described(instance: Any) -> dict[str, Any]:
         if not field.metadata.get("neutral"):
             out[field.name] = _described_value(getattr(instance, field.name))
     return out
+
+
+def parts_in(instance: Any) -> Iterator[Any]:
+    """A part and all parts nested in it; of a list, a tuple or a mapping those of its values."""
+    if isinstance(instance, (list, tuple)):
+        for inner in instance:
+            yield from parts_in(inner)
+    elif isinstance(instance, Mapping):
+        yield from parts_in(list(instance.values()))
+    elif dataclasses.is_dataclass(instance):
+        yield instance
+        for field in dataclasses.fields(instance):
+            yield from parts_in(getattr(instance, field.name))
 
 
 def _described_value(value: Any) -> Any:

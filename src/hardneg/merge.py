@@ -60,7 +60,12 @@ def merge(batch: Batch, proposals: Mapping[str, Candidates]) -> Batch:
         at = place[where[begin : begin + len(own_ranks)]][::-1]
         rank, score = np.zeros(len(rows), np.int32), np.full(len(rows), np.nan, np.float32)
         rank[at], score[at] = own_ranks[::-1], proposals[name].scores[::-1]
-        sources[name] = Source(rank, score, proposals[name].model, proposals[name].prompt)
+        asked = proposals[name].asked
+        if asked is not None:
+            origin = np.full(len(rows), -1, np.int64)
+            origin[at] = np.arange(len(own_ranks))[::-1]
+            asked = asked.at(origin)
+        sources[name] = Source(rank, score, proposals[name].model, proposals[name].prompt, asked)
         begin += len(own_ranks)
     return _only(replace(union, sources=sources), _allowed(union))
 
@@ -88,5 +93,8 @@ def _only(batch: Batch, keep: Bools) -> Batch:
         offsets=offsets_of(np.bincount(batch.owners[keep], minlength=len(batch))),
         rows=batch.rows[keep],
         texts=[batch.texts[j] for j in np.flatnonzero(keep)] if batch.texts is not None else None,
-        sources={name: Source(s.rank[keep], s.score[keep], s.model, s.prompt) for name, s in batch.sources.items()},
+        sources={
+            name: Source(s.rank[keep], s.score[keep], s.model, s.prompt, s.asked and s.asked.at(np.flatnonzero(keep)))
+            for name, s in batch.sources.items()
+        },
     )

@@ -9,23 +9,39 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from typing import Any
 
 import numpy as np
 
-from hardneg import columns, corpus, progress
+from hardneg import budget, columns, corpus, progress, rounds
 from hardneg.artifacts import Cache
 from hardneg.batch import Batch, offsets_of
+from hardneg.chat import Usage
 from hardneg.data import Example
 from hardneg.errors import DataError, ModelError, PartError
+from hardneg.filters.eci_safety import ECISafety
+from hardneg.filters.relevance import Relevance
 from hardneg.kinds import described
 from hardneg.lines import file_hash
 from hardneg.merge import merge
-from hardneg.protocols import Encoder, Engine, Export, Filter, Generator, Learner, Reader, Scorer, Selector
+from hardneg.protocols import (
+    Asker,
+    Encoder,
+    Engine,
+    Export,
+    Filter,
+    Generator,
+    Learner,
+    Reader,
+    Scorer,
+    Selector,
+    clients_of,
+)
 from hardneg.report.evaluation import Evaluation
 from hardneg.report.shortcut import Shortcut
+from hardneg.report.written import Written
 from hardneg.scorers.bi_encoder import BiEncoder
 from hardneg.stages import Stage
 from hardneg.store import Store
@@ -60,6 +76,9 @@ class Plan:
         return scorer.encoder if isinstance(scorer, BiEncoder) else None
 
 
+Trial = tuple[dict[str, Scorer], dict[str, Filter]]
+
+
 def scorers_of(part: object, plan: Plan) -> list[str]:
     """The scorers that a part looks at: its field ``scorer`` (one name) or ``scorers`` (several)."""
     one = getattr(part, "scorer", None)
@@ -80,9 +99,15 @@ class Pipeline:
         plan = self.plan
         files = {f"{n}. {file.name}": file_hash(file) for n, file in enumerate(plan.reader.files(), 1)}
         read = Stage("read", {"shard": SHARD, "reader": described(plan.reader), "files": files})
-        generate = {name: Stage(f"generate.{name}", described(part), (read,)) for name, part in plan.generators.items()}
+        generate = {
+            name: Stage(f"generate.{name}", described(part) | self._trial_of(part), (read,))
+            for name, part in plan.generators.items()
+        }
         merged = Stage("merge", {"generators": list(generate)}, tuple(generate.values()))
-        score = {name: Stage(f"score.{name}", described(part), (merged,)) for name, part in plan.scorers.items()}
+        score: dict[str, Stage] = {}
+        for name, part in plan.scorers.items():  # a scorer may look at those before it
+            before = tuple(score[s] for s in scorers_of(part, plan) if s in score)
+            score[name] = Stage(f"score.{name}", described(part), (merged, *before))
         controls = {"controls": sorted(plan.controls)}
         inputs = {name: (merged, *(score[s] for s in scorers_of(part, plan))) for name, part in plan.filters.items()}
         learn = {
@@ -103,7 +128,7 @@ class Pipeline:
         )
         evaluate = Stage(
             "evaluate",
-            {"target": plan.target, "at": list(self.at), "sem": plan.sem, "version": 3},
+            {"target": plan.target, "at": list(self.at), "sem": plan.sem, "version": 4},
             (score[plan.target], *filters.values(), select),
         )
         export = {
@@ -128,23 +153,34 @@ class Pipeline:
             to_do = [shard for shard in range(shards) if not self.store.has(stage, shard)]
             return to_do if to_do or self.store.summary(stage) is None else None
 
-        def finish(stage: Stage, shards_done: Iterator[Any], count: int) -> None:
+        def finish(stage: Stage, shards_done: Iterable[Any], count: int, *, asks: bool = False) -> None:
             ran.append(stage.name)
             begin = time.monotonic()
             with progress.task(stage.name, count * SHARD) as bar:
                 for _ in shards_done:
                     bar.advance(SHARD)
-            self.store.complete(stage, {"shards": shards, "seconds": round(time.monotonic() - begin, 3)})
+            summary: dict[str, Any] = {"shards": shards, "seconds": round(time.monotonic() - begin, 3)}
+            if asks:
+                summary["usage"] = asdict(self._spent(stage, range(shards)))
+            self.store.complete(stage, summary)
 
-        def each(stage: Stage, work: Callable[[int], None]) -> None:
-            if (to_do := missing(stage)) is not None:
-                finish(stage, self.engine.map(work, to_do), len(to_do))
+        def each(stage: Stage, work: Callable[[int], None], part: object = None) -> None:
+            asks = bool(clients_of(part))
+            to_do = missing(stage)
+            if asks:  # a budget is the whole job's, also what earlier runs spent
+                there = [shard for shard in range(shards) if to_do is None or shard not in to_do]
+                budget.current().spent += self._spent(stage, there)
+            if to_do is not None:
+                # a client is concurrent inside, and its limits and the budget hold for all of the job: one process
+                finish(stage, map(work, to_do) if asks else self.engine.map(work, to_do), len(to_do), asks=asks)
 
+        trial = self._trial
         for name, generator in self.plan.generators.items():
-            each(stages.generate[name], partial(_generate, loader, stages.generate[name], name, generator))
+            work = partial(_generate, loader, stages.generate[name], name, generator, trial)
+            each(stages.generate[name], work, (generator, trial) if isinstance(generator, Asker) else generator)
         each(stages.merge, partial(_merge, loader, stages.merge))
         for name, scorer in self.plan.scorers.items():
-            each(stages.score[name], partial(_score, loader, stages.score[name], name, scorer))
+            each(stages.score[name], partial(_score, loader, stages.score[name], name, scorer), scorer)
         for name, judge in self.plan.filters.items():
             ready = judge
             if isinstance(judge, Learner) and name in stages.learn:
@@ -158,7 +194,36 @@ class Pipeline:
             ran.append("evaluate")
             report = self._evaluate(stages, batches)
             self.store.complete(stages.evaluate, report)
+        usage = {
+            stage.name: summary["usage"]
+            for stage in (*stages.generate.values(), *stages.score.values())
+            if (summary := self.store.summary(stage)) and "usage" in summary
+        }
+        failed = [
+            f"{spent['failed']:,} of the {spent['requests']:,} requests of `{name}` had no usable answer"
+            for name, spent in usage.items()
+            if spent["failed"]
+        ]
+        report = report | {"usage": usage, "warnings": [*report["warnings"], *failed]}
         return Result(stages, loader.corpus, batches, report, ran)
+
+    def _spent(self, stage: Stage, shards: Iterable[int]) -> Usage:
+        """What the language model's answers in these shards cost."""
+        return sum((columns.usage(self.store.read(stage, shard)) or Usage() for shard in shards), start=Usage())
+
+    @property
+    def _trial(self) -> Trial:
+        """What the candidates of a generator that asks again go through between two rounds."""
+        users = [name for part in self.plan.filters.values() for name in scorers_of(part, self.plan)]
+        users += [name for used in users for name in scorers_of(self.plan.scorers[used], self.plan)]
+        return {name: part for name, part in self.plan.scorers.items() if name in users}, dict(self.plan.filters)
+
+    def _trial_of(self, generator: Generator) -> dict[str, Any]:
+        """That, in the description of such a generator: its candidates depend on it."""
+        if not isinstance(generator, Asker) or not generator.rounds:
+            return {}
+        scorers, filters = self._trial
+        return {"trial": {name: described(part) for name, part in (*scorers.items(), *filters.items())}}
 
     def _learnt(self, loader: Loader, stage: Stage, judge: Learner, shards: int, ran: list[str]) -> Learner:
         """The filter with what it learns from the whole job before it judges any of it."""
@@ -247,13 +312,18 @@ class Pipeline:
             plan.target, self.at, tuple(plan.generators), plan.controls, encoder if plan.sem else None
         )
         shortcut = Shortcut(encoder, len(batches))
+        written = Written(
+            {name: part.scorer for name, part in plan.filters.items() if isinstance(part, Relevance)},
+            tuple(name for name, part in plan.filters.items() if isinstance(part, ECISafety)),
+        )
         with progress.task("evaluate", len(batches) * SHARD) as bar:
             for batch in batches:
                 evaluation.add(batch, plan.selector.per_query)
                 shortcut.add(batch)
+                written.add(batch)
                 bar.advance(SHARD)
         read = self.store.summary(stages.read) or {}
-        report = evaluation.report(shortcut.report())
+        report = evaluation.report(shortcut.report()) | written.report()
         report["read"] = {key: read[key] for key in ("passages", "examples", "skipped")}
         return report
 
@@ -304,6 +374,7 @@ class Loader:
     stages: Stages
     controls: frozenset[str]
     select: bool = True
+    relabel: bool = False
 
     def examples(self, shard: int) -> Batch:
         """The examples of a shard, without candidates."""
@@ -323,7 +394,8 @@ class Loader:
         """With all scores and verdicts, and with the selection unless ``select`` is off."""
         verdicts = {name: columns.verdicts(self.store.read(s, shard)) for name, s in self.stages.filters.items()}
         chosen = columns.selection(self.store.read(self.stages.select, shard)) if self.select else None
-        return replace(self.scored(shard), verdicts=verdicts, selection=chosen)
+        batch = replace(self.scored(shard), verdicts=verdicts, selection=chosen)
+        return batch.with_relabelled() if self.relabel else batch
 
 
 @dataclass(frozen=True, slots=True)
@@ -339,10 +411,16 @@ class Batches:
     def __len__(self) -> int:
         return self.shards
 
+    def relabelled(self) -> Batches:
+        """The same with relabelled candidates among the positives: what is exported."""
+        return replace(self, loader=replace(self.loader, relabel=True))
 
-def _generate(loader: Loader, stage: Stage, name: str, generator: Generator, shard: int) -> None:
+
+def _generate(loader: Loader, stage: Stage, name: str, generator: Generator, trial: Trial, shard: int) -> None:
     batch = loader.examples(shard)
-    found = generator.generate(batch)
+    found = (
+        rounds.generate(generator, name, batch, *trial) if isinstance(generator, Asker) else generator.generate(batch)
+    )
     _aligned(f"generator `{name}`", len(batch) + 1, len(found.offsets))
     _aligned(f"generator `{name}`", int(found.offsets[-1]), len(found.rows), len(found.scores))
     if not np.isfinite(found.scores).all():
@@ -359,7 +437,7 @@ def _merge(loader: Loader, stage: Stage, shard: int) -> None:
 
 
 def _score(loader: Loader, stage: Stage, name: str, scorer: Scorer, shard: int) -> None:
-    batch = loader.merged(shard)
+    batch = loader.scored(shard, _scores_in(stage))
     scores = scorer.score(batch)
     _aligned(f"scorer `{name}`", len(batch.rows), len(scores.negatives))
     _aligned(f"scorer `{name}`", len(batch.positive_rows), len(scores.positives))

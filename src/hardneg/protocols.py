@@ -19,7 +19,7 @@ from hardneg.batch import Batch, Candidates, Scores, Selection, Verdicts
 from hardneg.chat import Completion, Prices, Request
 from hardneg.corpus import Corpus
 from hardneg.data import Example, Passage, Read
-from hardneg.kinds import Kind
+from hardneg.kinds import Kind, parts_in
 
 Role = Literal["query", "passage"]
 
@@ -47,6 +47,24 @@ class Generator(Protocol):
 
     def generate(self, batch: Batch) -> Candidates:
         """Candidates for every example of the batch, best first; fewer than asked for where there are no more."""
+        ...
+
+
+@runtime_checkable
+class Asker(Generator, Protocol):
+    """A generator that can be told what was refused, and asked again."""
+
+    @property
+    def rounds(self) -> int:
+        """How often, after the first time."""
+        ...
+
+    def missing(self, judged: Batch, name: str) -> NDArray[np.int64]:
+        """Int64 [n]: how many of its candidates, called ``name`` in the batch, each example lacks."""
+        ...
+
+    def again(self, judged: Batch, name: str, number: int) -> Candidates:
+        """Candidates for the examples that lack some, in round ``number``, from 1; `Batch.verdicts` says why."""
         ...
 
 
@@ -156,6 +174,11 @@ class LLMClient(Protocol):
         failed for good is a completion with an ``error``; a server that is gone raises `ModelError`.
         """
         ...
+
+
+def clients_of(part: object) -> list[LLMClient]:
+    """The clients nested in a part: empty for one that asks no language model."""
+    return [inner for inner in parts_in(part) if isinstance(inner, LLMClient)]
 
 
 T = TypeVar("T")

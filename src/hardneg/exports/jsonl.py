@@ -71,6 +71,7 @@ def _passage(passage: Passage) -> dict[str, Any]:
 def _negative(negative: Negative) -> dict[str, Any]:
     origins = [
         {"generator": o.generator, "rank": o.rank, "score": plain([o.score])[0], "model": o.model, "prompt": o.prompt}
+        | ({"round": o.round, "tokens": plain([o.tokens or 0])[0], "note": o.note} if o.round is not None else {})
         for o in negative.origins
     ]
     scores = {name: plain([score])[0] for name, score in negative.scores.items()}

@@ -43,6 +43,7 @@ class Parquet:
         scores = {"scores": pa.struct(dict.fromkeys(scorers, number))} if scorers else {}
         passage = {"id": text, "title": text, "text": text} | scores
         origin = {"generator": text, "rank": pa.int64(), "score": number, "model": text, "prompt": text}
+        origin |= {"round": pa.int64(), "tokens": number, "note": text}
         negative = passage | {"origins": pa.list_(pa.struct(origin))}
         reason = pa.struct({"rule": text, "value": number, "limit": number, "detail": text})
         refused = negative | ({"reasons": pa.struct(dict.fromkeys(filters, reason))} if filters else {})

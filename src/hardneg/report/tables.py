@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from rich.console import Group, RenderableType
@@ -18,6 +18,7 @@ def summary(report: Mapping[str, Any]) -> RenderableType:
         counts(report),
         Text(),
         sets(report),
+        *map(Text, written(report)),
         *(Text(f"warning: {warning}", style="yellow") for warning in report["warnings"]),
         *(Text(f"note: {note}") for note in report["notes"]),
     )
@@ -55,6 +56,24 @@ def sets(report: Mapping[str, Any], *, title: str | None = None) -> Table:
             style = "bold" if name == "final" and moment == "after" else None
             table.add_row(label, moment, *cells, style=style, end_section=moment == "after")
     return table
+
+
+def written(report: Mapping[str, Any]) -> Iterator[str]:
+    """What language models cost, what survived of each round, how a judge and a safety filter agree; a line each."""
+    for stage, spent in report["usage"].items():
+        money = f", {spent['cost']:.2f} in money" if spent["cost"] else ""
+        yield (
+            f"{stage}: {spent['requests']:,} requests, {spent['prompt_tokens']:,} tokens read, "
+            f"{spent['completion_tokens']:,} written{money}"
+        )
+    for name, rounds in report["rounds"].items():
+        parts = [f"round {r['round']}: {r['kept']:,} of {r['written']:,} kept, {r['chosen']:,} chosen" for r in rounds]
+        yield f"{name}: {'; '.join(parts)}"
+    for pair in report["judges"]:
+        yield (
+            f"{pair['judge']} and {pair['safety']}: of {pair['graded']:,} graded both refuse {pair['both refuse']:,}, "
+            f"only {pair['judge']} {pair['only the judge']:,}, only {pair['safety']} {pair['only the safety']:,}"
+        )
 
 
 def counts(report: Mapping[str, Any]) -> Table:

@@ -1,0 +1,35 @@
+"""Candidates that a judge calls relevant, dropped or made positives."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from hardneg.batch import Batch, Verdicts
+from hardneg.errors import PartError
+from hardneg.kinds import part
+
+
+@part
+class Relevance:
+    """Drops candidates that ``scorer``, one of kind ``llm_judge``, grades ``max`` or higher (0 to 3).
+
+    ``relabel``: makes positives of those that are passages of the corpus; every export then has them there, and
+    `refused` ones are still recorded. A text that a model wrote is dropped either way. Candidates without a grade are
+    kept.
+    """
+
+    scorer: str
+    max: int = 2
+    relabel: bool = False
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.max <= 3:
+            raise PartError(f"`max` must be between 1 and 3, not {self.max!r}")
+
+    def judge(self, batch: Batch) -> Verdicts:
+        """The value is the grade, the limit ``max``."""
+        grades = batch.scores[self.scorer].negatives
+        high = grades >= self.max
+        moved = high & (batch.rows >= 0) & self.relabel
+        broken = np.where(moved, 1, np.where(high, 0, -1)).astype(np.int8)
+        return Verdicts(("relevant", "relabelled"), broken, grades, np.full(len(grades), self.max, np.float32))
