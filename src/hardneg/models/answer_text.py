@@ -44,7 +44,10 @@ def parsed(text: str, shape: type[T]) -> T:
     answer = without_thinking(text)
     if not answer:
         raise ValueError("the answer is empty")
-    value = _json(answer)
+    try:
+        value = _json(answer)
+    except RecursionError as error:
+        raise ValueError("JSON of that depth is no answer") from error
     try:
         json.dumps(value, ensure_ascii=False).encode()
     except UnicodeEncodeError as error:

