@@ -169,9 +169,9 @@ def test_the_cap_on_tokens_is_never_passed(cache: Cache, concurrency: int) -> No
 
 def test_the_cap_on_money(cache: Cache) -> None:
     prices = Prices(input=10, output=100)
-    with FaultServer() as server:
-        with limited(Budget(max_cost=0.2)) as purse, pytest.raises(BudgetError, match="in money"):
-            ask(client(server, prices=prices), questions(60), cache, "ask")
+    cap = Budget(max_cost=0.2)
+    with FaultServer() as server, limited(cap) as purse, pytest.raises(BudgetError, match="in money"):
+        ask(client(server, prices=prices), questions(60), cache, "ask")
     assert 0.05 < purse.spent.cost <= 0.2
 
 

@@ -17,7 +17,7 @@ from hardneg.style import Style, language, style
 
 TALK = re.compile(
     r"""^\W*(?:
-        (?:sure|certainly|of\ course|okay|absolutely)\b\W
+        (?:sure|certainly|of\ course|okay|absolutely)\s?[!,.:;]
       | (?:here|below|following)\ (?:is|are|'s)\ (?:a|an|the|one|some|your|my|two|three|\d)\b
       | here'?s\ (?:a|an|the|one|some|your|my)\b
       | (?:i\ am|i'm)\ (?:sorry|unable|not\ able|an\ ai|afraid)\b

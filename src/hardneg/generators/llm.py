@@ -168,8 +168,10 @@ class LLM:
 
 def _distinct(drafts: Sequence[Draft]) -> list[Draft]:
     """Each text once, without white space around it, none empty."""
-    stripped = {draft.text.strip(): draft.note for draft in reversed(drafts)}
-    return [Draft(text, note) for text, note in reversed(stripped.items()) if text]
+    notes: dict[str, str | None] = {}
+    for draft in drafts:
+        notes.setdefault(draft.text.strip(), draft.note)
+    return [Draft(text, note) for text, note in notes.items() if text]
 
 
 def _in_words(reason: Reason) -> str:

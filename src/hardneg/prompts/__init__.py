@@ -80,8 +80,8 @@ class Prompt:
 
 
 def _mark(texts: Texts) -> str:
-    """Eight digits that no text can know: a hash of them all."""
-    digest = hashlib.blake2b(digest_size=4)
+    """Sixteen digits that no text can know: a hash of them all."""
+    digest = hashlib.blake2b(digest_size=8)
     for value in texts.values():
         for text in [str(value)] if isinstance(value, (int, str)) else value:
             digest.update(text.encode() + b"\0")
