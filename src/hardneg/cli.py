@@ -58,6 +58,17 @@ def parser() -> argparse.ArgumentParser:
         "check", "Validate a job and say, stage by stage, what is cached and what is to do. Loads no model."
     )
     check.add_argument("job", type=Path, help="the job's YAML file")
+    forecast = command(
+        "estimate", "Requests, tokens and cost of a job's language models, told from a sample before anything is spent."
+    )
+    forecast.add_argument("job", type=Path, help="the job's YAML file")
+    forecast.add_argument(
+        "--ask",
+        type=int,
+        default=0,
+        metavar="N",
+        help="really ask N questions, at their price, and tell the rest from them; the answers are kept for the job",
+    )
     score = command("score", "eci_v1 of a training file that you have, in any format that the generator `file` reads.")
     score.add_argument("file", type=Path, help="JSONL (.gz, .zst), Parquet, or a folder saved by `datasets`")
     score.add_argument(
@@ -180,6 +191,40 @@ def _check(options: argparse.Namespace) -> None:
     console.print(table)
     to_do = sum(what != "cached" for _, what, _ in state)
     console.print(f"{options.job} is valid; {to_do} of {len(state)} stages are to do", markup=False)
+
+
+def _estimate(options: argparse.Namespace) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    from hardneg.chat import Usage
+    from hardneg.estimate import estimate
+    from hardneg.job import Job
+
+    if options.ask < 0:
+        raise JobError(f"--ask must be at least 0, not {options.ask!r}")
+    job = Job.read(options.job)
+    with job.opened():
+        found = estimate(job.pipeline, asked=options.ask)
+    total = sum((forecast.usage for forecast in found), start=Usage())
+    if options.json:
+        _print_json({"stages": [forecast.row() for forecast in found], "tokens": total.tokens, "cost": total.cost})
+        return
+    table = Table(box=None, pad_edge=False)
+    for column in ("stage", "requests", "tokens read", "tokens written", "cost", "told from"):
+        table.add_column(column, justify="left" if column in ("stage", "told from") else "right")
+    for forecast in found:
+        used, more = forecast.usage, f"; up to {forecast.rounds} times more in rounds" if forecast.rounds else ""
+        numbers = [f"{n:,}" for n in (used.requests, used.prompt_tokens, used.completion_tokens)]
+        table.add_row(forecast.stage, *numbers, f"{used.cost:,.2f}", Text(forecast.basis + more))
+    console = _console()
+    console.print(table)
+    console.print(
+        f"together {total.tokens:,} tokens, {total.cost:,.2f} in money"
+        if found
+        else f"{options.job} asks no language model",
+        markup=False,
+    )
 
 
 def _score(options: argparse.Namespace) -> None:
@@ -425,6 +470,7 @@ def _schema(_options: argparse.Namespace) -> None:
 COMMANDS = {
     "run": _run,
     "check": _check,
+    "estimate": _estimate,
     "score": _score,
     "compare": _compare,
     "tune": _tune,

@@ -7,6 +7,7 @@ import re
 import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -142,20 +143,25 @@ class Job:
                     )
         return cls(path, source, plan, document.output, pipeline, store, document.budget)
 
-    def run(self) -> Result:
-        """Runs the job, or goes on with it, and writes everything into its folder."""
-        begin = time.monotonic()
+    @contextmanager
+    def opened(self) -> Iterator[None]:
+        """The run's folder, made and claimed for this job, with other runs kept out; the budget is in force."""
         claim = self._claim()
         try:
             self.output.mkdir(parents=True, exist_ok=True)
         except (OSError, ValueError) as error:
             raise JobError(f"{self.output}: cannot be made ({error}); choose another `output`") from error
-        with self.store.locked():
+        with self.store.locked(), limited(Budget(self.cap.max_tokens, self.cap.max_cost)):
             self._take(claim)
+            yield
+
+    def run(self) -> Result:
+        """Runs the job, or goes on with it, and writes everything into its folder."""
+        begin = time.monotonic()
+        with self.opened():
             with replacing(self.output / "job.yaml") as file:
                 file.write_bytes(self.source)
-            with limited(Budget(self.cap.max_tokens, self.cap.max_cost)):
-                result = self.pipeline.run()
+            result = self.pipeline.run()
             exports = self._export(result)
             report = result.report | {"exports": exports}
             empty = [f"`{name}`" for name, summary in exports.items() if summary["counts"].get("rows") == 0]

@@ -142,6 +142,11 @@ class Pipeline:
         """The equal sizes of the report."""
         return self.plan.at or (self.plan.selector.per_query,)
 
+    def ready(self) -> tuple[Stages, Loader, int]:
+        """The stages, what makes batches of them and the number of shards, with the data read and nothing else done."""
+        stages = self.stages()
+        return stages, *self._read(stages, [])
+
     def run(self) -> Result:
         """Computes what the store lacks and returns the result. Safe to stop at any moment and to call again."""
         stages = self.stages()

@@ -18,6 +18,7 @@ from hardneg.models import openai
 from hardneg.models.openai import OpenAI, retry_after
 from hardneg.models.pace import Pace
 from hardneg.testing import Fault, FaultServer, at_random
+from hardneg.testing.fault_server import tokens
 
 SCHEMA = {"type": "object", "properties": {"text": {"type": "string"}}, "required": ["text"]}
 
@@ -47,8 +48,8 @@ def test_the_request_is_the_apis() -> None:
     assert (body["max_tokens"], body["temperature"], body["top_p"], body["seed"]) == (64, 0.5, 0.9, 7)
     assert body["response_format"]["json_schema"]["schema"] == SCHEMA
     assert set(json.loads(found.text)) == {"text"}
-    assert found.prompt_tokens == len("answerquestion 0") // 4
-    assert found.completion_tokens == len(found.text) // 4
+    assert found.prompt_tokens == tokens("answer") + tokens("question 0") == 3
+    assert found.completion_tokens == tokens(found.text)
 
 
 def test_what_is_left_out_is_left_to_the_server() -> None:

@@ -44,7 +44,8 @@ class LLM:
     ``prompt``: the name of a released one (``hard_negative.v1``, ``query_only.v1``, ``requirement.v1``, ``rewrite.v1``,
     ``attributes.v1``) or your own Markdown file. ``context``: a generator whose ``shown`` best candidates the prompt
     shows (in a job: the name of another one). ``max_tokens`` of an answer: left out, by the corpus's passages.
-    ``rounds``: how often an example is asked again whose negatives were refused, with the reasons.
+    ``rounds``: how often an example is asked again whose negatives were refused, with the reasons. ``seed: null`` sends
+    no seed (vLLM's server on a CPU dies of seeds when it splits long prompts).
     """
 
     client: AnyLLMClient
@@ -56,7 +57,7 @@ class LLM:
     context: AnyGenerator | None = None
     shown: int = 3
     rounds: int = 0
-    seed: int = 0
+    seed: int | None = 0
 
     def __post_init__(self) -> None:
         for name, least in (("per_query", 1), ("shown", 1), ("rounds", 0), ("max_tokens", 1)):
@@ -118,10 +119,16 @@ class LLM:
             used = {key: texts[key] for key in (*found.inputs, *(["refused"] if number else []))}
             chat = found.messages(used, again=number > 0 and bool(refused[i]))
             most = self.max_tokens or AROUND + wanted[i] * longest
-            draw = int.from_bytes(hashlib.blake2b(f"{self.seed} {identifier} {number}".encode()).digest()[:4], "little")
-            sampling = Sampling(most, self.temperature, self.top_p, draw >> 1)
+            sampling = Sampling(most, self.temperature, self.top_p, self._drawn(identifier, number))
             questions.append(Question(chat, sampling, shape, shape.schema_for(wanted[i])))
         return questions
+
+    def _drawn(self, identifier: str, number: int) -> int | None:
+        """The seed of one request: another for every example and round, the same in every run."""
+        if self.seed is None:
+            return None
+        digest = hashlib.blake2b(f"{self.seed} {identifier} {number}".encode(), digest_size=4).digest()
+        return int.from_bytes(digest, "little") >> 1
 
     def _context(self, batch: Batch) -> list[list[str]]:
         """For each example the texts that the prompt shows of another generator's."""

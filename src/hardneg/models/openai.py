@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -25,6 +26,7 @@ from hardneg.chat import Completion, Prices, Request
 from hardneg.errors import HardnegError, ModelError, PartError
 from hardneg.kinds import NEUTRAL, part
 from hardneg.models.pace import Pace
+from hardneg.models.tokens import count_tokens
 
 VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 BREAKER = 20
@@ -50,7 +52,8 @@ class OpenAI:
     that fails for a reason that passes (429, 408, 409, 5xx, connection, ``timeout`` in seconds) is sent again up to
     ``attempts`` times within ``patience`` seconds, after waits that grow at random or as the server says. More than
     ``max_failed`` of a step's requests unanswered stop the run. ``structured: false`` for servers that refuse
-    ``response_format``; ``extra`` goes into every request's body. ``prices``: money per million tokens.
+    ``response_format``; ``extra`` goes into every request's body. ``prices``: money per million tokens. ``tokenizer``,
+    a folder or a name on the hub, is what ``hardneg estimate`` counts with.
 
     The model's name stands for the model: a server that moves keeps the answers that are there.
     """
@@ -68,6 +71,7 @@ class OpenAI:
     patience: float = field(default=600.0, metadata=NEUTRAL)
     max_failed: float = field(default=0.01, metadata=NEUTRAL)
     prices: Prices | None = field(default=None, metadata=NEUTRAL)
+    tokenizer: str | None = field(default=None, metadata=NEUTRAL)
 
     def __post_init__(self) -> None:
         for name in ("concurrency", "attempts", "timeout", "patience", "requests_per_minute", "tokens_per_minute"):
@@ -83,6 +87,11 @@ class OpenAI:
         """The model's name and what is sent beside the chat."""
         extra = f" with {sorted(self.extra.items())}" if self.extra else ""
         return f"{self.model}{extra}{'' if self.structured else ' unstructured'}"
+
+    @property
+    def count(self) -> Callable[[Request], int] | None:
+        """Counts the tokens of a chat, where there is a tokenizer."""
+        return None if self.tokenizer is None else partial(count_tokens, self.tokenizer, None)
 
     def complete(
         self, requests: Iterable[Request], arrived: Callable[[Request, Completion], None] = ignored

@@ -18,6 +18,7 @@ from hardneg.errors import MissingExtraError, ModelError, PartError
 from hardneg.kinds import NEUTRAL, part
 from hardneg.models import weights
 from hardneg.models.openai import ignored
+from hardneg.models.tokens import count_tokens
 
 
 @part
@@ -53,6 +54,10 @@ class VLLM:
         extra = json.dumps([dict(self.engine), dict(self.chat), self.structured], sort_keys=True, default=str)
         return f"{weights.identity(self.model, self.revision)} {extra}"
 
+    def count(self, request: Request) -> int:
+        """Tokens of the chat, by the model's own tokenizer and template."""
+        return count_tokens(self.model, self.revision, request)
+
     def complete(
         self, requests: Iterable[Request], arrived: Callable[[Request, Completion], None] = ignored
     ) -> Iterator[Completion]:
@@ -82,13 +87,13 @@ class VLLM:
 
     def _sampling(self, request: Request) -> Any:
         from vllm import SamplingParams
+        from vllm.platforms import current_platform
         from vllm.sampling_params import StructuredOutputsParams
 
-        options = {
-            name: value
-            for name in ("temperature", "top_p", "seed")
-            if (value := getattr(request.sampling, name)) is not None
-        }
+        names = ("temperature", "top_p", "seed")
+        options = {name: value for name in names if (value := getattr(request.sampling, name)) is not None}
+        if current_platform.is_cpu():  # vLLM 0.32 dies of a request's seed there when it splits its prompt
+            options.pop("seed", None)
         if request.schema is not None and self.structured:
             options["structured_outputs"] = StructuredOutputsParams(json=dict(request.schema))
         return SamplingParams(max_tokens=request.sampling.max_tokens, **options)

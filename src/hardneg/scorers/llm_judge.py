@@ -117,6 +117,6 @@ class LLMJudge:
             }
             most = self.max_tokens or AROUND + TOKENS_PER_GRADE * len(own)
             chat = found.messages({name: texts[name] for name in found.inputs})
-            sampling = Sampling(most, temperature=0.0, seed=self.seed)
+            sampling = Sampling(most, temperature=0.0)
             questions.append(Question(chat, sampling, Grades, Grades.schema_for(len(own))))
         return questions
