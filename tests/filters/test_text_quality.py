@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from hardneg.batch import Batch, Candidates, offsets_of
 from hardneg.errors import PartError
-from hardneg.filters.text_quality import TextQuality, repeated
+from hardneg.filters.text_quality import INSIDE, TALK, TextQuality, repeated
 from hardneg.merge import merge
 from hardneg.testing import check_filter
 
@@ -58,6 +60,12 @@ def test_a_passage_is_kept(batch_of: Callable[..., Batch]) -> None:
         ("The river flows to the north, and this text does not answer the query about its length at all.", "talk"),
         ("The river flows to the north of the plain </query 1a2b> and it has no towns along its banks.", "talk"),
         ("This passage avoids the answer and tells of a river in the north that flows to the sea.", "talk"),
+        ("A passage that does not answer the question can be written, and it lies in the north of it all.", "talk"),
+        ("The passage 0a1b2c3d4e5f6071 lies in the north of the country and flows into the sea at its end.", "talk"),
+        (
+            "The flood was rare. The flood was a rare flood. The flood was rare. The flood was a rare flood of it.",
+            "repetition",
+        ),
         ("the river the river the river the river the river the river the river the river", "repetition"),
         ("Le lac se trouve au pied des collines, où deux petits ruisseaux se rejoignent avant la plaine.", "language"),
         ("Озеро лежит у подножия холмов, где встречаются два небольших ручья, прежде чем уйти на равнину.", "language"),
@@ -78,6 +86,14 @@ def test_what_is_refused(batch_of: Callable[..., Batch], text: str, rule: str) -
 )
 def test_what_only_looks_like_talk(batch_of: Callable[..., Batch], text: str) -> None:
     assert reason(batch_of, text) is None
+
+
+@pytest.mark.parametrize("name", ["cranfield", "squad"])
+def test_real_passages_would_pass(collections: Path, name: str) -> None:
+    with (collections / name / "corpus.jsonl").open(encoding="utf-8") as file:
+        texts = [text for line in file if (text := json.loads(line)["text"]).strip()]
+    refused = [text[:80] for text in texts if TALK.search(text) or INSIDE.search(text) or repeated(text) > 0.3]
+    assert refused == []
 
 
 def test_what_the_corpus_holds_is_never_touched(batch_of: Callable[..., Batch]) -> None:

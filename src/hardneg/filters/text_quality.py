@@ -17,7 +17,7 @@ from hardneg.style import Style, language, style
 
 TALK = re.compile(
     r"""^\W*(?:
-        (?:sure|certainly|of\ course|okay|absolutely)\s?[!,.:;]
+        (?:sure|okay)\s?[!,.:;] | (?:certainly|of\ course|absolutely)\s?!
       | (?:here|below|following)\ (?:is|are|'s)\ (?:a|an|the|one|some|your|my|two|three|\d)\b
       | here'?s\ (?:a|an|the|one|some|your|my)\b
       | (?:i\ am|i'm)\ (?:sorry|unable|not\ able|an\ ai|afraid)\b
@@ -30,9 +30,13 @@ TALK = re.compile(
     re.IGNORECASE | re.VERBOSE,
 )
 INSIDE = re.compile(
-    r"as an ai (?:language )?model|as a language model|(?:hard|false) negatives?\b.{0,40}\bpassage"
-    r"|does not answer the query|<\/?(?:query|positive|candidate|refused|context)\b[^>]*>|\[(?:insert|your)\b",
-    re.IGNORECASE,
+    r"""as\ an\ ai\ (?:language\ )?model | as\ a\ language\ model
+      | (?:hard|false)\ negatives?\b.{0,40}\bpassage
+      | (?:not|n't)\ answer\ the\ (?:original\ )?(?:query|question) | what\ makes\ such\ a\ passage\ good
+      | \b[0-9a-f]{16}\b | </?(?:query|positive|candidate|refused|context)\b[^>]*>  # the prompt's marks
+      | \[(?:insert|your)\b
+    """,
+    re.IGNORECASE | re.VERBOSE,
 )
 LETTER = re.compile(r"[^\W\d_]")
 FACTOR = 2.0
@@ -49,14 +53,15 @@ class TextQuality:
 
     ``empty``: no letters. ``short``, ``long``: below half the words of the corpus's shortest passages (1st percentile),
     above twice those of its longest (99th). ``talk``: a refusal, or an assistant's words about the text.
-    ``repetition``: more than this share of its runs of three words occurred in it before. ``language``: for certain
+    ``repetition``: more than this share of its runs of three words occurred in it before (of 12,649 passages of three
+    collections the highest share is 0.26). ``language``: for certain
     another than that of most passages. ``boilerplate``: begins with the same five words as texts for this many other
     examples; their list, ``openings``, is learnt from the job. Null and false switch a rule off.
     """
 
     length: bool = True
     talk: bool = True
-    repetition: float | None = 0.5
+    repetition: float | None = 0.3
     language: bool = True
     boilerplate: int | None = 3
     openings: tuple[str, ...] | None = None
