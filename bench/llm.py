@@ -23,7 +23,7 @@ from hardneg.models.asking import Question, ask
 from hardneg.models.openai import OpenAI
 from hardneg.prompts.shapes import Passages
 
-LATENCY, CONCURRENCY, COUNT, ROUNDS = 0.2, 64, 2_000, 3
+LATENCY, CONCURRENCY, COUNT, ROUNDS = 0.2, 64, 4_000, 3
 
 
 @contextmanager

@@ -17,20 +17,20 @@ TWO = Completion('{"negatives": ["two\n"]}', "length", None, None)
 
 def written(folder: Path) -> Path:
     log = Answers(folder)
-    log.add("1", ONE)
-    log.add("2", TWO)
+    log.add("01", ONE)
+    log.add("02", TWO)
     [file] = folder.glob("*.jsonl")
     return file
 
 
 def test_what_is_added_is_there_at_once_and_after_reopening(tmp_path: Path) -> None:
     log = Answers(tmp_path / "log")
-    assert log.get("1") is None
-    log.add("1", ONE)
-    log.add("2", TWO)
-    assert (log.get("1"), log.get("2"), len(log)) == (ONE, TWO, 2)
+    assert log.get("01") is None
+    log.add("01", ONE)
+    log.add("02", TWO)
+    assert (log.get("01"), log.get("02"), len(log)) == (ONE, TWO, 2)
     again = Answers(tmp_path / "log")
-    assert (again.get("1"), again.get("2"), again.damaged) == (ONE, TWO, 0)
+    assert (again.get("01"), again.get("02"), again.damaged) == (ONE, TWO, 0)
 
 
 def test_a_tail_that_is_cut_off_at_any_byte(tmp_path: Path) -> None:
@@ -41,9 +41,9 @@ def test_a_tail_that_is_cut_off_at_any_byte(tmp_path: Path) -> None:
         folder.mkdir()
         (folder / "a.jsonl").write_bytes(whole[:end])
         log = Answers(folder)
-        assert (log.get("1"), log.get("2")) == (ONE, None)
-        log.add("2", TWO)
-        assert Answers(folder).get("2") == TWO
+        assert (log.get("01"), log.get("02")) == (ONE, None)
+        log.add("02", TWO)
+        assert Answers(folder).get("02") == TWO
 
 
 def test_a_flipped_bit_is_found(tmp_path: Path) -> None:
@@ -52,14 +52,14 @@ def test_a_flipped_bit_is_found(tmp_path: Path) -> None:
     for place in range(0, whole.index(b"\n"), 7):
         file.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
         log = Answers(tmp_path)
-        assert (log.get("1"), log.get("2"), log.damaged) == (None, TWO, 1)
+        assert (log.get("01"), log.get("02"), log.damaged) == (None, TWO, 1)
 
 
 def test_a_damage_after_opening_is_found_too(tmp_path: Path) -> None:
     file = written(tmp_path)
     log = Answers(tmp_path)
     file.write_bytes(file.read_bytes().replace(b"one", b"oNe"))
-    assert log.get("1") is None
+    assert log.get("01") is None
 
 
 def test_many_threads(tmp_path: Path) -> None:
@@ -67,7 +67,7 @@ def test_many_threads(tmp_path: Path) -> None:
 
     def add(worker: int) -> None:
         for i in range(50):
-            log.add(f"{worker}-{i}", Completion(f"text {worker} {i}" * 50))
+            log.add(f"{worker:02d}{i:02d}", Completion(f"text {worker} {i}" * 50))
 
     threads = [threading.Thread(target=add, args=(worker,)) for worker in range(8)]
     for thread in threads:
@@ -76,10 +76,10 @@ def test_many_threads(tmp_path: Path) -> None:
         thread.join()
     again = Answers(tmp_path)
     assert (len(again), again.damaged) == (400, 0)
-    assert again.get("3-7") == Completion("text 3 7" * 50)
+    assert again.get("0307") == Completion("text 3 7" * 50)
 
 
 def test_a_full_disk(tmp_path: Path) -> None:
     log = Answers(Path("/dev/full") / "log")
     with pytest.raises(StoreError, match="an answer cannot be written"):
-        log.add("1", ONE)
+        log.add("01", ONE)

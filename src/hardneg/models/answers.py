@@ -27,20 +27,24 @@ SYNC = 1.0
 """Seconds between two times that written lines are forced onto the disk. A crash of this process alone loses none."""
 
 
+PLACE = 40
+"""Bits of a place in a file: an entry of the index is one number, of the file and the place."""
+
+
 class Answers:
     """The answers of one model, by `chat.Request.key`. Thread-safe; memory holds an entry's place, not its text.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     Answers(Path(folder)).add("a key", Completion("a text", completion_tokens=2))
-    ...     print(Answers(Path(folder)).get("a key").text)
+    ...     Answers(Path(folder)).add("c0ffee", Completion("a text", completion_tokens=2))
+    ...     print(Answers(Path(folder)).get("c0ffee").text)
     a text
     """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._files: list[Path] = []
-        self._places: dict[bytes, tuple[int, int]] = {}
+        self._places: dict[bytes, int] = {}
         self._lock = Lock()
         self._writer: BinaryIO | None = None
         self._end = 0
@@ -58,7 +62,7 @@ class Answers:
                 if (entry := _checked(line)) is None:
                     self.damaged += 1
                 else:
-                    self._places[entry["key"].encode()] = (number, place)
+                    self._places[bytes.fromhex(entry["key"])] = number << PLACE | place
                 place += len(line)
 
     def __len__(self) -> int:
@@ -66,11 +70,11 @@ class Answers:
 
     def get(self, key: str) -> Completion | None:
         """The answer to a request, if it is there."""
-        place = self._places.get(key.encode())
-        if place is None:
+        where = self._places.get(bytes.fromhex(key))
+        if where is None:
             return None
-        with self._files[place[0]].open("rb") as stream:
-            stream.seek(place[1])
+        with self._files[where >> PLACE].open("rb") as stream:
+            stream.seek(where & ((1 << PLACE) - 1))
             entry = _checked(stream.readline())
         return None if entry is None else Completion(**entry["answer"])
 
@@ -98,7 +102,7 @@ class Answers:
                     f"{self._folder}: an answer cannot be written ({error.strerror or error}); free some space and run "
                     "again: what is written is not asked again"
                 ) from error
-            self._places[key.encode()] = (len(self._files) - 1, self._end)
+            self._places[bytes.fromhex(key)] = (len(self._files) - 1) << PLACE | self._end
             self._end += len(line)
 
     def sync(self) -> None:

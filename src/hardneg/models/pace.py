@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -25,7 +26,7 @@ class Pace:
         self._most = slots
         self.limit: float = slots
         self._taken = 0
-        self._free = asyncio.Condition()
+        self._queue: deque[asyncio.Future[None]] = deque()
         self._rates = (_limiter(requests_per_minute), _limiter(tokens_per_minute))
         self._open_at = 0.0
         self._last = -EPISODE
@@ -39,17 +40,34 @@ class Pace:
                 while left > 0:  # a limiter gives no more than its own size at once
                     await limiter.acquire(min(left, limiter.max_rate))
                     left -= limiter.max_rate
-        async with self._free:
-            await self._free.wait_for(lambda: self._taken < max(1, int(self.limit)))
-            self._taken += 1
+        await self._take()
         try:
             while (pause := self._open_at - time.monotonic()) > 0:
                 await asyncio.sleep(pause)
             yield
         finally:
-            async with self._free:
+            self._taken -= 1
+            self._hand_out()
+
+    async def _take(self) -> None:
+        """Waits for a slot, first come, first served: answers are handed on in order."""
+        turn = asyncio.get_running_loop().create_future()
+        self._queue.append(turn)
+        self._hand_out()
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if turn.done() and not turn.cancelled():  # it had just been given
                 self._taken -= 1
-                self._free.notify(2)  # the slot that is free again, and one more if the limit has grown
+                self._hand_out()
+            raise
+
+    def _hand_out(self) -> None:
+        while self._queue and self._taken < max(1, int(self.limit)):
+            turn = self._queue.popleft()
+            if not turn.done():
+                self._taken += 1
+                turn.set_result(None)
 
     def went_well(self) -> None:
         """A request was answered."""
