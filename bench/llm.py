@@ -123,7 +123,7 @@ def vllm(folder):
 
     options = {
         "dtype": "float32",
-        "max_model_len": 1024,
+        "max_model_len": 4096,
         "enforce_eager": True,
         "max_num_seqs": 16,
         "structured_outputs_config": {"backend": "guidance"},

@@ -22,8 +22,8 @@ from hardneg.scorers.llm_judge import LLMJudge
 from hardneg.style import style
 
 SAMPLE = 50
-PIECES = re.compile(r"\w{1,8}|[^\w\s]{1,2}")
-"""About what today's vocabularies make tokens of; the `tokenizer` of a client counts in place of it."""
+PIECES = re.compile(r"\d|[^\W\d]{1,8}|[^\w\s]{1,2}|\n")
+"""About what a vocabulary makes tokens of: within 8 % of SmolLM2's on prompts with texts of three collections. The `tokenizer` of a client counts in place of it."""
 TEMPLATE = 8
 """Tokens that a chat template adds to a message."""
 AROUND = {"passages": (8, 6), "requirements": (90, 14), "varied": (10, 28)}

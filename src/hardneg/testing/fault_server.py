@@ -235,7 +235,7 @@ def _document(body: Mapping[str, Any], content: str | None, finish: str = "stop"
 
 def tokens(text: str) -> int:
     """About as many as a real vocabulary makes of a text: pieces of eight letters, or of two signs."""
-    return len(re.findall(r"\w{1,8}|[^\w\s]{1,2}", text))
+    return len(re.findall(r"\d|[^\W\d]{1,8}|[^\w\s]{1,2}|\n", text))
 
 
 def well_formed(body: Mapping[str, Any]) -> str:
