@@ -182,6 +182,24 @@ def test_a_budget_ends_the_run_and_the_next_one_goes_on(job: Make, capsys: pytes
             "generators.written.context: no other generator is called `lexcal`: did you mean `lexical`?",
         ),
         (("context: lexical", "context: written"), "no other generator is called `written`"),
+        (
+            (
+                "lexical: {kind: bm25, depth: 5}",
+                "lexical: {kind: llm, context: written, client: {kind: openai, model: any}}",
+            ),
+            "goes in a circle",
+        ),
+        (
+            ("cascade: &safe {kind: eci_safety, scorer: target", "cascade: &safe {kind: eci_safety, scorer: targett"),
+            "scorers.judge: looks at the scorer `targett`",
+        ),
+        (
+            (
+                "scorers:\n",
+                "scorers:\n  first: {kind: llm_judge, near: 1.0, client: {kind: openai, model: any}, cascade: {kind: eci_safety, scorer: target, margin: 0}}\n",
+            ),
+            "it must come before this one",
+        ),
         (("kind: openai", "kind: opnai"), "unknown kind 'opnai' of clients: did you mean `openai`?"),
         (("model: any", "model: any, api_key: sk-abcdef"), "unknown key `api_key`: did you mean `api_key_env`?"),
         (("model: any", "model: any, api_key_env: sk-abcdef"), "the name of an environment variable"),
@@ -303,3 +321,45 @@ def test_an_estimate_of_a_job_without_a_model(job: Make, capsys: pytest.CaptureF
     text = "\n".join(lines).replace("context", "x")
     assert main(["estimate", str(job("http://127.0.0.1:9/v1", text=text))]) == 0
     assert "asks no language model" in capsys.readouterr().out
+
+
+def test_a_server_that_refused_everything_is_mended(
+    job: Make, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with FaultServer(lambda _key, _before: Fault.status(400, message="no response_format here")) as server:
+        assert main(["run", str(job(server.url))]) == 1
+    assert "no response_format here" in capsys.readouterr().err
+    with FaultServer(answer=answer) as server:
+        assert main(["run", str(job(server.url))]) == 0
+        assert server.sent.total() > 0
+    report = json.loads((tmp_path / "job" / "report.json").read_text())
+    assert report["generated"]["written"] > 0
+
+
+def test_a_control_that_is_none_any_more_is_judged(job: Make, tmp_path: Path) -> None:
+    from hardneg.job import Job
+
+    control = JOB.replace("{{kind: bm25, depth: 5}}", "{{kind: bm25, depth: 5, control: true}}").replace(
+        "context: lexical, ", ""
+    )
+    names = [
+        Job.read(job("http://127.0.0.1:9/v1", text=text)).pipeline.stages()
+        for text in (control, control.replace(", control: true", ""))
+    ]
+    for stage in ("score", "generate"):
+        name = {"score": "judge", "generate": "written"}[stage]
+        assert getattr(names[0], stage)[name].fingerprint != getattr(names[1], stage)[name].fingerprint
+
+
+def test_the_budget_and_the_report_know_what_was_sent(job: Make, tmp_path: Path) -> None:
+    with FaultServer(answer=answer) as server:
+        assert main(["run", str(job(server.url))]) == 0
+        usage = json.loads((tmp_path / "job" / "report.json").read_text())["usage"]
+        assert sum(spent["requests"] for spent in usage.values()) == server.sent.total()
+
+
+def test_an_estimate_with_a_file_of_candidates(job: Make, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "found.jsonl").write_text('{"query_id": "q1-0", "candidates": ["dog", "rain"]}\n')
+    text = JOB.replace("{{kind: bm25, depth: 5}}", f"{{{{kind: file, path: {tmp_path / 'found.jsonl'}}}}}")
+    assert main(["estimate", str(job("http://127.0.0.1:9/v1", text=text))]) == 0
+    assert "score.judge" in capsys.readouterr().out

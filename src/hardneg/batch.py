@@ -392,11 +392,7 @@ class Batch:
 
     def negative(self, j: int) -> Negative:
         """Candidate ``j`` as an object."""
-        origins = tuple(
-            Origin(name, int(s.rank[j]), float(s.score[j]), s.model, s.prompt, *_of_a_model(s.asked, j))
-            for name, s in self.sources.items()
-            if s.rank[j] > 0
-        )
+        origins = tuple(_origin(name, s, j) for name, s in self.sources.items() if s.rank[j] > 0)
         return Negative(self.passage(j), origins, {name: float(s.negatives[j]) for name, s in self.scores.items()})
 
     def __iter__(self) -> Iterator[NegativeSet]:
@@ -418,9 +414,12 @@ class Batch:
         return {name: reason for name, v in self.verdicts.items() if (reason := v.reason(j)) is not None}
 
 
-def _of_a_model(asked: Asked | None, j: int) -> tuple[int, float, str | None] | tuple[()]:
-    """Round, tokens and note of a candidate that a language model wrote."""
-    return (int(asked.rounds[j]), float(asked.tokens[j]), asked.notes[j]) if asked is not None else ()
+def _origin(name: str, source: Source, j: int) -> Origin:
+    """What generator ``name`` says of candidate ``j``."""
+    origin = Origin(name, int(source.rank[j]), float(source.score[j]), source.model, source.prompt)
+    if (asked := source.asked) is None:
+        return origin
+    return replace(origin, round=int(asked.rounds[j]), tokens=float(asked.tokens[j]), note=asked.notes[j])
 
 
 def new_id(text: str) -> str:

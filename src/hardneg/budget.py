@@ -26,6 +26,8 @@ class Budget:
     spent: Usage = field(default_factory=Usage)
     reserved_tokens: int = 0
     reserved_cost: float = 0.0
+    charged: set[str] = field(default_factory=set, repr=False)
+    """Keys of the answers that are in ``spent``: an answer that is looked up again costs nothing."""
 
     def reserve(self, tokens: int, cost: float) -> bool:
         """Sets aside what a request may use at most; False when the cap does not allow it."""

@@ -34,7 +34,8 @@ class Sampling:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A chat to be continued by one message; ``schema``: the JSON schema that the message is to meet.
+    """A chat to be continued by one message; ``schema``: the JSON schema that the message is to meet; ``attempt`` tells
+    a request from the same one asked before, and is not sent.
 
     >>> request = Request((Message("user", "hello"),), Sampling(max_tokens=5))
     >>> len(request.key("some model")), request.key("some model") == request.key("another")
@@ -44,12 +45,13 @@ class Request:
     messages: Sequence[Message]
     sampling: Sampling
     schema: Mapping[str, Any] | None = None
+    attempt: int = 0
 
     def key(self, model: str) -> str:
         """128 bits, as hexadecimal digits, of what decides the answer; ``model``: the client's identity."""
         chat = [[message.role, message.content] for message in self.messages]
         s = self.sampling
-        whole = [model, chat, [s.max_tokens, s.temperature, s.top_p, s.seed], self.schema]
+        whole = [model, chat, [s.max_tokens, s.temperature, s.top_p, s.seed], self.schema, self.attempt]
         return hashlib.blake2b(json.dumps(whole, sort_keys=True).encode(), digest_size=16).hexdigest()
 
     @property

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from hardneg.batch import Batch, offsets_of
+from hardneg.batch import Batch, offsets_of, taken
 from hardneg.chat import Request, Usage
 from hardneg.generators.llm import LLM
 from hardneg.generators.random import Random
@@ -17,13 +17,14 @@ from hardneg.merge import merge
 from hardneg.models.answers import answers_of
 from hardneg.models.asking import Question, ask
 from hardneg.pipeline import Pipeline
-from hardneg.protocols import LLMClient
+from hardneg.protocols import Generator, LLMClient
 from hardneg.scorers.llm_judge import LLMJudge
 from hardneg.style import style
 
 SAMPLE = 50
 PIECES = re.compile(r"\d|[^\W\d]{1,8}|[^\w\s]{1,2}|\n")
-"""About what a vocabulary makes tokens of: within 8 % of SmolLM2's on prompts with texts of three collections. The `tokenizer` of a client counts in place of it."""
+"""About what a vocabulary makes tokens of: within 8 % of SmolLM2's on prompts with texts of three collections. The
+`tokenizer` of a client counts in place of it."""
 TEMPLATE = 8
 """Tokens that a chat template adds to a message."""
 AROUND = {"passages": (8, 6), "requirements": (90, 14), "varied": (10, 28)}
@@ -76,7 +77,7 @@ def estimate(pipeline: Pipeline, *, asked: int = 0) -> list[Forecast]:
             if (done := _done(pipeline, stage)) is not None:
                 out.append(Forecast(stage.name, done, basis="done"))
                 continue
-            out.append(_of_judge(stage.name, scorer, sample, count, _candidates(pipeline)))
+            out.append(_of_judge(stage.name, scorer, sample, count, _candidates(pipeline, sample)))
     return out
 
 
@@ -91,8 +92,8 @@ def _sample(batch: Batch, most: int) -> Batch:
     own = [np.arange(batch.positive_offsets[i], batch.positive_offsets[i + 1]) for i in chosen]
     return Batch.of(
         batch.corpus,
-        [batch.ids[i] for i in chosen],
-        [batch.queries[i] for i in chosen],
+        taken(batch.ids, chosen),
+        taken(batch.queries, chosen),
         offsets_of([len(places) for places in own]),
         batch.positive_rows[np.concatenate(own)],
         query_hashes=batch.query_hashes[chosen],
@@ -100,15 +101,17 @@ def _sample(batch: Batch, most: int) -> Batch:
     )
 
 
-def _candidates(pipeline: Pipeline) -> int:
+def _candidates(pipeline: Pipeline, sample: Batch) -> int:
     """How many candidates an example will have at most."""
     trained = [part for name, part in pipeline.plan.generators.items() if name not in pipeline.plan.controls]
-    return sum(map(_size, trained))
+    return max(1, sum(_size(generator, sample) for generator in trained))
 
 
-def _size(generator: object) -> int:
-    depth = getattr(generator, "depth", None)
-    return depth if isinstance(depth, int) else int(getattr(generator, "per_query", 0))
+def _size(generator: Generator, sample: Batch) -> int:
+    for name in ("depth", "per_query"):
+        if isinstance(size := getattr(generator, name, None), int):
+            return size
+    return round(len(generator.generate(sample).rows) / len(sample))
 
 
 def _of_generator(stage: str, part: LLM, questions: Sequence[Question], sample: Batch, count: int) -> Forecast:

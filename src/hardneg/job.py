@@ -343,6 +343,17 @@ def _resolve_contexts(document: dict[str, Any]) -> Iterator[tuple[tuple[str, ...
     for name, part in generators.items():
         wanted = part.get("context") if isinstance(part, dict) else None
         if isinstance(wanted, str):
+            chain = [name]
+            while isinstance(wanted, str) and wanted in generators and wanted not in chain:
+                chain.append(wanted)
+                after = generators[wanted].get("context") if isinstance(generators[wanted], dict) else None
+                if not isinstance(after, str):
+                    break
+                wanted = after
+            if wanted in chain[:-1] and len(chain) > 1:
+                yield ("generators", str(name), "context"), f"goes in a circle: {' → '.join([*chain, wanted])}"
+                return
+            wanted = part["context"]
             if wanted not in generators or wanted == name:
                 others = [other for other in generators if other != name]
                 hint = kinds.did_you_mean(wanted, others)
@@ -374,6 +385,11 @@ def _contradictions(plan: Plan) -> Iterator[tuple[tuple[str, ...], str]]:
     users: list[tuple[tuple[str, ...], object]] = [(("filters", name), part) for name, part in plan.filters.items()]
     users += [(("exports", name), part) for name, part in plan.exports.items()] + [(("select",), plan.selector)]
     needed = [((*place, "scorer"), getattr(part, "scorer", None)) for place, part in users]
+    for number, name in enumerate(plan.scorers):
+        wanted = getattr(plan.scorers[name], "scorer", None)
+        if wanted is not None and wanted not in list(plan.scorers)[:number]:
+            hint = "it must come before this one" if wanted in plan.scorers else "there is none of that name"
+            yield ("scorers", name), f"looks at the scorer `{wanted}`: {hint}"
     for place, scorer in [*needed, (("eci", "scorer"), plan.target)]:
         if scorer is not None and scorer not in plan.scorers:
             hint = kinds.did_you_mean(scorer, plan.scorers)

@@ -104,11 +104,13 @@ class Pipeline:
             for name, part in plan.generators.items()
         }
         merged = Stage("merge", {"generators": list(generate)}, tuple(generate.values()))
+        controls = {"controls": sorted(plan.controls)}
         score: dict[str, Stage] = {}
         for name, part in plan.scorers.items():  # a scorer may look at those before it
             before = tuple(score[s] for s in scorers_of(part, plan) if s in score)
-            score[name] = Stage(f"score.{name}", described(part), (merged, *before))
-        controls = {"controls": sorted(plan.controls)}
+            # a judge is not asked about controls
+            own = described(part) | (controls if clients_of(part) else {})
+            score[name] = Stage(f"score.{name}", own, (merged, *before))
         inputs = {name: (merged, *(score[s] for s in scorers_of(part, plan))) for name, part in plan.filters.items()}
         learn = {
             name: Stage(f"learn.{name}", described(part) | controls, inputs[name])
@@ -228,7 +230,8 @@ class Pipeline:
         if not isinstance(generator, Asker) or not generator.rounds:
             return {}
         scorers, filters = self._trial
-        return {"trial": {name: described(part) for name, part in (*scorers.items(), *filters.items())}}
+        parts = {name: described(part) for name, part in (*scorers.items(), *filters.items())}
+        return {"trial": parts, "controls": sorted(self.plan.controls)}
 
     def _learnt(self, loader: Loader, stage: Stage, judge: Learner, shards: int, ran: list[str]) -> Learner:
         """The filter with what it learns from the whole job before it judges any of it."""

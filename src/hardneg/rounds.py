@@ -1,8 +1,8 @@
 """Rounds: a generator that asks again is told what would be refused of its answers, and why.
 
 Its candidates go through the job's scorers and filters on their own; the examples that are short are asked again. The
-union of all generators' candidates is scored and filtered after that, as ever. No model is asked twice: numbers and
-answers are kept by content.
+union of all generators' candidates is scored and filtered after that, as ever. Numbers are
+kept by content and not computed again; a judge, which sees candidates side by side, is asked in each trial.
 """
 
 from __future__ import annotations

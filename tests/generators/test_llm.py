@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -171,6 +172,15 @@ def test_rounds_end(batch_of: Callable[..., Batch]) -> None:
     assert sorted(set(found.asked.rounds.tolist())) == [0, 1, 2]
 
 
+def test_who_has_nothing_is_asked_anew_without_seeds(batch_of: Callable[..., Batch]) -> None:
+    with FaultServer(answer=lambda _: "no JSON") as server:
+        part = LLM(client=client(server, max_failed=1.0), per_query=1, rounds=2, seed=None)
+        found = rounds.generate(part, "written", batch_of(), {}, {"quality": TextQuality()})
+    assert len(found.rows) == 0
+    assert server.sent.total() == 3 * 3 * 2
+    assert "seed" not in server.bodies[0]
+
+
 def test_without_rounds_nothing_is_judged(batch_of: Callable[..., Batch]) -> None:
     with FaultServer(answer=lambda _: json.dumps({"negatives": [REFUSED]})) as server:
         rounds.generate(LLM(client=client(server)), "written", batch_of(), {}, {"quality": TextQuality(length=False)})
@@ -187,9 +197,14 @@ def test_without_rounds_nothing_is_judged(batch_of: Callable[..., Batch]) -> Non
         ({"prompt": "judge.v1"}, "does not write negatives"),
         ({"prompt": "rewrite.v1"}, "name it by `context`"),
         ({"prompt": "nothing.v1"}, "no prompt is called"),
+        ({"prompt": "mine.md"}, "wants `candidates`; a writer is given"),
     ],
 )
-def test_wrong_fields(fields: dict[str, Any], problem: str) -> None:
+def test_wrong_fields(fields: dict[str, Any], problem: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("mine.md").write_text(
+        "---\nname: mine\nversion: 1\ninputs: [query, candidates]\noutput: passages\n---\n# user\n{query} {candidates}\n"
+    )
     with pytest.raises(PartError, match=problem):
         LLM(client=OpenAI(model="any"), **fields)
 
@@ -307,8 +322,45 @@ def test_a_generated_text_is_never_a_positive(batch_of: Callable[..., Batch]) ->
         ({"near": 0.1}, "belong together"),
         ({"per_request": 0}, "`per_request`"),
         ({"prompt": "hard_negative.v1"}, "does not grade"),
+        ({"cascade": Copy(), "near": 0.1}, "must be a filter with a threshold"),
+        ({"temperature": -1}, "`temperature`"),
     ],
 )
 def test_wrong_fields_of_the_judge(fields: dict[str, Any], problem: str) -> None:
     with pytest.raises(PartError, match=problem):
         LLMJudge(client=OpenAI(model="any"), **fields)
+
+
+def test_the_twin_of_a_relabelled_passage_is_no_negative(batch_of: Callable[..., Batch]) -> None:
+    from hardneg.batch import Scores
+    from hardneg.generators.random import Random
+
+    passages = {**PASSAGES, "rome2": "Rome is the  capital of Italy"}
+    batch = batch_of(passages)
+    full = merge(batch, {"all": Random(depth=9).generate(batch)})
+    grades = np.full(len(full.rows), -1.0, np.float32)
+    grades[[j for j in range(len(full.rows)) if full.passage(j).id == "rome" and full.owners[j] == 1]] = 3
+    full = replace(full, scores={"judge": Scores(grades, np.full(4, 3.0, np.float32))})
+    verdicts = Relevance(scorer="judge", relabel=True).judge(full)
+    found = {full.passage(j).id: verdicts.reason(j).rule for j in np.flatnonzero(verdicts.dropped)}  # type: ignore[union-attr]
+    assert found == {"rome": "relabelled", "rome2": "relevant"}
+
+
+def test_a_changed_prompt_file_is_read_again(tmp_path: Path) -> None:
+    file = tmp_path / "mine.md"
+    text = "---\nname: mine\nversion: 1\ninputs: [query]\noutput: passages\n---\n# user\n{query}\n"
+    labels = []
+    for more in ("", "more\n"):
+        file.write_text(text + more)
+        labels.append(LLM(client=OpenAI(model="any"), prompt=str(file)).identity())
+    assert labels[0] != labels[1]
+
+
+def test_scripts_without_spaces_have_words_too(batch_of: Callable[..., Batch]) -> None:
+    from hardneg.style import style
+
+    sentence = "机翼上方的气流速度比下方的气流速度快因此产生了升力使飞机能够在空中飞行"
+    passages = {f"d{i}": sentence * (i + 1) for i in range(4)}
+    how = style(batch_of(passages, {"q": "什么是升力"}, {"q": ["d0"]}).corpus)
+    assert how.language == "zh"
+    assert how.shortest > 15

@@ -28,6 +28,7 @@ GOOD = '{"negatives": ["one", "two"]}'
         f"still thinking</think>\n{GOOD}",
         f"<reasoning>\nno\n</reasoning>\n```json\n{GOOD}\n```",
         '{"negatives": ["one", "two"], "remark": "more than was asked for"}',
+        '{"negatives": ["one", "two"], "remark": "a </think> inside a <think> string"}',
     ],
 )
 def test_what_is_repaired(text: str) -> None:

@@ -175,6 +175,47 @@ def test_the_cap_on_money(cache: Cache) -> None:
     assert 0.05 < purse.spent.cost <= 0.2
 
 
+def test_a_server_that_refuses_everything_stops_the_run(cache: Cache) -> None:
+    refuse = at_random(1.0, [Fault.status(400, message="response_format is not known")])
+    with (
+        FaultServer(refuse) as server,
+        pytest.raises(ModelError, match=r"10 of 10 requests were refused .*response_format"),
+    ):
+        ask(client(server), questions(10), cache, "ask")
+
+
+def test_the_second_asking_stops_nothing(cache: Cache) -> None:
+    """The one that is asked again gets no answer at all: that is one failure of a hundred."""
+    first: list[str] = []
+
+    def plan(key: str, _: int) -> Fault | None:
+        if not first:
+            first.append(key)
+            return Fault.says("no JSON")
+        return Fault.status(500) if len(server.bodies[-1]["messages"]) == 3 else None
+
+    with FaultServer(plan) as server:
+        found = ask(client(server, attempts=2), questions(100), cache, "ask")
+    assert sum(answer.value is None for answer in found) == 1
+
+
+def test_an_answer_is_charged_once(cache: Cache) -> None:
+    with FaultServer() as server, limited(Budget()) as purse:
+        first = ask(client(server), questions(4), cache, "ask")
+        second = ask(client(server), questions(4), cache, "ask")
+    assert purse.spent.requests == 4
+    assert purse.spent.tokens == sum(answer.usage.tokens for answer in first)
+    assert {answer.usage.tokens for answer in second} == {0}
+
+
+def test_what_was_set_aside_is_given_back_when_the_run_ends(cache: Cache) -> None:
+    with FaultServer([Fault.status(401)]) as server, limited(Budget(max_tokens=10_000)) as purse:
+        with pytest.raises(ModelError):
+            ask(client(server, concurrency=1), questions(5), cache, "ask")
+        assert purse.reserved_tokens == 0
+        ask(client(server), questions(5), cache, "ask")
+
+
 CHILD = textwrap.dedent("""
     import sys
     from pathlib import Path

@@ -264,6 +264,8 @@ def test_the_pace_falls_and_recovers() -> None:
         ({"concurrency": 0}, "`concurrency` must be above 0"),
         ({"timeout": float("nan")}, "`timeout` must be above 0"),
         ({"max_failed": 2}, "between 0 and 1"),
+        ({"extra": {"max_tokens": 9_000}}, "`extra` must not hold `max_tokens`"),
+        ({"extra": {"n": 4}}, "`extra` must not hold `n`"),
     ],
 )
 def test_wrong_fields(fields: dict[str, Any], problem: str) -> None:
@@ -282,3 +284,51 @@ def test_where_the_server_is_does_not_count() -> None:
     one = OpenAI(model="m", base_url="http://localhost:1/v1", concurrency=2, prices=Prices(input=1, output=1))
     assert one.identity() == OpenAI(model="m").identity()
     assert one.identity() != OpenAI(model="m", extra={"top_k": 1}).identity()
+
+
+def test_being_told_to_wait_is_no_failure() -> None:
+    burst = [Fault.status(429, {"Retry-After": "0"})] * 30 + [Fault.status(503, {"retry-after-ms": "5"})] * 30
+    with FaultServer(burst) as server:
+        found = list(client(server, concurrency=64, attempts=20).complete(requests(100)))
+    assert [completion.error for completion in found] == [None] * 100
+
+
+def test_waiting_for_a_slot_takes_no_patience() -> None:
+    seen: list[str] = []
+
+    def last_fails_once(key: str, before: int) -> Fault | None:
+        if key not in seen:
+            seen.append(key)
+        return Fault.status(500) if len(seen) == 8 and key == seen[-1] and not before else None
+
+    with FaultServer(last_fails_once, latency=0.2) as server:
+        found = list(client(server, concurrency=2, patience=0.7).complete(requests(8)))
+    assert [completion.error for completion in found] == [None] * 8
+
+
+@pytest.mark.parametrize("pad", range(150, 260, 9))
+def test_no_part_of_a_key_is_left_where_a_message_is_cut(pad: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("THE_KEY", "sk-0123456789abcdefghij")
+    echo = Fault.status(400, message="x" * pad + "sk-0123456789abcdefghij")
+    with FaultServer([echo]) as server:
+        [found] = client(server, api_key_env="THE_KEY").complete(requests(1))
+    assert "sk-0" not in (found.error or "")
+
+
+@pytest.mark.parametrize("value", ["12", -5, 1.5, True, None])
+def test_a_count_of_tokens_that_is_none(value: Any) -> None:
+    usage = {"prompt_tokens": value, "completion_tokens": 3}
+    body = {
+        "choices": [{"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": "x"}}],
+        "usage": usage,
+    }
+    with FaultServer([Fault.raw(json.dumps(body).encode())]) as server:
+        [found] = client(server).complete(requests(1))
+    assert (found.text, found.prompt_tokens, found.completion_tokens) == ("x", None, 3)
+
+
+def test_the_name_of_the_cap() -> None:
+    with FaultServer() as server:
+        list(client(server, cap="max_completion_tokens").complete(requests(1)))
+    assert server.bodies[0]["max_completion_tokens"] == 64
+    assert "max_tokens" not in server.bodies[0]

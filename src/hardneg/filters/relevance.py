@@ -13,8 +13,8 @@ from hardneg.kinds import part
 class Relevance:
     """Drops candidates that ``scorer``, one of kind ``llm_judge``, grades ``max`` or higher (0 to 3).
 
-    ``relabel``: makes positives of those that are passages of the corpus; every export then has them there, and
-    `refused` ones are still recorded. A text that a model wrote is dropped either way. Candidates without a grade are
+    ``relabel``: makes positives of those that are passages of the corpus; every export then has them there,
+    and the refusal is still recorded. A text that a model wrote is dropped either way. Candidates without a grade are
     kept.
     """
 
@@ -31,5 +31,8 @@ class Relevance:
         grades = batch.scores[self.scorer].negatives
         high = grades >= self.max
         moved = high & (batch.rows >= 0) & self.relabel
+        # another passage with the text of one that becomes a positive is no negative either
+        spread = batch.hashes() ^ (batch.owners.astype(np.uint64) << np.uint64(32))
+        high |= np.isin(spread, spread[moved])
         broken = np.where(moved, 1, np.where(high, 0, -1)).astype(np.int8)
         return Verdicts(("relevant", "relabelled"), broken, grades, np.full(len(grades), self.max, np.float32))

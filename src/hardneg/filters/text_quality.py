@@ -13,7 +13,7 @@ from hardneg.batch import Batch, Verdicts
 from hardneg.data import Reason, normalise
 from hardneg.errors import PartError
 from hardneg.kinds import part
-from hardneg.style import Style, language, style
+from hardneg.style import Style, count_words, language, style
 
 TALK = re.compile(
     r"""^\W*(?:
@@ -33,7 +33,8 @@ INSIDE = re.compile(
     r"""as\ an\ ai\ (?:language\ )?model | as\ a\ language\ model
       | (?:hard|false)\ negatives?\b.{0,40}\bpassage
       | (?:not|n't)\ answer\ the\ (?:original\ )?(?:query|question) | what\ makes\ such\ a\ passage\ good
-      | \b[0-9a-f]{16}\b | </?(?:query|positive|candidate|refused|context)\b[^>]*>  # the prompt's marks
+      | \b(?=[a-f]*\d)(?=\d*[a-f])[0-9a-f]{16}\b  # the prompt's marks
+      | </?(?:query|positive|candidate|refused|context)\b[^>]*>
       | \[(?:insert|your)\b
     """,
     re.IGNORECASE | re.VERBOSE,
@@ -101,7 +102,7 @@ class TextQuality:
         return next(filter(None, self._reasons(text, how, begins)), None)
 
     def _reasons(self, text: str, how: Style, begins: frozenset[str]) -> Iterator[Reason | None]:
-        count, shortest, longest = len(text.split()), how.shortest / FACTOR, how.longest * FACTOR
+        count, shortest, longest = count_words(text), how.shortest / FACTOR, how.longest * FACTOR
         yield None if LETTER.search(text) else Reason("empty", 0, 1)
         if self.length:
             yield Reason("short", count, shortest) if count < shortest else None

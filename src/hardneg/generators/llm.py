@@ -12,7 +12,7 @@ from hardneg.batch import Asked, Batch, Bools, Candidates, offsets_of
 from hardneg.chat import Sampling, Usage
 from hardneg.data import Reason
 from hardneg.errors import PartError
-from hardneg.kinds import part
+from hardneg.kinds import listed, part
 from hardneg.merge import merge
 from hardneg.models.asking import Answer, Question, ask
 from hardneg.prompts import prompt
@@ -23,6 +23,7 @@ from hardneg.style import style
 TOKENS_PER_WORD = 3
 AROUND = 256
 """Tokens of an answer beside its passages: JSON, requirements, thinking of a model that thinks little."""
+OFFERED = ("query", "positives", "context", "count", "words")
 WHY = {
     "margin": "too close to an answer",
     "relative": "too close to an answer",
@@ -70,6 +71,8 @@ class LLM:
         found = prompt(self.prompt)
         if found.shape not in WRITTEN.values():
             raise PartError(f"`prompt`: {found.label} does not write negatives, it answers with {found.shape.__name__}")
+        if unknown := [name for name in found.inputs if name not in OFFERED]:
+            raise PartError(f"`prompt`: {found.label} wants {listed(unknown)}; a writer is given {listed(OFFERED)}")
         if self.rounds and "again" not in found.sections:
             raise PartError(f"`rounds`: the prompt {found.label} has no section `# again`")
         if self.prompt == "rewrite.v1" and self.context is None:
@@ -116,11 +119,11 @@ class LLM:
                 "words": round(how.usual),
                 "refused": refused[i],
             }
-            used = {key: texts[key] for key in (*found.inputs, *(["refused"] if number else []))}
-            chat = found.messages(used, again=number > 0 and bool(refused[i]))
+            used = {key: texts[key] for key in (*found.inputs, *(["refused", "count"] if number else []))}
+            chat = found.messages(used, again=number > 0)
             most = self.max_tokens or AROUND + wanted[i] * longest
             sampling = Sampling(most, self.temperature, self.top_p, self._drawn(identifier, number))
-            questions.append(Question(chat, sampling, shape, shape.schema_for(wanted[i])))
+            questions.append(Question(chat, sampling, shape, shape.schema_for(wanted[i]), number))
         return questions
 
     def _drawn(self, identifier: str, number: int) -> int | None:

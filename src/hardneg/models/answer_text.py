@@ -41,11 +41,8 @@ def parsed(text: str, shape: type[T]) -> T:
     """
     if len(text) > LONGEST:
         raise ValueError(f"the answer has {len(text):,} characters")
-    answer = without_thinking(text)
-    if not answer:
-        raise ValueError("the answer is empty")
     try:
-        value = _json(answer)
+        value = _value(text)
     except RecursionError as error:
         raise ValueError("JSON of that depth is no answer") from error
     try:
@@ -58,6 +55,17 @@ def parsed(text: str, shape: type[T]) -> T:
         first = error.errors(include_url=False)[0]
         place = ".".join(map(str, first["loc"])) or "the whole"
         raise ValueError(f"{place}: {first['msg']}") from error
+
+
+def _value(text: str) -> Any:
+    """The JSON value of an answer. A text that is JSON as it stands is taken so, whatever its strings hold."""
+    try:
+        return DECODER.decode(text.strip())
+    except json.JSONDecodeError:
+        answer = without_thinking(text)
+    if not answer:
+        raise ValueError("the answer is empty")
+    return _json(answer)
 
 
 def _json(text: str) -> Any:

@@ -13,7 +13,7 @@ from pydantic import BaseModel
 
 from hardneg import budget, progress
 from hardneg.artifacts import Cache
-from hardneg.chat import Completion, Message, Request, Sampling, Usage
+from hardneg.chat import Completion, Failure, Message, Request, Sampling, Usage
 from hardneg.errors import BudgetError, ModelError
 from hardneg.models.answer_text import parsed
 from hardneg.models.answers import Answers, answers_of
@@ -33,11 +33,13 @@ class Question:
     sampling: Sampling
     shape: type[BaseModel]
     schema: Mapping[str, Any] | None = None
+    attempt: int = 0
 
     @property
     def request(self) -> Request:
         """What is sent."""
-        return Request(self.messages, self.sampling, self.schema or self.shape.model_json_schema())
+        schema = self.schema or self.shape.model_json_schema()
+        return Request(self.messages, self.sampling, schema, self.attempt)
 
     def again(self, answer: str, problem: str) -> Question:
         """The same, with the answer that could not be used and what was wrong with it."""
@@ -56,6 +58,7 @@ class Answer:
     usage: Usage
     error: str | None = None
     raw: str | None = None
+    failure: Failure | None = None
 
 
 def ask(client: LLMClient, questions: Sequence[Question], cache: Cache, title: str) -> list[Answer]:
@@ -66,6 +69,7 @@ def ask(client: LLMClient, questions: Sequence[Question], cache: Cache, title: s
     try:
         with progress.task(title, len(questions)) as bar:
             found = _settled(client, questions, log, bar)
+            _stop_if_hopeless(client, found)
             wrong = [i for i, answer in enumerate(found) if answer.value is None and answer.raw is not None]
             second = [questions[i].again(found[i].raw or "", found[i].error or "") for i in wrong]
             for i, answer in zip(wrong, _settled(client, second, log, None), strict=True):
@@ -81,14 +85,14 @@ def _settled(client: LLMClient, questions: Sequence[Question], log: Answers, bar
     purse, model = budget.current(), client.identity()
     requests = [question.request for question in questions]
     keys = [request.key(model) for request in requests]
-    wanted_once = set(keys)
+    unpaid = set(keys) - purse.charged
     known: dict[str, Completion] = {}
     missing: dict[str, Request] = {}
     for key, request in zip(keys, requests, strict=True):
         if key not in known and key not in missing:
             if (completion := log.get(key)) is not None:
                 known[key] = completion
-                purse.spent += _usage(client, request, completion)
+                purse.spent += _usage(client, request, completion) if key in unpaid else Usage()
             else:
                 missing[key] = request
     if bar is not None:
@@ -111,34 +115,50 @@ def _settled(client: LLMClient, questions: Sequence[Question], log: Answers, bar
 
     while waiting:  # one pass, but near the cap of a budget: what a pass leaves over pays for the next one
         sent.clear()
-        for place, completion in enumerate(client.complete(affordable(), arrived)):
-            key = sent[place]
-            known[key] = completion
-            purse.settle(*_most(client, missing[key]), _usage(client, missing[key], completion))
+        try:
+            for place, completion in enumerate(client.complete(affordable(), arrived)):
+                key = sent[place]
+                known[key] = completion
+                purse.settle(*_most(client, missing[key]), _usage(client, missing[key], completion))
+        finally:
+            for key in sent:
+                if key not in known:  # the run ends here
+                    purse.settle(*_most(client, missing[key]), Usage())
         if not sent:
             raise BudgetError(
                 f"the budget is used up ({purse.spent.tokens:,} tokens{_money(purse)}): {len(known):,} of {wanted:,} "
                 "requests of this step are answered; raise `budget` and run again: no answer is paid twice"
             )
-    unreachable = [c.error for c in known.values() if c.failure == "unreachable"]
-    if len(unreachable) > client.max_failed * len(requests):
-        raise ModelError(
-            f"{len(unreachable)} of {len(requests)} requests were not answered after every try ({unreachable[-1]}); "
-            "see that the server is well and run again: what is answered is kept",
-            retryable=True,
-        )
     answers: list[Answer] = []
     for question, request, key in zip(questions, requests, keys, strict=True):
         answer = _answer(client, question, request, known[key])
-        answers.append(answer if key in wanted_once else replace(answer, usage=Usage()))
-        wanted_once.discard(key)
+        answers.append(answer if key in unpaid else replace(answer, usage=Usage()))
+        unpaid.discard(key)
+        purse.charged.add(key)
     return answers
+
+
+def _stop_if_hopeless(client: LLMClient, found: Sequence[Answer]) -> None:
+    """Raises `ModelError` where too many requests of a step were never answered, or most of them were refused."""
+    unreachable = [answer.error for answer in found if answer.failure == "unreachable"]
+    if len(unreachable) > client.max_failed * len(found):
+        raise ModelError(
+            f"{len(unreachable)} of {len(found)} requests were not answered after every try ({unreachable[-1]}); "
+            "see that the server is well and run again: what is answered is kept",
+            retryable=True,
+        )
+    refused = [answer.error for answer in found if answer.failure == "refused"]
+    if len(refused) * 2 > len(found):
+        raise ModelError(
+            f"{len(refused)} of {len(found)} requests were refused ({refused[-1]}); see what the server accepts "
+            "(`structured: false`, `cap`, `extra`, a shorter prompt) and run again: what is answered is kept"
+        )
 
 
 def _answer(client: LLMClient, question: Question, request: Request, completion: Completion) -> Answer:
     usage = _usage(client, request, completion)
     if completion.error is not None:
-        return Answer(None, replace(usage, failed=1), completion.error)
+        return Answer(None, replace(usage, failed=1), completion.error, failure=completion.failure)
     try:
         if completion.finish == "content_filter":
             raise ValueError("the server's content filter cut the answer")

@@ -15,7 +15,7 @@ from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
 import tenacity
@@ -35,6 +35,7 @@ BACKOFF = tenacity.wait_random_exponential(multiplier=1.0, max=60.0)
 LONGEST_RETRY_AFTER = 300.0
 LOOK_AHEAD = 4
 """Requests taken from the caller and not yet handed back, as a multiple of ``concurrency``."""
+OURS = {"model", "messages", "max_tokens", "max_completion_tokens", "n", "stream"}
 BODY = 300
 """Characters of a server's error that are passed on."""
 
@@ -51,9 +52,11 @@ class OpenAI:
     requests are under way; ``requests_per_minute`` and ``tokens_per_minute`` keep below a provider's limits. A request
     that fails for a reason that passes (429, 408, 409, 5xx, connection, ``timeout`` in seconds) is sent again up to
     ``attempts`` times within ``patience`` seconds, after waits that grow at random or as the server says. More than
-    ``max_failed`` of a step's requests unanswered stop the run. ``structured: false`` for servers that refuse
-    ``response_format``; ``extra`` goes into every request's body. ``prices``: money per million tokens. ``tokenizer``,
-    a folder or a name on the hub, is what ``hardneg estimate`` counts with.
+    ``max_failed`` of a step's requests unanswered stop the run.
+
+    ``structured: false``: for servers that refuse ``response_format``. ``extra`` goes into each request's body. ``cap``
+    is the API's name for the most tokens of an answer. ``prices``: money per million tokens. ``tokenizer``, a folder or
+    a name on the hub, is what ``hardneg estimate`` counts with.
 
     The model's name stands for the model: a server that moves keeps the answers that are there.
     """
@@ -63,6 +66,7 @@ class OpenAI:
     api_key_env: str | None = field(default=None, metadata=NEUTRAL)
     structured: bool = True
     extra: Mapping[str, Any] = field(default_factory=dict)
+    cap: Literal["max_tokens", "max_completion_tokens"] = field(default="max_tokens", metadata=NEUTRAL)
     concurrency: int = field(default=64, metadata=NEUTRAL)
     requests_per_minute: float | None = field(default=None, metadata=NEUTRAL)
     tokens_per_minute: float | None = field(default=None, metadata=NEUTRAL)
@@ -81,6 +85,8 @@ class OpenAI:
             raise PartError(f"`max_failed` must be between 0 and 1, not {self.max_failed!r}")
         if self.api_key_env is not None and not VARIABLE.fullmatch(self.api_key_env):
             raise PartError("`api_key_env` is the name of an environment variable that holds the key, not the key")
+        if taken := sorted(OURS & set(self.extra)):
+            raise PartError(f"`extra` must not hold `{taken[0]}`: that is said elsewhere, and the budget goes by it")
         _check_address(self.base_url, has_key=self.api_key_env is not None)
 
     def identity(self) -> str:
@@ -183,7 +189,11 @@ class _Connection:
                 http_client=transport,
             )
 
-        self._client = asyncio.run_coroutine_threadsafe(connect(), self._loop).result()
+        try:
+            self._client = asyncio.run_coroutine_threadsafe(connect(), self._loop).result()
+        except BaseException:
+            self._end_loop()
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -197,10 +207,13 @@ class _Connection:
         try:
             asyncio.run_coroutine_threadsafe(close(), self._loop).result(timeout=10)
         finally:
-            self._loop.call_soon_threadsafe(self._loop.stop)
-            self._thread.join(timeout=10)
-            if not self._thread.is_alive():
-                self._loop.close()
+            self._end_loop()
+
+    def _end_loop(self) -> None:
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(timeout=10)
+        if not self._thread.is_alive():
+            self._loop.close()
 
     def send(self, request: Request) -> Future[Completion]:
         """A future of the completion."""
@@ -239,26 +252,33 @@ class _Connection:
     async def _tried(self, request: Request, number: int) -> Completion:
         """The completion after as many attempts as it takes and the part allows."""
         part_ = self._part
+        begun: list[float] = []
+
+        def enough(state: tenacity.RetryCallState) -> bool:
+            return state.attempt_number >= part_.attempts or time.monotonic() - begun[0] > part_.patience
+
         retrying = tenacity.AsyncRetrying(
             retry=tenacity.retry_if_exception_type(_PassingError),
-            stop=tenacity.stop_after_attempt(part_.attempts) | tenacity.stop_after_delay(part_.patience),
+            stop=enough,
             wait=_wait,
             reraise=True,
         )
         try:
-            completion: Completion = await retrying(self._once, request, number)
+            completion: Completion = await retrying(self._once, request, number, begun)
         except _RefusedError as error:
             return Completion(error=error.reason, failure="refused")
         except _PassingError as error:
             return Completion(error=error.reason, failure="unreachable")
         return completion
 
-    async def _once(self, request: Request, number: int) -> Completion:
-        """One attempt."""
+    async def _once(self, request: Request, number: int, begun: list[float]) -> Completion:
+        """One attempt. ``begun`` holds the time of the first one's slot: waiting for it takes no patience."""
         import openai
         from openai.types.chat import ChatCompletion
 
         async with self._pace.slot(request.most_read // 4 + request.sampling.max_tokens):
+            if not begun:
+                begun.append(time.monotonic())
             try:
                 # not `chat.completions.create`: that walks the body against its types, which is half of all the work
                 sent = self._client.post("/chat/completions", body=self._body(request), cast_to=ChatCompletion)
@@ -270,10 +290,10 @@ class _Connection:
                 self._failing.clear()
                 self._pace.went_well()
                 return completion
-        if isinstance(failure, _PassingError):
+        if isinstance(failure, _PassingError) and failure.busy:
+            self._pace.too_fast(failure.wait)  # it is there and well: no reason to stop
+        elif isinstance(failure, _PassingError):
             self._failing.add(number)
-            if failure.busy:
-                self._pace.too_fast(failure.wait)
             if len(self._failing) >= BREAKER:
                 raise ModelError(
                     f"{len(self._failing)} requests failed one after another at {self._part.base_url} "
@@ -287,7 +307,7 @@ class _Connection:
         body: dict[str, Any] = {
             "model": self._part.model,
             "messages": [{"role": message.role, "content": message.content} for message in request.messages],
-            "max_tokens": request.sampling.max_tokens,
+            self._part.cap: request.sampling.max_tokens,
         }
         for name in ("temperature", "top_p", "seed"):
             if (value := getattr(request.sampling, name)) is not None:
@@ -326,15 +346,16 @@ class _Connection:
                     "answered is kept",
                     retryable=True,
                 )
-            return _PassingError(f"HTTP {status}: {reason}", wait, busy=status in (429, 503, 529))
+            return _PassingError(f"HTTP {status}: {reason}", wait, busy=status in (429, 529) or wait is not None)
         return _RefusedError(f"HTTP {status}: {reason}")
 
     def _told(self, error: Exception) -> str:
         """An error's words, short and without the key."""
         cause = f" ({type(error.__cause__).__name__})" if error.__cause__ is not None else ""
-        words = " ".join(f"{type(error).__name__}: {error}".split())[:BODY] + cause
-        key = self._secret.get_secret_value()
-        return words.replace(key, "[key]") if self._part.api_key_env else words
+        words = " ".join(f"{type(error).__name__}: {error}".split())
+        if self._part.api_key_env:  # before the cut, which could leave a part of it
+            words = words.replace(self._secret.get_secret_value(), "[key]")
+        return words[:BODY] + cause
 
 
 def _completion(answer: Any) -> Completion:
@@ -347,9 +368,14 @@ def _completion(answer: Any) -> Completion:
     return Completion(
         text if isinstance(text, str) else "",
         choice.finish_reason or "stop",
-        getattr(usage, "prompt_tokens", None),
-        getattr(usage, "completion_tokens", None),
+        _count(getattr(usage, "prompt_tokens", None)),
+        _count(getattr(usage, "completion_tokens", None)),
     )
+
+
+def _count(value: Any) -> int | None:
+    """A number of tokens; None for anything that is none."""
+    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
 
 
 def _wait(state: Any) -> float:

@@ -101,7 +101,6 @@ def released() -> list[str]:
     return sorted(file.name.removesuffix(".md") for file in HERE.glob("*.md"))
 
 
-@lru_cache(maxsize=32)
 def prompt(name: str) -> Prompt:
     """A prompt by the name of a released one (``hard_negative.v1``) or by the path of a Markdown file.
 
@@ -115,7 +114,11 @@ def prompt(name: str) -> Prompt:
             f"no prompt is called {name!r}{did_you_mean(name, released())}; there are {listed(released())}, or name "
             "your own file, ending .md"
         )
-    source = path.read_bytes()
+    return _cached(path, path.read_bytes())
+
+
+@lru_cache(maxsize=32)
+def _cached(path: Path, source: bytes) -> Prompt:
     try:
         return _read(source.decode("utf-8").replace("\r\n", "\n"), hashlib.sha256(source).hexdigest()[:12])
     except (ValueError, yaml.YAMLError) as error:

@@ -10,12 +10,13 @@ import numpy as np
 from hardneg.batch import Batch, Bools, Ints, Scores
 from hardneg.chat import Sampling, Usage
 from hardneg.errors import PartError
-from hardneg.kinds import part
+from hardneg.kinds import listed, part
 from hardneg.models.asking import Answer, Question, ask
 from hardneg.prompts import prompt
 from hardneg.prompts.shapes import Grades
 from hardneg.protocols import AnyFilter, AnyLLMClient, Learner
 
+OFFERED = ("query", "positives", "candidates", "count")
 UNGRADED = -1.0
 POSITIVE = 3.0
 TOKENS_PER_GRADE = 24
@@ -36,6 +37,7 @@ class LLMJudge:
     prompt: str = "judge.v1"
     per_request: int = 20
     seed: int = 0
+    temperature: float | None = 0.0
     max_tokens: int | None = None
     cascade: AnyFilter | None = None
     near: float | None = None
@@ -52,6 +54,12 @@ class LLMJudge:
         found = prompt(self.prompt)
         if found.shape is not Grades:
             raise PartError(f"`prompt`: {found.label} does not grade, it answers with {found.shape.__name__}")
+        if unknown := [name for name in found.inputs if name not in OFFERED]:
+            raise PartError(f"`prompt`: {found.label} wants {listed(unknown)}; a judge is given {listed(OFFERED)}")
+        if self.cascade is not None and self.scorer is None:
+            raise PartError("`cascade` must be a filter with a threshold on a scorer, such as `eci_safety`")
+        if self.temperature is not None and not 0 <= self.temperature <= 2:
+            raise PartError(f"`temperature` must be between 0 and 2, not {self.temperature!r}")
 
     def identity(self) -> str:
         """The prompt's checksum."""
@@ -117,6 +125,6 @@ class LLMJudge:
             }
             most = self.max_tokens or AROUND + TOKENS_PER_GRADE * len(own)
             chat = found.messages({name: texts[name] for name in found.inputs})
-            sampling = Sampling(most, temperature=0.0)
+            sampling = Sampling(most, self.temperature)
             questions.append(Question(chat, sampling, Grades, Grades.schema_for(len(own))))
         return questions
