@@ -121,3 +121,7 @@ class Prices:
     def of(self, prompt_tokens: int, completion_tokens: int) -> float:
         """What so many tokens cost."""
         return (self.input * prompt_tokens + self.output * completion_tokens) / 1_000_000
+
+
+def ignored(_request: Request, _completion: Completion) -> None:
+    """For a client when nobody listens for arrivals."""

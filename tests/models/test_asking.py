@@ -19,7 +19,7 @@ from hardneg.artifacts import Cache
 from hardneg.budget import Budget, limited
 from hardneg.chat import Message, Prices, Sampling, Usage
 from hardneg.errors import BudgetError, ModelError
-from hardneg.models import openai
+from hardneg.models import connection
 from hardneg.models.answers import answers_of
 from hardneg.models.asking import Question, ask
 from hardneg.models.openai import OpenAI
@@ -29,7 +29,7 @@ from hardneg.testing import Fault, FaultServer, at_random
 
 @pytest.fixture(autouse=True)
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(openai, "BACKOFF", tenacity.wait_random_exponential(multiplier=0.01, max=0.6))
+    monkeypatch.setattr(connection, "BACKOFF", tenacity.wait_random_exponential(multiplier=0.01, max=0.6))
 
 
 @pytest.fixture
@@ -222,10 +222,10 @@ CHILD = textwrap.dedent("""
     import tenacity
     from hardneg.artifacts import Cache
     from hardneg.chat import Message, Sampling
-    from hardneg.models import openai
+    from hardneg.models import connection, openai
     from hardneg.models.asking import Question, ask
     from hardneg.prompts.shapes import Passages
-    openai.BACKOFF = tenacity.wait_random_exponential(multiplier=0.01, max=0.6)
+    connection.BACKOFF = tenacity.wait_random_exponential(multiplier=0.01, max=0.6)
     client = openai.OpenAI(model="any", base_url=sys.argv[1], concurrency=32, attempts=10, timeout=5)
     asked = [
         Question((Message("user", f"question {i}"),), Sampling(200, seed=i), Passages, Passages.schema_for(2))

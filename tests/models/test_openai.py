@@ -14,8 +14,9 @@ import tenacity
 
 from hardneg.chat import Message, Prices, Request, Sampling
 from hardneg.errors import ModelError, PartError
-from hardneg.models import openai
-from hardneg.models.openai import OpenAI, retry_after
+from hardneg.models import connection, openai
+from hardneg.models.connection import retry_after
+from hardneg.models.openai import OpenAI
 from hardneg.models.pace import Pace
 from hardneg.testing import Fault, FaultServer, at_random
 from hardneg.testing.fault_server import tokens
@@ -33,7 +34,7 @@ def requests(count: int, **sampling: Any) -> list[Request]:
 @pytest.fixture(autouse=True)
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     """Waits are a hundredth of what they are."""
-    monkeypatch.setattr(openai, "BACKOFF", tenacity.wait_random_exponential(multiplier=0.01, max=0.6))
+    monkeypatch.setattr(connection, "BACKOFF", tenacity.wait_random_exponential(multiplier=0.01, max=0.6))
 
 
 def client(server: FaultServer, **fields: Any) -> OpenAI:

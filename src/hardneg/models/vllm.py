@@ -13,11 +13,10 @@ from importlib.util import find_spec
 from itertools import islice
 from typing import Any
 
-from hardneg.chat import Completion, Prices, Request
+from hardneg.chat import Completion, Prices, Request, ignored
 from hardneg.errors import MissingExtraError, ModelError, PartError
 from hardneg.kinds import NEUTRAL, part
 from hardneg.models import weights
-from hardneg.models.openai import ignored
 from hardneg.models.tokens import count_tokens
 
 
