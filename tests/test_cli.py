@@ -113,7 +113,7 @@ def test_score_reads_what_was_exported(
     monkeypatch.setenv("HARDNEG_CACHE", str(tmp_path / "cache"))
     final = json.loads(output(capsys, "run", make_job(), "--json"))["sets"]["final"]["after"]
     folder = tmp_path / "runs" / "job" / "exports" / export
-    [file] = [f for f in folder.iterdir() if not f.name.startswith(".") and f.name != "README.md"]
+    [file] = [f for f in folder.iterdir() if not f.name.startswith((".", "_")) and f.name != "README.md"]
     report = json.loads(output(capsys, "score", file, "--model", tiny_encoder, "--json"))
     found = report["sets"]["file"]["before"]
     if export == "all":  # the others leave out short examples
@@ -125,7 +125,7 @@ def test_score_reads_what_was_exported(
 
 def test_kinds_and_a_wrong_group(capsys: pytest.CaptureFixture[str]) -> None:
     found = json.loads(output(capsys, "kinds", "--json"))
-    assert set(found["generators"]) == {"bm25", "dense", "cross_encoder", "random", "file"}
+    assert set(found["generators"]) == {"bm25", "dense", "cross_encoder", "random", "file", "llm"}
     assert "depth=50" in found["generators"]["bm25"]["fields"]
     assert "margin" in output(capsys, "kinds", "filters")
     assert main(["kinds", "nonsense"]) == 2
