@@ -129,7 +129,7 @@ def vllm(folder):
         "structured_outputs_config": {"backend": "guidance"},
     }
     part = VLLM(model=folder, engine=options)
-    asked = [Request(q.messages, Sampling(48, 0.0), q.schema) for q in questions(96)]
+    asked = [Request(q.messages, Sampling(48, 0.0), q.schema) for q in questions(256)]
     list(part.complete(asked[:4]))
     engine = _engine(folder, None, json.dumps(options, sort_keys=True))
     chats = [[{"role": m.role, "content": m.content} for m in r.messages] for r in asked]
@@ -144,7 +144,7 @@ def vllm(folder):
         engine.chat(chats, parameters, use_tqdm=False)
 
     ratios = []
-    for number in range(6):
+    for number in range(8):
         runs = [("ours", lambda: list(part.complete(asked))), ("direct", direct)]
         found = {name: timed(run) for name, run in (runs if number % 2 else runs[::-1])}
         ratios.append(found["ours"] / found["direct"])
