@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from hardneg.errors import PartError
+
 Failure = Literal["refused", "unreachable"]
 
 TEMPLATE = 64
@@ -30,6 +32,12 @@ class Sampling:
     temperature: float | None = None
     top_p: float | None = None
     seed: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.temperature is not None and not 0 <= self.temperature <= 2:
+            raise PartError(f"`temperature` must be between 0 and 2, not {self.temperature!r}")
+        if self.top_p is not None and not 0 < self.top_p <= 1:
+            raise PartError(f"`top_p` must be above 0 and at most 1, not {self.top_p!r}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
+from pydantic import BaseModel
 
 from hardneg.batch import Batch, offsets_of, taken
 from hardneg.chat import Request, Usage
@@ -17,6 +18,7 @@ from hardneg.merge import merge
 from hardneg.models.answers import answers_of
 from hardneg.models.asking import Question, ask
 from hardneg.pipeline import Pipeline
+from hardneg.prompts.shapes import Passages, Requirements, Varied
 from hardneg.protocols import Generator, LLMClient
 from hardneg.scorers.llm_judge import LLMJudge
 from hardneg.style import style
@@ -27,7 +29,7 @@ PIECES = re.compile(r"\d|[^\W\d]{1,8}|[^\w\s]{1,2}|\n")
 `tokenizer` of a client counts in place of it."""
 TEMPLATE = 8
 """Tokens that a chat template adds to a message."""
-AROUND = {"passages": (8, 6), "requirements": (90, 14), "varied": (10, 28)}
+AROUND: Mapping[type[BaseModel], tuple[int, int]] = {Passages: (8, 6), Requirements: (90, 14), Varied: (10, 28)}
 """Tokens of an answer beside its words: once, and for each negative."""
 PER_GRADE = 12
 ENOUGH = 10
@@ -61,29 +63,18 @@ def estimate(pipeline: Pipeline, *, asked: int = 0) -> list[Forecast]:
     count = int(read["examples"])
     sample = _sample(loader.examples(0), asked or SAMPLE)
     out = []
-    for name, generator in plan.generators.items():
-        if isinstance(generator, LLM):
-            stage = stages.generate[name]
-            if (done := _done(pipeline, stage)) is not None:
-                out.append(Forecast(stage.name, done, basis="done"))
-                continue
-            questions = [question for question in generator.questions(sample) if question is not None]
+    parts = [(stages.generate[name], part) for name, part in plan.generators.items()]
+    for stage, part in [*parts, *((stages.score[name], part) for name, part in plan.scorers.items())]:
+        if (done := pipeline.usage(stage)) is not None:
+            out.append(Forecast(stage.name, done, basis="done"))
+        elif isinstance(part, LLM):
+            questions = [question for question in part.questions(sample) if question is not None]
             if asked:
-                ask(generator.client, questions, sample.corpus.cache, "ask a sample")
-            out.append(_of_generator(stage.name, generator, questions, sample, count))
-    for name, scorer in plan.scorers.items():
-        if isinstance(scorer, LLMJudge):
-            stage = stages.score[name]
-            if (done := _done(pipeline, stage)) is not None:
-                out.append(Forecast(stage.name, done, basis="done"))
-                continue
-            out.append(_of_judge(stage.name, scorer, sample, count, _candidates(pipeline, sample)))
+                ask(part.client, questions, sample.corpus.cache, "ask a sample")
+            out.append(_of_generator(stage.name, part, questions, sample, count))
+        elif isinstance(part, LLMJudge):
+            out.append(_of_judge(stage.name, part, sample, count, _candidates(pipeline, sample)))
     return out
-
-
-def _done(pipeline: Pipeline, stage: Any) -> Usage | None:
-    summary = pipeline.store.summary(stage)
-    return Usage(**summary["usage"]) if summary and "usage" in summary else None
 
 
 def _sample(batch: Batch, most: int) -> Batch:
@@ -120,7 +111,7 @@ def _of_generator(stage: str, part: LLM, questions: Sequence[Question], sample: 
     if len(known) >= ENOUGH:
         each, basis = sum(known, start=Usage()), f"{len(known)} answers"
         return Forecast(stage, _scaled(part.client, each, count / len(known), count), part.rounds, basis)
-    once, every = AROUND[next(key for key, shape in _shapes().items() if shape is questions[0].shape)]
+    once, every = AROUND[questions[0].shape]
     positives = " ".join(sample.corpus.contents(sample.positive_rows))
     tokens_of_a_word = len(PIECES.findall(positives)) / max(len(positives.split()), 1)
     written = once + part.per_query * (every + style(sample.corpus).usual * tokens_of_a_word)
@@ -139,12 +130,6 @@ def _of_judge(stage: str, part: LLMJudge, sample: Batch, count: int, candidates:
     factor = count / len(sample)
     basis = "lengths, at most: the cascade asks about fewer" if part.cascade is not None else "lengths"
     return Forecast(stage, _scaled(part.client, used, factor, round(len(requests) * factor)), basis=basis)
-
-
-def _shapes() -> dict[str, Any]:
-    from hardneg.prompts.shapes import WRITTEN
-
-    return dict(WRITTEN)
 
 
 def _known(client: LLMClient, requests: Sequence[Request], sample: Batch) -> list[Usage]:

@@ -108,11 +108,14 @@ class Job:
         raw, lines = documents.parse(source, path)
         if not isinstance(raw, dict):
             raise JobError(f"{path}: a job is a mapping of keys, this is a {type(raw).__name__}; see `hardneg schema`")
-        for place, problem in _wrong_controls(raw):
-            raise JobError(f"{path}:{_line(place, lines)}: {'.'.join(map(str, place))}: {problem}")
+
+        def refuse_first(problems: Iterator[tuple[tuple[str, ...], str]]) -> None:
+            for place, problem in problems:
+                raise JobError(f"{path}:{_line(place, lines)}: {'.'.join(map(str, place))}: {problem}")
+
+        refuse_first(_wrong_controls(raw))
         controls, cleaned = _without_controls({k: v for k, v in raw.items() if v is not None or k not in OPTIONAL})
-        for place, problem in _resolve_contexts(cleaned):
-            raise JobError(f"{path}:{_line(place, lines)}: {'.'.join(map(str, place))}: {problem}")
+        refuse_first(_resolve_contexts(cleaned))
         try:
             document = Document.model_validate(cleaned)
         except ValidationError as error:
@@ -129,18 +132,10 @@ class Job:
             controls=controls,
             exports=document.exports,
         )
-        for place, problem in _contradictions(plan):
-            raise JobError(f"{path}:{_line(place, lines)}: {'.'.join(map(str, place))}: {problem}")
+        refuse_first(_contradictions(plan))
+        refuse_first(_without_prices(plan, document.budget))
         store = Folder(document.output)
         pipeline = Pipeline(plan, store, Cache(document.cache or default_cache()), document.engine)
-        if document.budget.max_cost is not None:
-            for client in clients_of([*plan.generators.values(), *plan.scorers.values()]):
-                if client.prices is None:
-                    raise JobError(
-                        f"{path}:{_line(('budget', 'max_cost'), lines)}: budget.max_cost: the client of model "
-                        f"`{getattr(client, 'model', client)}` has no `prices`; give them, per million tokens: "
-                        "prices: {input: 0.1, output: 0.4}"
-                    )
         return cls(path, source, plan, document.output, pipeline, store, document.budget)
 
     @contextmanager
@@ -340,29 +335,37 @@ def _resolve_contexts(document: dict[str, Any]) -> Iterator[tuple[tuple[str, ...
     """Puts the generator itself where another's ``context`` is its name; yields names that nothing has."""
     generators = document.get("generators")
     generators = generators if isinstance(generators, dict) else {}
-    for name, part in generators.items():
-        wanted = part.get("context") if isinstance(part, dict) else None
-        if isinstance(wanted, str):
-            chain = [name]
-            while isinstance(wanted, str) and wanted in generators and wanted not in chain:
-                chain.append(wanted)
-                after = generators[wanted].get("context") if isinstance(generators[wanted], dict) else None
-                if not isinstance(after, str):
-                    break
-                wanted = after
-            if wanted in chain[:-1] and len(chain) > 1:
-                yield ("generators", str(name), "context"), f"goes in a circle: {' → '.join([*chain, wanted])}"
-                return
-            wanted = part["context"]
-            if wanted not in generators or wanted == name:
-                others = [other for other in generators if other != name]
+    named = {
+        name: part["context"]
+        for name, part in generators.items()
+        if isinstance(part, dict) and isinstance(part.get("context"), str)
+    }
+    for name in named:
+        chain = [name]
+        while (last := chain[-1]) in named:
+            wanted, place = named[last], ("generators", str(last), "context")
+            if wanted not in generators or wanted == last:
+                others = [other for other in generators if other != last]
                 hint = kinds.did_you_mean(wanted, others)
-                yield (
-                    ("generators", str(name), "context"),
-                    f"no other generator is called `{wanted}`{hint}; there are: {kinds.listed(others)}",
-                )
-            else:
-                part["context"] = generators[wanted]
+                yield place, f"no other generator is called `{wanted}`{hint}; there are: {kinds.listed(others)}"
+                return
+            if wanted in chain:
+                yield place, f"goes in a circle: {' → '.join([*chain, wanted])}"
+                return
+            chain.append(wanted)
+    for name, wanted in named.items():
+        generators[name]["context"] = generators[wanted]
+
+
+def _without_prices(plan: Plan, cap: Cap) -> Iterator[tuple[tuple[str, ...], str]]:
+    """Clients whose answers cost nobody knows what, where the budget is in money."""
+    for client in clients_of([*plan.generators.values(), *plan.scorers.values()]):
+        if cap.max_cost is not None and client.prices is None:
+            yield (
+                ("budget", "max_cost"),
+                f"the client of model `{getattr(client, 'model', client)}` has no `prices`; give them, per million "
+                "tokens: prices: {input: 0.1, output: 0.4}",
+            )
 
 
 def _contradictions(plan: Plan) -> Iterator[tuple[tuple[str, ...], str]]:

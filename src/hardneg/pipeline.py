@@ -175,8 +175,9 @@ class Pipeline:
             asks = bool(clients_of(part))
             to_do = missing(stage)
             if asks:  # a budget is the whole job's, also what earlier runs spent
-                there = [shard for shard in range(shards) if to_do is None or shard not in to_do]
-                budget.current().spent += self._spent(stage, there)
+                there = [shard for shard in range(shards) if shard not in (to_do or ())]
+                done = self.usage(stage) if to_do is None else None
+                budget.current().spent += done or self._spent(stage, there)
             if to_do is not None:
                 # a client is concurrent inside, and its limits and the budget hold for all of the job: one process
                 finish(stage, map(work, to_do) if asks else self.engine.map(work, to_do), len(to_do), asks=asks)
@@ -201,18 +202,23 @@ class Pipeline:
             ran.append("evaluate")
             report = self._evaluate(stages, batches)
             self.store.complete(stages.evaluate, report)
-        usage = {
-            stage.name: summary["usage"]
-            for stage in (*stages.generate.values(), *stages.score.values())
-            if (summary := self.store.summary(stage)) and "usage" in summary
-        }
+        asked = (*stages.generate.values(), *stages.score.values())
+        usage = {stage.name: spent for stage in asked if (spent := self.usage(stage)) is not None}
         failed = [
-            f"{spent['failed']:,} of the {spent['requests']:,} requests of `{name}` had no usable answer"
+            f"{spent.failed:,} of the {spent.requests:,} requests of `{name}` had no usable answer"
             for name, spent in usage.items()
-            if spent["failed"]
+            if spent.failed
         ]
-        report = report | {"usage": usage, "warnings": [*report["warnings"], *failed]}
+        report = report | {
+            "usage": {name: asdict(spent) for name, spent in usage.items()},
+            "warnings": [*report["warnings"], *failed],
+        }
         return Result(stages, loader.corpus, batches, report, ran)
+
+    def usage(self, stage: Stage) -> Usage | None:
+        """What a complete stage asked of a language model; None for one that asked nothing, or is to do."""
+        summary = self.store.summary(stage) or {}
+        return Usage(**summary["usage"]) if "usage" in summary else None
 
     def _spent(self, stage: Stage, shards: Iterable[int]) -> Usage:
         """What the language model's answers in these shards cost."""

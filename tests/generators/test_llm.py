@@ -364,3 +364,20 @@ def test_scripts_without_spaces_have_words_too(batch_of: Callable[..., Batch]) -
     how = style(batch_of(passages, {"q": "什么是升力"}, {"q": ["d0"]}).corpus)
     assert how.language == "zh"
     assert how.shortest > 15
+
+
+def test_each_text_keeps_its_own_note_and_tokens_when_sources_are_merged(batch_of: Callable[..., Batch]) -> None:
+    from hardneg.batch import Asked, Candidates
+
+    batch = batch_of()
+    texts, asked = ["a", "b", "c", "d"], Asked.of([0, 1, 0, 1], [1.0, 2.0, 3.0, 4.0], ["na", "nb", "nc", "nd"])
+    new = np.full(4, -1)
+    written = Candidates(np.array([0, 3, 3, 4]), new, np.zeros(4, np.float32), texts, asked=asked)
+    merged = merge(batch, {"mined": BM25(depth=2).generate(batch), "written": written})
+    found = {n.passage.text: n.origins[0] for own in merged for n in own.negatives if n.passage.text in texts}
+    assert {text: (o.round, o.tokens, o.note) for text, o in found.items()} == {
+        "a": (0, 1.0, "na"),
+        "b": (1, 2.0, "nb"),
+        "c": (0, 3.0, "nc"),
+        "d": (1, 4.0, "nd"),
+    }

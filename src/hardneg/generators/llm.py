@@ -12,7 +12,7 @@ from hardneg.batch import Asked, Batch, Bools, Candidates, offsets_of
 from hardneg.chat import Sampling, Usage
 from hardneg.data import Reason
 from hardneg.errors import PartError
-from hardneg.kinds import listed, part
+from hardneg.kinds import part
 from hardneg.merge import merge
 from hardneg.models.asking import Answer, Question, ask
 from hardneg.prompts import prompt
@@ -64,15 +64,9 @@ class LLM:
         for name, least in (("per_query", 1), ("shown", 1), ("rounds", 0), ("max_tokens", 1)):
             if (value := getattr(self, name)) is not None and value < least:
                 raise PartError(f"`{name}` must be at least {least}, not {value!r}")
-        if self.temperature is not None and not 0 <= self.temperature <= 2:
-            raise PartError(f"`temperature` must be between 0 and 2, not {self.temperature!r}")
-        if self.top_p is not None and not 0 < self.top_p <= 1:
-            raise PartError(f"`top_p` must be above 0 and at most 1, not {self.top_p!r}")
+        Sampling(1, self.temperature, self.top_p)  # checks them
         found = prompt(self.prompt)
-        if found.shape not in WRITTEN.values():
-            raise PartError(f"`prompt`: {found.label} does not write negatives, it answers with {found.shape.__name__}")
-        if unknown := [name for name in found.inputs if name not in OFFERED]:
-            raise PartError(f"`prompt`: {found.label} wants {listed(unknown)}; a writer is given {listed(OFFERED)}")
+        found.fit(WRITTEN.values(), "write negatives", OFFERED, "a writer")
         if self.rounds and "again" not in found.sections:
             raise PartError(f"`rounds`: the prompt {found.label} has no section `# again`")
         if self.prompt == "rewrite.v1" and self.context is None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -63,6 +63,13 @@ class Prompt:
     inputs: tuple[str, ...]
     shape: type[Shape]
     sections: Mapping[str, str]
+
+    def fit(self, shapes: Iterable[type[Shape]], does: str, offered: Sequence[str], part: str) -> None:
+        """Raises `PartError` unless the prompt answers with one of ``shapes`` and wants nothing but what is offered."""
+        if self.shape not in shapes:
+            raise PartError(f"`prompt`: {self.label} does not {does}, it answers with {self.shape.__name__}")
+        if unknown := [name for name in self.inputs if name not in offered]:
+            raise PartError(f"`prompt`: {self.label} wants {listed(unknown)}; {part} is given {listed(offered)}")
 
     def messages(self, texts: Texts, *, again: bool = False) -> tuple[Message, ...]:
         """The chat: ``texts`` has a value for every input. With ``again`` the section of that name is added."""

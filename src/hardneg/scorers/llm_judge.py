@@ -10,7 +10,7 @@ import numpy as np
 from hardneg.batch import Batch, Bools, Ints, Scores
 from hardneg.chat import Sampling, Usage
 from hardneg.errors import PartError
-from hardneg.kinds import listed, part
+from hardneg.kinds import part
 from hardneg.models.asking import Answer, Question, ask
 from hardneg.prompts import prompt
 from hardneg.prompts.shapes import Grades
@@ -51,15 +51,10 @@ class LLMJudge:
             raise PartError(f"`near` must be above 0, not {self.near!r}")
         if isinstance(self.cascade, Learner) and self.cascade.learns:
             raise PartError("`cascade` cannot be a filter that learns from the whole job first; give it its values")
-        found = prompt(self.prompt)
-        if found.shape is not Grades:
-            raise PartError(f"`prompt`: {found.label} does not grade, it answers with {found.shape.__name__}")
-        if unknown := [name for name in found.inputs if name not in OFFERED]:
-            raise PartError(f"`prompt`: {found.label} wants {listed(unknown)}; a judge is given {listed(OFFERED)}")
+        prompt(self.prompt).fit([Grades], "grade", OFFERED, "a judge")
+        Sampling(1, self.temperature)  # checks it
         if self.cascade is not None and self.scorer is None:
             raise PartError("`cascade` must be a filter with a threshold on a scorer, such as `eci_safety`")
-        if self.temperature is not None and not 0 <= self.temperature <= 2:
-            raise PartError(f"`temperature` must be between 0 and 2, not {self.temperature!r}")
 
     def identity(self) -> str:
         """The prompt's checksum."""
