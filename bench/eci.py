@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 
 from hardneg import eci
-from hardneg.batch import Batch, Scores, Source, Verdicts
+from hardneg.data.batch import Batch
+from hardneg.data.candidates import Scores, Source, Verdicts
 from hardneg.filters.eci_safety import ECISafety
 from hardneg.report.tuning import curves
 from hardneg.testing import make_batch

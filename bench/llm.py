@@ -17,10 +17,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from hardneg.artifacts import Cache
-from hardneg.chat import Message, Request, Sampling
-from hardneg.models.asking import Question, ask
-from hardneg.models.openai import OpenAI
+from hardneg.cache.folders import Cache
+from hardneg.data.chat import Message, Request, Sampling
+from hardneg.llm.openai import OpenAI
+from hardneg.llm.questions import Question, ask
 from hardneg.prompts.shapes import Passages
 
 LATENCY, CONCURRENCY, COUNT, ROUNDS = 0.2, 64, 4_000, 3
@@ -119,7 +119,7 @@ def vllm(folder):
     from vllm import SamplingParams
     from vllm.sampling_params import StructuredOutputsParams
 
-    from hardneg.models.vllm import VLLM, _engine
+    from hardneg.llm.vllm import VLLM, _engine
 
     options = {
         "dtype": "float32",

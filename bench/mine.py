@@ -28,19 +28,19 @@ from typing import Any
 
 import numpy as np
 
-from hardneg.artifacts import Cache
+from hardneg.cache.folders import Cache
 from hardneg.engines.local import Local
 from hardneg.exports.sentence_transformers import SentenceTransformers
+from hardneg.files.text_lines import json_lines
 from hardneg.filters.eci_safety import ECISafety
 from hardneg.generators.bm25 import BM25
 from hardneg.generators.dense import Dense
-from hardneg.lines import json_lines
 from hardneg.models.sentence_transformers import Encoder
-from hardneg.pipeline import Pipeline, Plan, Result
+from hardneg.pipeline.pipeline import Pipeline, Plan, Result
+from hardneg.pipeline.store import Folder, Memory
 from hardneg.readers.beir import BEIR, judgments
 from hardneg.scorers.bi_encoder import BiEncoder
 from hardneg.selectors.top import Top
-from hardneg.store import Folder, Memory
 
 MARGIN = 0.05
 SHAPES = ((5, 20), (50, 70))  # negatives a query, and the window that they are taken from

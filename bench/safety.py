@@ -23,14 +23,15 @@ from rich.console import Console
 from rich.table import Table
 
 from hardneg import eci
-from hardneg.artifacts import Cache
-from hardneg.batch import Batch
+from hardneg.cache.folders import Cache
+from hardneg.data.batch import Batch
 from hardneg.engines.local import Local
 from hardneg.generators.bm25 import BM25
 from hardneg.generators.dense import Dense
 from hardneg.models.late_interaction import LateInteraction
 from hardneg.models.sentence_transformers import Encoder
-from hardneg.pipeline import Pipeline, Plan
+from hardneg.pipeline.pipeline import Pipeline, Plan
+from hardneg.pipeline.store import Memory
 from hardneg.readers.beir import BEIR, judgments
 from hardneg.report import detection
 from hardneg.report.dropped import Grades, judged
@@ -38,7 +39,6 @@ from hardneg.report.tuning import LOOSER_IS_HIGHER
 from hardneg.scorers.bi_encoder import BiEncoder
 from hardneg.scorers.false_negative import FalseNegative
 from hardneg.selectors.top import Top
-from hardneg.store import Memory
 
 KEPT = (0.3, 0.5, 0.7)
 CAUGHT = 0.8

@@ -12,7 +12,7 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 import pytest
 from tests_support import JOB, PASSAGES, POSITIVES, QUERIES, write_data
 
-from hardneg.batch import Batch
+from hardneg.data.batch import Batch
 from hardneg.testing import make_batch
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"

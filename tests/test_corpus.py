@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hardneg import corpus
-from hardneg.artifacts import Cache
-from hardneg.data import Passage, Read
+from hardneg.cache.folders import Cache
+from hardneg.data import corpus
+from hardneg.data.records import Passage, Read
 from hardneg.errors import DataError, StoreError
 
 

@@ -7,22 +7,22 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hardneg.artifacts import Cache
+from hardneg.cache.folders import Cache
 from hardneg.engines.local import Local
+from hardneg.files.text_lines import existing
 from hardneg.filters.eci_safety import ECISafety
 from hardneg.generators.bm25 import BM25
 from hardneg.generators.dense import Dense
 from hardneg.generators.random import Random
-from hardneg.lines import existing
 from hardneg.models.sentence_transformers import Encoder
-from hardneg.pipeline import Pipeline, Plan, Result
+from hardneg.pipeline.pipeline import Pipeline, Plan, Result
+from hardneg.pipeline.store import Memory
 from hardneg.readers.beir import BEIR, judgments
 from hardneg.report import detection
 from hardneg.report.dropped import judged
 from hardneg.scorers.bi_encoder import BiEncoder
 from hardneg.scorers.false_negative import FalseNegative
 from hardneg.selectors.top import Top
-from hardneg.store import Memory
 
 
 @pytest.fixture(scope="module")

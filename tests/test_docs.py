@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from hardneg import cli
-from hardneg.job import Job
+from hardneg.job.job import Job
 
 ROOT = Path(__file__).resolve().parents[1]
 FENCE = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
@@ -51,8 +51,8 @@ def test_jobs_in_the_documents_are_valid(tmp_path: Path, job: str) -> None:
 
 
 def test_the_part_of_the_contributing_page_keeps_its_contract(batch_of, tmp_path: Path) -> None:
+    from hardneg.data.merge import merge
     from hardneg.generators.random import Random
-    from hardneg.merge import merge
     from hardneg.testing import check_filter
 
     [code] = snippets("CONTRIBUTING.md", "python")

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from hardneg import documents
 from hardneg.errors import JobError
+from hardneg.job import yaml_document as documents
 
 
 def read(tmp_path: Path, content: bytes) -> object:

@@ -15,7 +15,7 @@ import pytest
 from tests_support import JOB, write_data
 
 from hardneg.cli import main
-from hardneg.job import Job
+from hardneg.job.job import Job
 
 
 def files_of(folder: Path) -> dict[str, bytes]:
@@ -265,7 +265,8 @@ def test_a_second_run_in_the_same_folder_waits_for_nobody(
 KILL = """
 import os, signal, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell that runs tests in the background has it ignored
-from hardneg import artifacts, store
+from hardneg.cache import folders as artifacts
+from hardneg.pipeline import store
 import hardneg.pipeline as pipeline
 pipeline.SHARD = 4
 left = int(sys.argv[2])
@@ -452,7 +453,7 @@ def test_no_filters_no_exports_and_one_passage(make_job: Callable[..., Path], tm
 
 
 def test_the_control_that_wins_is_warned_about() -> None:
-    from hardneg.report.verdict import warnings
+    from hardneg.report.warnings import warnings
 
     def moments(score: float) -> dict:
         after = {"eci_v1": 0.0, "size": 1.0, "without_negatives": 0}

@@ -19,7 +19,7 @@ import pytest
 from tests_support import write_data
 
 from hardneg.cli import main
-from hardneg.models.answers import answers_of
+from hardneg.llm.answer_log import answers_of
 from hardneg.testing import Fault, FaultServer
 
 JOB = """\
@@ -337,7 +337,7 @@ def test_a_server_that_refused_everything_is_mended(
 
 
 def test_a_control_that_is_none_any_more_is_judged(job: Make, tmp_path: Path) -> None:
-    from hardneg.job import Job
+    from hardneg.job.job import Job
 
     control = JOB.replace("{{kind: bm25, depth: 5}}", "{{kind: bm25, depth: 5, control: true}}").replace(
         "context: lexical, ", ""

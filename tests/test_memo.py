@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hardneg import memo
-from hardneg.artifacts import Cache
-from hardneg.memo import Memo, keys_of
+from hardneg.cache import memo
+from hardneg.cache.folders import Cache
+from hardneg.cache.memo import Memo, keys_of
 
 
 class Model:

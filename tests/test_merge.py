@@ -5,9 +5,10 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from hardneg.batch import Batch, Candidates, Scores, Verdicts, new_id
-from hardneg.data import Candidate, Origin, Reason
-from hardneg.merge import merge
+from hardneg.data.batch import Batch, new_id
+from hardneg.data.candidates import Candidates, Scores, Verdicts
+from hardneg.data.merge import merge
+from hardneg.data.records import Candidate, Origin, Reason
 
 
 def propose(batch: Batch, *lists: list[tuple[str, float]], new: str = "new:") -> Candidates:

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from hardneg import kinds
-from hardneg.batch import Batch
 from hardneg.cli import main
-from hardneg.merge import merge
+from hardneg.data.batch import Batch
+from hardneg.data.merge import merge
 from hardneg.testing import check_filter, check_generator
 
 PLUGIN = Path(__file__).parent / "plugin"

@@ -19,7 +19,7 @@ import tiny_llm
 from tests_support import write_data
 
 from hardneg.cli import main
-from hardneg.models.answers import answers_of
+from hardneg.llm.answer_log import answers_of
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 IN_PROCESS = {
@@ -106,10 +106,10 @@ def test_a_job_with_the_engine_in_this_process(tmp_path: Path, tiny_encoder: str
 
 ENGINE_TEST = """
 import json, sys
-from hardneg.chat import Message, Request, Sampling
-from hardneg.models.vllm import VLLM
+from hardneg.data.chat import Message, Request, Sampling
+from hardneg.llm.vllm import VLLM
 from hardneg.prompts.shapes import Grades, Passages
-from hardneg.models.answer_text import parsed
+from hardneg.llm.answer_text import parsed
 import yaml
 client = VLLM(model=sys.argv[1], engine=yaml.safe_load(sys.argv[2]), feed=5)
 asked = [
@@ -176,9 +176,9 @@ def test_a_job_with_a_real_server(server: str, tmp_path: Path, minilm: str, caps
 
 
 def test_the_servers_refusals(server: str) -> None:
-    from hardneg.chat import Message, Request, Sampling
+    from hardneg.data.chat import Message, Request, Sampling
     from hardneg.errors import ModelError
-    from hardneg.models.openai import OpenAI
+    from hardneg.llm.openai import OpenAI
 
     long = Request((Message("user", "far too long " * 3_000),), Sampling(50))
     short = Request((Message("user", "Say hello."),), Sampling(8, 0.0))

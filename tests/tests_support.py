@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from hardneg.batch import Batch
+from hardneg.data.batch import Batch
+from hardneg.data.merge import merge
 from hardneg.generators.dense import Dense
-from hardneg.merge import merge
 from hardneg.models.sentence_transformers import Encoder
 from hardneg.scorers.bi_encoder import BiEncoder
 

@@ -4,12 +4,13 @@ The parts are in the modules of their kind (`hardneg.generators.bm25.BM25`, …)
 has the names that most programs need. Importing it loads neither torch nor any model library.
 """
 
-from hardneg.batch import Batch, Candidates, Scores, Selection, Verdicts
-from hardneg.data import Candidate, Example, Negative, NegativeSet, Origin, Passage, Reason
-from hardneg.eci_filter import ECIFilter, Filtered
+from hardneg.data.batch import Batch
+from hardneg.data.candidates import Candidates, Scores, Selection, Verdicts
+from hardneg.data.records import Candidate, Example, Negative, NegativeSet, Origin, Passage, Reason
 from hardneg.errors import DataError, HardnegError, JobError, MissingExtraError, ModelError, PartError, StoreError
 from hardneg.kinds import NEUTRAL, part
-from hardneg.mining import Mined, mine
+from hardneg.library.eci_filter import ECIFilter, Filtered
+from hardneg.library.mine import Mined, mine
 
 __all__ = [
     "NEUTRAL",

@@ -43,8 +43,8 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "llm": "hardneg.generators.llm:LLM",
     },
     "clients": {
-        "openai": "hardneg.models.openai:OpenAI",
-        "vllm": "hardneg.models.vllm:VLLM",
+        "openai": "hardneg.llm.openai:OpenAI",
+        "vllm": "hardneg.llm.vllm:VLLM",
     },
     "encoders": {"sentence_transformers": "hardneg.models.sentence_transformers:Encoder"},
     "pair_scorers": {

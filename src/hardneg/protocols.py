@@ -12,13 +12,12 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Protocol, TypeVar, runtime_checkable
 
-import numpy as np
-from numpy.typing import NDArray
-
-from hardneg.batch import Batch, Candidates, Scores, Selection, Verdicts
-from hardneg.chat import Completion, Prices, Request
-from hardneg.corpus import Corpus
-from hardneg.data import Example, Passage, Read
+from hardneg.arrays import Float32, Int64
+from hardneg.data.batch import Batch
+from hardneg.data.candidates import Candidates, Scores, Selection, Verdicts
+from hardneg.data.chat import Completion, Prices, Request
+from hardneg.data.corpus import Corpus
+from hardneg.data.records import Example, Passage, Read
 from hardneg.kinds import Kind, parts_in
 
 Role = Literal["query", "passage"]
@@ -59,7 +58,7 @@ class Asker(Generator, Protocol):
         """How often, after the first time."""
         ...
 
-    def missing(self, judged: Batch, name: str) -> NDArray[np.int64]:
+    def missing(self, judged: Batch, name: str) -> Int64:
         """Int64 [n]: how many of its candidates, called ``name`` in the batch, each example lacks."""
         ...
 
@@ -129,11 +128,11 @@ class Encoder(Protocol):
         """Stands for weights and settings: equal identities give equal embeddings."""
         ...
 
-    def encode(self, texts: Sequence[str], role: Role) -> NDArray[np.float32]:
+    def encode(self, texts: Sequence[str], role: Role) -> Float32:
         """Float32 [len(texts), d], rows of unit length."""
         ...
 
-    def encode_tokens(self, texts: Sequence[str], role: Role) -> list[NDArray[np.float32]]:
+    def encode_tokens(self, texts: Sequence[str], role: Role) -> list[Float32]:
         """A float32 [tokens, d] a text, rows of unit length."""
         ...
 
@@ -144,7 +143,7 @@ class PairScorer(Protocol):
 
     def identity(self) -> str: ...
 
-    def predict(self, queries: Sequence[str], passages: Sequence[str]) -> NDArray[np.float32]:
+    def predict(self, queries: Sequence[str], passages: Sequence[str]) -> Float32:
         """Float32 [k]: the relevance of ``passages[i]`` to ``queries[i]``, on the model's own scale."""
         ...
 

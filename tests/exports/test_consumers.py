@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hardneg.batch import Batch
+from hardneg.data.batch import Batch
+from hardneg.data.merge import merge
 from hardneg.errors import DataError, HardnegError
 from hardneg.exports import provenance
 from hardneg.exports.automodel import Automodel
@@ -29,7 +30,6 @@ from hardneg.exports.tevatron import Tevatron
 from hardneg.filters.eci_safety import ECISafety
 from hardneg.generators.bm25 import BM25
 from hardneg.generators.dense import Dense
-from hardneg.merge import merge
 from hardneg.models.sentence_transformers import Encoder
 from hardneg.scorers.bi_encoder import BiEncoder
 from hardneg.selectors.top import Top

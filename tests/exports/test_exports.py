@@ -8,15 +8,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hardneg import formats
-from hardneg.batch import Batch
+from hardneg.data import training_rows as formats
+from hardneg.data.batch import Batch
+from hardneg.data.merge import merge
 from hardneg.errors import HardnegError, PartError
 from hardneg.exports.flagembedding import FlagEmbedding
 from hardneg.exports.jsonl import JSONL
 from hardneg.exports.sentence_transformers import SentenceTransformers
 from hardneg.filters.eci_safety import ECISafety
 from hardneg.generators.dense import Dense
-from hardneg.merge import merge
 from hardneg.models.sentence_transformers import Encoder
 from hardneg.scorers.bi_encoder import BiEncoder
 from hardneg.selectors.top import Top

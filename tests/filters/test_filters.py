@@ -6,14 +6,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from hardneg.batch import Batch, Candidates, Scores
-from hardneg.data import Candidate
+from hardneg.data.batch import Batch
+from hardneg.data.candidates import Candidates, Scores
+from hardneg.data.merge import merge
+from hardneg.data.records import Candidate
+from hardneg.data.word_weights import lexicon, words
 from hardneg.errors import PartError
 from hardneg.filters.copy import Copy
 from hardneg.filters.duplicate import Duplicate
 from hardneg.filters.eci_safety import ECISafety
-from hardneg.lexicon import lexicon, words
-from hardneg.merge import merge
 from hardneg.testing import HashedWords, check_filter
 
 BatchOf = Callable[..., Batch]

@@ -9,10 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hardneg.batch import Batch, Candidates, offsets_of
+from hardneg.arrays import offsets_of
+from hardneg.data.batch import Batch
+from hardneg.data.candidates import Candidates
+from hardneg.data.merge import merge
 from hardneg.errors import PartError
 from hardneg.filters.text_quality import INSIDE, TALK, TextQuality, repeated
-from hardneg.merge import merge
 from hardneg.testing import check_filter
 
 PASSAGES = {

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hardneg.batch import Batch, Candidates
+from hardneg.data.batch import Batch
+from hardneg.data.candidates import Candidates
 from hardneg.errors import DataError, PartError
 from hardneg.generators.bm25 import BM25
 from hardneg.generators.cross_encoder import CrossEncoder

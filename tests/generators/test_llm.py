@@ -12,17 +12,18 @@ import numpy as np
 import pytest
 from tests_support import PASSAGES
 
-from hardneg import columns, rounds
-from hardneg.batch import Batch
+from hardneg.data import parquet as columns
+from hardneg.data.batch import Batch
+from hardneg.data.merge import merge
 from hardneg.errors import PartError
 from hardneg.filters.copy import Copy
 from hardneg.filters.relevance import Relevance
 from hardneg.filters.text_quality import TextQuality
 from hardneg.generators.bm25 import BM25
 from hardneg.generators.llm import LLM
-from hardneg.merge import merge
-from hardneg.models.answers import answers_of
-from hardneg.models.openai import OpenAI
+from hardneg.llm.answer_log import answers_of
+from hardneg.llm.openai import OpenAI
+from hardneg.pipeline import rounds
 from hardneg.protocols import Asker
 from hardneg.scorers.llm_judge import LLMJudge
 from hardneg.testing import FaultServer, check_filter, check_generator, check_scorer
@@ -332,7 +333,7 @@ def test_wrong_fields_of_the_judge(fields: dict[str, Any], problem: str) -> None
 
 
 def test_the_twin_of_a_relabelled_passage_is_no_negative(batch_of: Callable[..., Batch]) -> None:
-    from hardneg.batch import Scores
+    from hardneg.data.candidates import Scores
     from hardneg.generators.random import Random
 
     passages = {**PASSAGES, "rome2": "Rome is the  capital of Italy"}
@@ -357,7 +358,7 @@ def test_a_changed_prompt_file_is_read_again(tmp_path: Path) -> None:
 
 
 def test_scripts_without_spaces_have_words_too(batch_of: Callable[..., Batch]) -> None:
-    from hardneg.style import style
+    from hardneg.data.passage_style import style
 
     sentence = "机翼上方的气流速度比下方的气流速度快因此产生了升力使飞机能够在空中飞行"
     passages = {f"d{i}": sentence * (i + 1) for i in range(4)}
@@ -367,7 +368,7 @@ def test_scripts_without_spaces_have_words_too(batch_of: Callable[..., Batch]) -
 
 
 def test_each_text_keeps_its_own_note_and_tokens_when_sources_are_merged(batch_of: Callable[..., Batch]) -> None:
-    from hardneg.batch import Asked, Candidates
+    from hardneg.data.candidates import Asked, Candidates
 
     batch = batch_of()
     texts, asked = ["a", "b", "c", "d"], Asked.of([0, 1, 0, 1], [1.0, 2.0, 3.0, 4.0], ["na", "nb", "nc", "nd"])

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
-from hardneg.models.answer_text import LONGEST, parsed, without_thinking
+from hardneg.llm.answer_text import LONGEST, parsed, without_thinking
 from hardneg.prompts.shapes import Grades, Passages, Requirements, Varied
 
 GOOD = '{"negatives": ["one", "two"]}'

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from hardneg.chat import Completion
+from hardneg.data.chat import Completion
 from hardneg.errors import StoreError
-from hardneg.models.answers import Answers
+from hardneg.llm.answer_log import Answers
 
 ONE = Completion("é one", "stop", 10, 3)
 TWO = Completion('{"negatives": ["two\n"]}', "length", None, None)

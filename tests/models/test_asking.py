@@ -15,14 +15,14 @@ from typing import Any
 import pytest
 import tenacity
 
-from hardneg.artifacts import Cache
-from hardneg.budget import Budget, limited
-from hardneg.chat import Message, Prices, Sampling, Usage
+from hardneg.cache.folders import Cache
+from hardneg.data.chat import Message, Prices, Sampling, Usage
 from hardneg.errors import BudgetError, ModelError
-from hardneg.models import connection
-from hardneg.models.answers import answers_of
-from hardneg.models.asking import Question, ask
-from hardneg.models.openai import OpenAI
+from hardneg.llm import connection
+from hardneg.llm.answer_log import answers_of
+from hardneg.llm.budget import Budget, limited
+from hardneg.llm.openai import OpenAI
+from hardneg.llm.questions import Question, ask
 from hardneg.prompts.shapes import Passages
 from hardneg.testing import Fault, FaultServer, at_random
 
@@ -220,10 +220,10 @@ CHILD = textwrap.dedent("""
     import sys
     from pathlib import Path
     import tenacity
-    from hardneg.artifacts import Cache
-    from hardneg.chat import Message, Sampling
-    from hardneg.models import connection, openai
-    from hardneg.models.asking import Question, ask
+    from hardneg.cache.folders import Cache
+    from hardneg.data.chat import Message, Sampling
+    from hardneg.llm import connection, openai
+    from hardneg.llm.questions import Question, ask
     from hardneg.prompts.shapes import Passages
     connection.BACKOFF = tenacity.wait_random_exponential(multiplier=0.01, max=0.6)
     client = openai.OpenAI(model="any", base_url=sys.argv[1], concurrency=32, attempts=10, timeout=5)

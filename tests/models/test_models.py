@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hardneg.artifacts import Cache
-from hardneg.batch import Batch
+from hardneg.cache.folders import Cache
+from hardneg.data.batch import Batch
 from hardneg.errors import HardnegError, JobError, ModelError
 from hardneg.models import embeddings, weights
 from hardneg.models.late_interaction import LateInteraction

@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 import tenacity
 
-from hardneg.chat import Message, Prices, Request, Sampling
+from hardneg.data.chat import Message, Prices, Request, Sampling
 from hardneg.errors import ModelError, PartError
-from hardneg.models import connection, openai
-from hardneg.models.connection import retry_after
-from hardneg.models.openai import OpenAI
-from hardneg.models.pace import Pace
+from hardneg.llm import connection, openai
+from hardneg.llm.connection import retry_after
+from hardneg.llm.openai import OpenAI
+from hardneg.llm.pace import Pace
 from hardneg.testing import Fault, FaultServer, at_random
 from hardneg.testing.fault_server import tokens
 

@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from hardneg.artifacts import Cache
-from hardneg.chat import Message, Sampling
+from hardneg.cache.folders import Cache
+from hardneg.data.chat import Message, Sampling
 from hardneg.errors import MissingExtraError, ModelError
-from hardneg.models import vllm
-from hardneg.models.answers import answers_of
-from hardneg.models.asking import Question, ask
+from hardneg.llm import vllm
+from hardneg.llm.answer_log import answers_of
+from hardneg.llm.questions import Question, ask
 from hardneg.prompts.shapes import Passages
 
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from hardneg import corpus
-from hardneg.artifacts import Cache
-from hardneg.data import Example
+from hardneg.cache.folders import Cache
+from hardneg.data import corpus
+from hardneg.data.records import Example
 from hardneg.errors import DataError
 from hardneg.readers.beir import BEIR
 

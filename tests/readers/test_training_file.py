@@ -8,8 +8,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from hardneg import corpus, formats
-from hardneg.artifacts import Cache
+from hardneg.cache.folders import Cache
+from hardneg.data import corpus
+from hardneg.data import training_rows as formats
 from hardneg.errors import DataError
 from hardneg.readers.huggingface import HuggingFace
 from hardneg.readers.training_file import TrainingFile

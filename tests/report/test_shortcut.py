@@ -5,8 +5,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from hardneg.batch import Batch, Candidates, offsets_of
-from hardneg.merge import merge
+from hardneg.arrays import offsets_of
+from hardneg.data.batch import Batch
+from hardneg.data.candidates import Candidates
+from hardneg.data.merge import merge
 from hardneg.report.shortcut import Shortcut, surface
 from hardneg.testing import HashedWords
 

@@ -13,7 +13,7 @@ from hardneg import eci
 from hardneg.cli import main
 from hardneg.errors import JobError
 from hardneg.filters.eci_safety import ECISafety
-from hardneg.job import Job
+from hardneg.job.job import Job
 from hardneg.report import tuning
 from hardneg.report.semantics import moments
 
@@ -120,7 +120,7 @@ def test_nothing_to_tune_is_an_error(make_job: Callable[..., Path]) -> None:
 
 
 def test_lexical_residuality_is_what_the_lexicon_says(make_job: Callable[..., Path]) -> None:
-    from hardneg.lexicon import lexicon, words
+    from hardneg.data.word_weights import lexicon, words
     from hardneg.report.semantics import lexical_residuality
 
     [batch] = Job.read(make_job()).run().batches

@@ -5,13 +5,13 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from hardneg.batch import Batch
+from hardneg.data.batch import Batch
+from hardneg.data.merge import merge
 from hardneg.errors import PartError
 from hardneg.generators.bm25 import BM25
 from hardneg.generators.cross_encoder import CrossEncoder as Reranked
 from hardneg.generators.dense import Dense
 from hardneg.generators.random import Random
-from hardneg.merge import merge
 from hardneg.models import sentence_transformers as models
 from hardneg.scorers.bi_encoder import BiEncoder
 from hardneg.scorers.cross_encoder import CrossEncoder
@@ -166,7 +166,8 @@ def test_false_negatives_of_blocks_are_the_same(batch_of: BatchOf, tiny_encoder:
 
 
 def test_false_negative_of_a_new_text_has_no_rank_by_bm25(batch_of: BatchOf, tiny_encoder: str) -> None:
-    from hardneg.batch import Candidates, offsets_of
+    from hardneg.arrays import offsets_of
+    from hardneg.data.candidates import Candidates
 
     batch = batch_of()
     new = ["the cat sat on the mat quietly", "paris is a town of france", "loyal dogs"]

@@ -6,10 +6,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from hardneg.batch import Batch, Candidates, Scores, Selection, Verdicts
-from hardneg.data import Candidate, Reason
+from hardneg.data.batch import Batch
+from hardneg.data.candidates import Candidates, Scores, Selection, Verdicts
+from hardneg.data.merge import merge
+from hardneg.data.records import Candidate, Reason
 from hardneg.errors import PartError
-from hardneg.merge import merge
 from hardneg.selectors.random import Random
 from hardneg.selectors.top import Top
 from hardneg.testing import check_selector

@@ -12,9 +12,8 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from hardneg.arrays import Float32, Float64
 
 RESAMPLES = 1_000
 LEVEL = 0.95
@@ -27,7 +26,7 @@ _POISSON = np.searchsorted(
 """Float32 [65536]: Poisson(1) numbers, each as often as is right; a uniform 16-bit number picks one."""
 
 
-def poisson(draws: np.random.Generator, shape: tuple[int, int]) -> NDArray[np.float32]:
+def poisson(draws: np.random.Generator, shape: tuple[int, int]) -> Float32:
     """Float32 ``shape``: independent Poisson(1) numbers."""
     return _POISSON[draws.integers(0, 1 << 16, shape, dtype=np.uint16)]
 
@@ -36,11 +35,11 @@ def poisson(draws: np.random.Generator, shape: tuple[int, int]) -> NDArray[np.fl
 class Resamples:
     """Weighted sums of columns: ``sums`` float64 [resamples, ...], ``queries`` [resamples]: the weight."""
 
-    sums: Floats
-    queries: Floats
+    sums: Float64
+    queries: Float64
 
     @classmethod
-    def of(cls, columns: Floats, *, batch: int = 0, seed: int = 0, resamples: int = RESAMPLES) -> Resamples:
+    def of(cls, columns: Float64, *, batch: int = 0, seed: int = 0, resamples: int = RESAMPLES) -> Resamples:
         """Resamples of one batch: ``columns`` [n, ...], a row a query; ``batch`` is its number among the batches."""
         flat = np.asarray(columns, dtype=np.float32).reshape(len(columns), math.prod(columns.shape[1:]))
         draws = np.random.Generator(np.random.SFC64([seed, batch]))
@@ -57,13 +56,13 @@ class Resamples:
         return Resamples(self.sums + other.sums, self.queries + other.queries)
 
     @property
-    def means(self) -> Floats:
+    def means(self) -> Float64:
         """Float64 [resamples, ...]: the mean over queries in each resample; NaN where a resample drew no query."""
         weights = self.queries.reshape(-1, *[1] * (self.sums.ndim - 1))
         return np.divide(self.sums, weights, out=np.full_like(self.sums, np.nan), where=weights > 0)
 
 
-def interval(values: Floats, level: float = LEVEL) -> tuple[Floats, Floats]:
+def interval(values: Float64, level: float = LEVEL) -> tuple[Float64, Float64]:
     """The percentile interval of resampled ``values`` [resamples, ...]: two arrays [...].
 
     Resamples without a value (NaN) are left out; where none has one, both ends are 0.

@@ -5,9 +5,10 @@ from __future__ import annotations
 from itertools import combinations
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from hardneg.eci.queries import Floats, per_query_of_cells
+from hardneg.arrays import Bool, Float64
+from hardneg.eci.queries import per_query_of_cells
 
 MOST = 10
 """So many sources at most: 1,023 unions."""
@@ -24,7 +25,7 @@ def unions(sources: int) -> list[tuple[int, ...]]:
     return [union for size in range(1, sources + 1) for union in combinations(range(sources), size)]
 
 
-def members(origins: ArrayLike, sources: int) -> NDArray[np.bool_]:
+def members(origins: ArrayLike, sources: int) -> Bool:
     """Bool [m, 2^g - 1]: which candidate is in which of the `unions`.
 
     ``origins`` [m]: integers whose bit b is set when source b proposed the candidate.
@@ -33,7 +34,7 @@ def members(origins: ArrayLike, sources: int) -> NDArray[np.bool_]:
     [[True, False, True], [True, True, True], [False, True, True]]
     """
     bits = np.array([sum(1 << b for b in union) for union in unions(sources)], dtype=np.int64)
-    inside: NDArray[np.bool_] = (np.asarray(origins, dtype=np.int64)[:, None] & bits) != 0
+    inside: Bool = (np.asarray(origins, dtype=np.int64)[:, None] & bits) != 0
     return inside
 
 
@@ -44,7 +45,7 @@ def hybrids(
     origins: ArrayLike,
     sources: int,
     at: tuple[int, ...] = (),
-) -> Floats:
+) -> Float64:
     """Float64 [n, 2^g - 1, 1 + len(at), 7]: the `COLUMNS` of all `unions`, at natural and equal size.
 
     ``positives`` [n]: s+; ``negatives`` [m]: s(q, n), each candidate once, those of query i at

@@ -7,10 +7,8 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from hardneg.arrays import Bool, Float64, Int64
 from hardneg.eci.rules import limits
-
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
 
 NEAR = 0.05
 """A negative is nearly unsafe when s(q, n) >= s+ - NEAR |s+|: 95 % of the positive's similarity, whatever its sign."""
@@ -36,7 +34,7 @@ ROWS = 4_096
 """Queries in a block: their similarities stay in the processor's cache."""
 
 
-def per_query(positives: ArrayLike, negatives: ArrayLike, owners: ArrayLike | None = None) -> Floats:
+def per_query(positives: ArrayLike, negatives: ArrayLike, owners: ArrayLike | None = None) -> Float64:
     """Float64 [n, 7], the `COLUMNS` of each of n queries.
 
     ``positives`` [n]: s+; ``negatives`` [m]: s(q, n), with ``owners`` [m] within 0..n-1 saying whose it is; or
@@ -48,14 +46,14 @@ def per_query(positives: ArrayLike, negatives: ArrayLike, owners: ArrayLike | No
     minus, owner = np.asarray(negatives, dtype=np.float64), np.asarray(owners, dtype=np.int64)
     _refuse_what_is_not_finite(plus, minus)
 
-    def summed(values: NDArray[np.generic] | None) -> Floats:
+    def summed(values: NDArray[np.generic] | None) -> Float64:
         return np.bincount(owner, weights=values, minlength=len(plus)).astype(np.float64)
 
     near = limits(plus, "relative", NEAR)[owner]
     return columns_of(plus, summed(None), summed(minus), summed(minus >= plus[owner]), summed(minus >= near))
 
 
-def rectangles(plus: Floats, minus: NDArray[np.floating]) -> Iterator[Floats]:
+def rectangles(plus: Float64, minus: NDArray[np.floating]) -> Iterator[Float64]:
     """The same for ``minus`` [n, k], `ROWS` queries at a time; sums are of float64.
 
     Sums and counts go through matrix products, which read a block faster than a reduction over its short rows does.
@@ -82,13 +80,13 @@ def rectangles(plus: Floats, minus: NDArray[np.floating]) -> Iterator[Floats]:
         yield columns_of(own, np.full(n, float(width)), sums, unsafe, near)
 
 
-def _refuse_what_is_not_finite(*arrays: Floats) -> None:
+def _refuse_what_is_not_finite(*arrays: Float64) -> None:
     for array in arrays:
         if not np.isfinite(array).all():
             raise ValueError("a similarity is not finite")
 
 
-def columns_of(plus: Floats, count: Floats, total: Floats, unsafe: Floats, near: Floats) -> Floats:
+def columns_of(plus: Float64, count: Float64, total: Float64, unsafe: Float64, near: Float64) -> Float64:
     """The seven columns [..., 7] from sums over a query's negatives; ``plus`` has as many axes as they have."""
     some = count > 0
     mean = np.divide(total, count, out=np.zeros_like(total), where=some)
@@ -100,9 +98,9 @@ def per_query_of_sets(
     positives: ArrayLike,
     negatives: ArrayLike,
     offsets: ArrayLike,
-    members: NDArray[np.bool_],
+    members: Bool,
     at: tuple[int, ...] = (),
-) -> Floats:
+) -> Float64:
     """Float64 [n, sets, 1 + len(at), 7]: the `COLUMNS` of many sets at once, which may overlap.
 
     ``positives`` [n]: s+; ``negatives`` [m]: s(q, n) query by query, those of query i at offsets[i]:offsets[i + 1];
@@ -113,7 +111,7 @@ def per_query_of_sets(
     return per_query_of_cells(positives, negatives, offsets, cells, patterns, at)
 
 
-def distinct(members: NDArray[np.bool_]) -> tuple[NDArray[np.bool_], Ints]:
+def distinct(members: Bool) -> tuple[Bool, Int64]:
     """The distinct rows of ``members`` [m, sets], and int64 [m]: which of them each row is.
 
     >>> patterns, cells = distinct(np.array([[True, False], [False, False], [True, False]]))
@@ -134,9 +132,9 @@ def per_query_of_cells(
     negatives: ArrayLike,
     offsets: ArrayLike,
     cells: ArrayLike,
-    patterns: NDArray[np.bool_],
+    patterns: Bool,
     at: tuple[int, ...] = (),
-) -> Floats:
+) -> Float64:
     """The same where candidates that are in the same sets share a cell: ``cells`` [m] are rows of ``patterns``, bool
     [cells, sets].
     """
@@ -159,9 +157,7 @@ def per_query_of_cells(
     return out
 
 
-def _hardest(
-    minus: Floats, bounds: Ints, cell: Ints, patterns: NDArray[np.bool_], k: int, *flags: NDArray[np.bool_]
-) -> Floats:
+def _hardest(minus: Float64, bounds: Int64, cell: Int64, patterns: Bool, k: int, *flags: Bool) -> Float64:
     """Float64 [2 + flags, n, sets]: count, sum and counts of flags of each set's first ``k`` of every query.
 
     Goes through all queries at once, one place of their lists after another, as long as some set lacks some.
@@ -180,7 +176,7 @@ def _hardest(
     return sums
 
 
-def terms_of(means: Floats, undefined: float = 0.0) -> Mapping[str, Floats]:
+def terms_of(means: Float64, undefined: float = 0.0) -> Mapping[str, Float64]:
     """Every one of `TERMS`, each [...], from means [..., 7] of the `COLUMNS` over all queries, or from sums of them.
 
     ``undefined`` is the value of a term that has nothing to be computed from (NaN for resamples, so that they do not
@@ -189,7 +185,7 @@ def terms_of(means: Floats, undefined: float = 0.0) -> Mapping[str, Floats]:
     """
     some, size, positive, hard, safe, unsafe, near = np.moveaxis(means, -1, 0)
 
-    def ratio(part: Floats, whole: Floats) -> Floats:
+    def ratio(part: Float64, whole: Float64) -> Float64:
         return np.divide(part, whole, out=np.full_like(part, undefined), where=whole > 0)
 
     hardness, safety = ratio(hard, some), ratio(safe, some)

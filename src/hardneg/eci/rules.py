@@ -9,13 +9,15 @@ from __future__ import annotations
 from typing import Literal
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
+
+from hardneg.arrays import Bool, Float64
 
 Rule = Literal["margin", "relative", "ceiling", "percentile", "calibrated"]
 Reference = Literal["mean", "min", "max"]
 
 
-def reference(positives: ArrayLike, owners: ArrayLike, examples: int, how: Reference = "mean") -> NDArray[np.float64]:
+def reference(positives: ArrayLike, owners: ArrayLike, examples: int, how: Reference = "mean") -> Float64:
     """s+, float64 [n]: one number for the similarities of an example's positives.
 
     ``positives`` [p], ``owners`` [p] within 0..n-1, ``examples`` = n. The mean is ECI's own (arXiv:2603.20990v1,
@@ -40,7 +42,7 @@ def reference(positives: ArrayLike, owners: ArrayLike, examples: int, how: Refer
     return out
 
 
-def position(scores: ArrayLike, quantiles: ArrayLike) -> NDArray[np.float64]:
+def position(scores: ArrayLike, quantiles: ArrayLike) -> Float64:
     """Where scores are in a distribution, in [0, 1]; ``quantiles`` [k]: its evenly spaced quantiles, the first its
     minimum and the last its maximum, with straight lines between.
 
@@ -51,7 +53,7 @@ def position(scores: ArrayLike, quantiles: ArrayLike) -> NDArray[np.float64]:
     return np.interp(np.asarray(scores, dtype=np.float64), grid, np.linspace(0.0, 1.0, len(grid)))
 
 
-def limits(plus: ArrayLike, rule: Rule, threshold: float, quantiles: ArrayLike | None = None) -> NDArray[np.float64]:
+def limits(plus: ArrayLike, rule: Rule, threshold: float, quantiles: ArrayLike | None = None) -> Float64:
     """The highest s(q, n) that each example accepts, float64 [n], from s+ [n].
 
     ``margin`` m: s+ - m. ``relative`` r: s+ - |s+| r (NV-Retriever's TopK-PercPos at 95 %, arXiv:2407.15831, is
@@ -79,7 +81,7 @@ def limits(plus: ArrayLike, rule: Rule, threshold: float, quantiles: ArrayLike |
 
 def safe(
     negatives: ArrayLike, plus: ArrayLike, rule: Rule, threshold: float, quantiles: ArrayLike | None = None
-) -> NDArray[np.bool_]:
+) -> Bool:
     """Bool [m]: what a rule keeps of s(q, n) [m]; ``plus`` [m] is s+ of each one's example. Equality is kept.
 
     Raises ValueError for a similarity that is not finite.
@@ -88,14 +90,12 @@ def safe(
     [True, False]
     """
     if rule == "percentile":  # by positions: where positives tie, a position has no single score
-        kept: NDArray[np.bool_] = thresholds(negatives, plus, rule, quantiles) <= threshold
+        kept: Bool = thresholds(negatives, plus, rule, quantiles) <= threshold
         return kept & keep(negatives, np.inf)
     return keep(negatives, limits(plus, rule, threshold))
 
 
-def thresholds(
-    negatives: ArrayLike, plus: ArrayLike, rule: Rule, quantiles: ArrayLike | None = None
-) -> NDArray[np.float64]:
+def thresholds(negatives: ArrayLike, plus: ArrayLike, rule: Rule, quantiles: ArrayLike | None = None) -> Float64:
     """Float64 [m]: the threshold of ``rule`` that each s(q, n) meets exactly; ``plus`` [m] is s+ of its example.
 
     A ``margin`` or ``relative`` up to it keeps the negative, and so does a ``ceiling``, ``percentile`` or
@@ -109,18 +109,18 @@ def thresholds(
         return own - values
     if rule == "relative":
         apart = np.where(own > values, np.inf, np.where(own < values, -np.inf, 0.0))
-        relative: NDArray[np.float64] = np.divide(own - values, np.abs(own), out=apart, where=own != 0)
+        relative: Float64 = np.divide(own - values, np.abs(own), out=apart, where=own != 0)
         return relative
     if rule == "percentile":
         if quantiles is None:
             raise ValueError("the rule `percentile` needs the quantiles of the positives' scores")
         here, there = position(values, quantiles), position(own, quantiles)
-        percentile: NDArray[np.float64] = np.divide(here, there, out=np.where(here > 0, np.inf, 0.0), where=there > 0)
+        percentile: Float64 = np.divide(here, there, out=np.where(here > 0, np.inf, 0.0), where=there > 0)
         return percentile
     return values
 
 
-def keep(negatives: ArrayLike, limit: ArrayLike) -> NDArray[np.bool_]:
+def keep(negatives: ArrayLike, limit: ArrayLike) -> Bool:
     """Bool [m]: s(q, n) <= limit, both [m], exact equality included. Raises ValueError for what is not finite.
 
     >>> keep([0.75, 0.76], [0.75, 0.75]).tolist()

@@ -14,15 +14,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-Floats = NDArray[np.float64]
+from hardneg.arrays import Float64
 
 TEMPERATURE = 0.05
 """The temperature that in-batch contrastive losses usually have (a scale of 20)."""
 
 
-def target_consistency(positives: ArrayLike, negatives: ArrayLike, temperature: float = TEMPERATURE) -> Floats:
+def target_consistency(positives: ArrayLike, negatives: ArrayLike, temperature: float = TEMPERATURE) -> Float64:
     """c = sigmoid((q.p - q.n) / t) in (0, 1): near 0 where the target encoder holds the negative for the better answer.
 
     >>> target_consistency([0.8, 0.5], [0.8, 0.55]).round(3).tolist()
@@ -31,11 +31,11 @@ def target_consistency(positives: ArrayLike, negatives: ArrayLike, temperature: 
     if not temperature > 0:
         raise ValueError(f"temperature must be above 0, not {temperature!r}")
     difference = (np.asarray(positives, np.float64) - np.asarray(negatives, np.float64)) / temperature
-    out: Floats = np.exp(-np.logaddexp(0.0, -difference))
+    out: Float64 = np.exp(-np.logaddexp(0.0, -difference))
     return out
 
 
-def locality(similarities: ArrayLike) -> Floats:
+def locality(similarities: ArrayLike) -> Float64:
     """l = max(0, p.n) in [0, 1]: how near the negative is to the positive.
 
     >>> locality([0.4, -0.1]).tolist()
@@ -44,7 +44,7 @@ def locality(similarities: ArrayLike) -> Floats:
     return np.maximum(np.asarray(similarities, np.float64), 0.0)
 
 
-def lexical_residuality(shared: ArrayLike, whole: ArrayLike) -> Floats:
+def lexical_residuality(shared: ArrayLike, whole: ArrayLike) -> Float64:
     """rho = 1 - shared / whole in [0, 1]: the idf weight of the query's words (``whole``) that the negative lacks.
 
     ``shared`` is the idf weight of the words that query and negative share. 1 for a query without words.
@@ -57,7 +57,7 @@ def lexical_residuality(shared: ArrayLike, whole: ArrayLike) -> Floats:
     return np.clip(1.0 - share, 0.0, 1.0)  # sums in another order may be above the whole by a rounding
 
 
-def residual_directions(positives: ArrayLike, negatives: ArrayLike) -> Floats:
+def residual_directions(positives: ArrayLike, negatives: ArrayLike) -> Float64:
     """r = (n - p) / ||n - p||, float64 [m, d], from ``positives`` and ``negatives`` [m, d]; 0 where they are the same.
 
     >>> residual_directions([[1.0, 0.0]], [[0.0, 1.0]]).round(4).tolist()
@@ -65,7 +65,7 @@ def residual_directions(positives: ArrayLike, negatives: ArrayLike) -> Floats:
     """
     difference = np.asarray(negatives, np.float64) - np.asarray(positives, np.float64)
     length = np.linalg.norm(difference, axis=1, keepdims=True)
-    out: Floats = np.divide(difference, length, out=np.zeros_like(difference), where=length > 0)
+    out: Float64 = np.divide(difference, length, out=np.zeros_like(difference), where=length > 0)
     return out
 
 
@@ -89,7 +89,7 @@ def eci_sem(weights: ArrayLike, directions: ArrayLike) -> float:
     return log_det(scaled @ scaled.T if len(weight) < r.shape[1] else scaled.T @ scaled)
 
 
-def log_det(moment: Floats) -> float:
+def log_det(moment: Float64) -> float:
     """ln det(I + M) of a positive semidefinite matrix M, by Cholesky."""
     factor = np.linalg.cholesky(np.eye(len(moment)) + moment)
     return float(2.0 * np.log(np.diag(factor)).sum())
@@ -114,9 +114,9 @@ class Moments:
     """Mergeable state of eci_sem: sums over triples. The empty one is ``Moments()``; they add up in any order."""
 
     triples: int = 0
-    parts: Floats | None = None
+    parts: Float64 | None = None
     """Float64 [4]: sums of c, l, rho and of w for triples with a direction."""
-    matrix: Floats | None = None
+    matrix: Float64 | None = None
     """Float64 [d, d]: sum of w r r^T."""
 
     @classmethod

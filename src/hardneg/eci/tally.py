@@ -6,12 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from hardneg.arrays import Float64
 from hardneg.eci.queries import COLUMNS, TERMS, per_query, rectangles, terms_of
 from hardneg.eci.sem import Moments, SemReport
-
-Floats = NDArray[np.float64]
 
 NORMAL_95 = 1.959964
 STEP = 1e-6
@@ -51,11 +50,11 @@ def score(positives: ArrayLike, negatives: ArrayLike, owners: ArrayLike | None =
     return Tally.of(positives, negatives, owners).report()
 
 
-def _zeros() -> Floats:
+def _zeros() -> Float64:
     return np.zeros(len(COLUMNS))
 
 
-def _zero_products() -> Floats:
+def _zero_products() -> Float64:
     return np.zeros((len(COLUMNS), len(COLUMNS)))
 
 
@@ -71,9 +70,9 @@ class Tally:
     """
 
     examples: int = 0
-    sums: Floats = field(default_factory=_zeros)
+    sums: Float64 = field(default_factory=_zeros)
     """Float64 [7]: sums of `eci.queries.COLUMNS`."""
-    products: Floats = field(default_factory=_zero_products)
+    products: Float64 = field(default_factory=_zero_products)
     """Float64 [7, 7]: sums of the products of two columns, for the intervals."""
     moments: Moments = field(default_factory=Moments)
     """The state of eci_sem."""
@@ -91,7 +90,7 @@ class Tally:
         return sum(map(cls.of_columns, blocks), start=cls())
 
     @classmethod
-    def of_columns(cls, columns: Floats) -> Tally:
+    def of_columns(cls, columns: Float64) -> Tally:
         """From the columns [n, 7] that `eci.queries` makes."""
         return cls(len(columns), np.ones(len(columns)) @ columns, columns.T @ columns)
 
@@ -126,7 +125,7 @@ class Tally:
             **found,
         )
 
-    def _intervals(self, means: Floats, found: Mapping[str, float]) -> dict[str, tuple[float, float]]:
+    def _intervals(self, means: Float64, found: Mapping[str, float]) -> dict[str, tuple[float, float]]:
         n = max(self.examples, 1)
         covariance = (self.products / n - np.outer(means, means)) / max(n - 1, 1)
         steps = np.eye(len(means)) * STEP

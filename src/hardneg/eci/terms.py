@@ -10,7 +10,9 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
+
+from hardneg.arrays import Float64
 
 
 def hardness(negatives: Sequence[ArrayLike]) -> float:
@@ -80,7 +82,7 @@ def eci_v1(hardness: float, safety: float, size: float) -> float:
     return capacity(size) * efficiency(hardness, safety)
 
 
-def _finite(values: ArrayLike) -> NDArray[np.float64]:
+def _finite(values: ArrayLike) -> Float64:
     array = np.asarray(values, dtype=np.float64)
     if not np.isfinite(array).all():
         raise ValueError("a similarity is not finite")

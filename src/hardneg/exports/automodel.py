@@ -10,7 +10,7 @@ from typing import Any, Literal
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from hardneg.batch import Batch
+from hardneg.data.batch import Batch
 from hardneg.exports.rows import Example, Short, Used, examples, rectangle, write_lines
 from hardneg.kinds import part
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from hardneg.batch import Batch
+from hardneg.data.batch import Batch
 from hardneg.errors import DataError, PartError
 from hardneg.exports.rows import Example, Used, examples, write_lines
 from hardneg.kinds import part

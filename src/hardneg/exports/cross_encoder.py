@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from hardneg.batch import Batch
+from hardneg.data.batch import Batch
 from hardneg.exports.rows import examples, write_lines
 from hardneg.kinds import part
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from hardneg.batch import Batch
+from hardneg.data.batch import Batch
 from hardneg.exports.beir import write_folder
 from hardneg.exports.rows import Used, examples, write_lines
 from hardneg.kinds import part

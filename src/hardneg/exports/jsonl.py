@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, ClassVar
 
-from hardneg.batch import Batch
-from hardneg.data import Negative, Passage
+from hardneg.data.batch import Batch
+from hardneg.data.records import Negative, Passage
 from hardneg.exports.rows import plain, selection, write_lines
 from hardneg.kinds import part
 

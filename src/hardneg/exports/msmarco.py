@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from hardneg.batch import Batch
+from hardneg.data.batch import Batch
 from hardneg.errors import DataError
 from hardneg.exports.rows import examples
 from hardneg.kinds import part

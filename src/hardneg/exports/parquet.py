@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from hardneg.batch import Batch
+from hardneg.data.batch import Batch
 from hardneg.exports.jsonl import JSONL
 from hardneg.kinds import part
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from hardneg.batch import Batch
+from hardneg.data.batch import Batch
 from hardneg.exports.jsonl import JSONL
 from hardneg.exports.rows import write_lines
 

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
-from hardneg.batch import Batch, Scores, Selection
-from hardneg.data import Passage
+from hardneg.arrays import Float32
+from hardneg.data.batch import Batch
+from hardneg.data.candidates import Scores, Selection
+from hardneg.data.records import Passage
 from hardneg.errors import HardnegError, PartError
 
 
@@ -35,7 +36,7 @@ def scores_for(batch: Batch, scorer: str | None) -> Scores:
     return scores
 
 
-def plain(values: Iterable[float] | NDArray[np.float32]) -> list[float]:
+def plain(values: Iterable[float] | Float32) -> list[float]:
     """Float32 numbers as the shortest decimal numbers that mean the same."""
     return [float(str(np.float32(value))) for value in values]
 

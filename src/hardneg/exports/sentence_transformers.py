@@ -10,7 +10,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from hardneg.batch import Batch, owners_of, places_of
+from hardneg.arrays import owners_of, places_of
+from hardneg.data.batch import Batch
 from hardneg.errors import PartError
 from hardneg.exports.rows import longest, scores_for, selection
 from hardneg.kinds import part

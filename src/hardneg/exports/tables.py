@@ -9,7 +9,7 @@ from typing import Any, Literal
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from hardneg.batch import Batch
+from hardneg.data.batch import Batch
 from hardneg.exports.rows import Short, Used, examples, rectangle
 from hardneg.kinds import part
 

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal
 
-from hardneg.batch import Batch
-from hardneg.data import Passage
+from hardneg.data.batch import Batch
+from hardneg.data.records import Passage
 from hardneg.exports.rows import Short, Used, examples, rectangle, write_lines
 from hardneg.kinds import part
 

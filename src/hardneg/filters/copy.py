@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from hardneg.batch import Batch, Verdicts
+from hardneg.data.batch import Batch
+from hardneg.data.candidates import Verdicts
+from hardneg.data.word_weights import lexicon, words
 from hardneg.errors import PartError
 from hardneg.kinds import part
-from hardneg.lexicon import lexicon, words
 
 
 @part

@@ -8,8 +8,10 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from hardneg.batch import Batch, Verdicts
-from hardneg.data import normalise
+from hardneg.arrays import Float32, Float64, Int64
+from hardneg.data.batch import Batch
+from hardneg.data.candidates import Verdicts
+from hardneg.data.records import normalise
 from hardneg.errors import PartError
 from hardneg.kinds import part
 from hardneg.models.embeddings import candidate_embeddings, row_embeddings
@@ -64,14 +66,14 @@ class Duplicate:
             ("same text", "nearly the same as a candidate", "nearly the same as a positive"), broken, value, limit
         )
 
-    def _features(self, batch: Batch, candidates: NDArray[np.int64]) -> tuple[NDArray[Any], NDArray[Any]]:
+    def _features(self, batch: Batch, candidates: Int64) -> tuple[NDArray[Any], NDArray[Any]]:
         """What is compared, of some candidates and of all positives: MinHashes or embeddings, one row each."""
         if self.by == "cosine" and self.encoder is not None:
             positives = row_embeddings(self.encoder, batch.corpus, batch.positive_rows)
             return candidate_embeddings(self.encoder, batch, candidates), positives
         return _minhashes(batch.contents(candidates)), _minhashes(batch.corpus.contents(batch.positive_rows))
 
-    def _near(self, candidates: NDArray[Any], positives: NDArray[Any]) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
+    def _near(self, candidates: NDArray[Any], positives: NDArray[Any]) -> tuple[NDArray[np.int8], Float32]:
         """The rule that each candidate of one example breaks, or -1, and the similarity that breaks it."""
         compare = np.matmul if self.by == "cosine" else _jaccard
         near = self.near or 1.0
@@ -101,7 +103,7 @@ def _minhashes(texts: Sequence[str]) -> NDArray[np.uint64]:
     return np.array([sketch.hashvalues for sketch in datasketch.MinHash.bulk(shingles, num_perm=PERMUTATIONS)])
 
 
-def _jaccard(left: NDArray[np.uint64], right: NDArray[np.uint64]) -> NDArray[np.float64]:
+def _jaccard(left: NDArray[np.uint64], right: NDArray[np.uint64]) -> Float64:
     """Float64 [a, b]: estimated Jaccard similarities of MinHashes [a, 128] and [128, b]; pairs whose first hashes have
     little in common are not looked at further and count as 0.
     """

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from hardneg import eci
-from hardneg.batch import Batch, Verdicts
+from hardneg.data.batch import Batch
+from hardneg.data.candidates import Verdicts
 from hardneg.errors import PartError
 from hardneg.kinds import part
 

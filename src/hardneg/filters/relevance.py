@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from hardneg.batch import Batch, Verdicts
+from hardneg.data.batch import Batch
+from hardneg.data.candidates import Verdicts
 from hardneg.errors import PartError
 from hardneg.kinds import part
 

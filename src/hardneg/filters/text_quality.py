@@ -9,11 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from hardneg.batch import Batch, Verdicts
-from hardneg.data import Reason, normalise
+from hardneg.data.batch import Batch
+from hardneg.data.candidates import Verdicts
+from hardneg.data.passage_style import Style, count_words, language, style
+from hardneg.data.records import Reason, normalise
 from hardneg.errors import PartError
 from hardneg.kinds import part
-from hardneg.style import Style, count_words, language, style
 
 TALK = re.compile(
     r"""^\W*(?:

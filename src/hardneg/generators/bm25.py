@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from hardneg.batch import Batch, Candidates, Floats, Ints, at_least, offsets_of, owners_of, places_of
+from hardneg.arrays import Float32, Int64, at_least, offsets_of, owners_of, places_of
+from hardneg.data.batch import Batch
+from hardneg.data.candidates import Candidates
 from hardneg.errors import PartError
 from hardneg.kinds import part
 from hardneg.models import bm25
@@ -57,7 +59,7 @@ class BM25:
         # What cannot be used is retrieved too, so as many more are asked for; queries are grouped by how many that is,
         # in powers of two, so that one query with a thousand positives costs the others nothing.
         depths = np.minimum(self.depth + at_least(np.diff(offsets)), size)
-        found: list[tuple[Ints, Ints, Floats]] = []
+        found: list[tuple[Int64, Int64, Float32]] = []
         for depth in np.unique(depths):
             group = np.flatnonzero(depths == depth)
             rows, scores = index.retrieve([queries[i] for i in group.tolist()], k=int(depth), show_progress=False)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from hardneg.batch import Batch, Candidates, offsets_of, places_of, taken
+from hardneg.arrays import offsets_of, places_of, taken
+from hardneg.data.batch import Batch
+from hardneg.data.candidates import Candidates
+from hardneg.data.merge import merge
 from hardneg.errors import PartError
 from hardneg.kinds import part
-from hardneg.merge import merge
 from hardneg.models.embeddings import score_pairs
 from hardneg.protocols import AnyGenerator, AnyPairScorer
 

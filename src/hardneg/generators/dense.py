@@ -6,17 +6,15 @@ from importlib.util import find_spec
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from hardneg import progress
-from hardneg.batch import Batch, Candidates, at_least, offsets_of
+from hardneg.arrays import Float32, Int64, at_least, offsets_of
+from hardneg.data.batch import Batch
+from hardneg.data.candidates import Candidates
 from hardneg.errors import MissingExtraError, PartError
 from hardneg.kinds import part
 from hardneg.models.embeddings import embed, matrix
 from hardneg.protocols import AnyEncoder
-
-Floats = NDArray[np.float32]
-Ints = NDArray[np.int64]
 
 QUERIES_PER_BLOCK = 512
 ROWS_PER_BLOCK = 32_768
@@ -53,7 +51,7 @@ class Dense:
         )
 
 
-def _blocks(queries: Floats, passages: Floats, depth: int, offsets: Ints, barred: Ints) -> tuple[Ints, Floats]:
+def _blocks(queries: Float32, passages: Float32, depth: int, offsets: Int64, barred: Int64) -> tuple[Int64, Float32]:
     """The ``depth`` best rows [n, depth] and their similarities; -1 where there are fewer. Barred rows do not count."""
     count, size = len(queries), len(passages)
     rows, scores = np.full((count, depth), -1, np.int64), np.full((count, depth), -np.inf, np.float32)
@@ -80,7 +78,7 @@ def _blocks(queries: Floats, passages: Floats, depth: int, offsets: Ints, barred
     return rows, scores
 
 
-def nearest(scores: Floats, depth: int) -> tuple[Ints, Floats]:
+def nearest(scores: Float32, depth: int) -> tuple[Int64, Float32]:
     """The columns [n, min(depth, width)] of the highest scores of each row, falling, ties by column."""
     if scores.shape[1] > depth:
         columns = np.sort(np.argpartition(scores, -depth, axis=1)[:, -depth:], axis=1)
@@ -91,7 +89,7 @@ def nearest(scores: Floats, depth: int) -> tuple[Ints, Floats]:
     return np.take_along_axis(columns, order, axis=1), np.take_along_axis(values, order, axis=1)
 
 
-def _faiss(queries: Floats, passages: Floats, depth: int, offsets: Ints, barred: Ints) -> tuple[Ints, Floats]:
+def _faiss(queries: Float32, passages: Float32, depth: int, offsets: Int64, barred: Int64) -> tuple[Int64, Float32]:
     """As `_blocks`, by faiss; queries with more barred rows than most are searched apart, deeper."""
     import faiss
 

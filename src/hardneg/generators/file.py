@@ -9,11 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from hardneg import formats
-from hardneg.batch import Batch, Candidates, offsets_of
+from hardneg.arrays import offsets_of
+from hardneg.data import training_rows as formats
+from hardneg.data.batch import Batch
+from hardneg.data.candidates import Candidates
 from hardneg.errors import DataError, PartError
+from hardneg.files.text_lines import existing, file_hash, lines, text_of
 from hardneg.kinds import NEUTRAL, part
-from hardneg.lines import existing, file_hash, lines, text_of
 
 LARGEST = float(np.finfo(np.float32).max)
 Found = tuple[str | None, str | None, float, str]  # passage id, text, score, place in the file

@@ -8,17 +8,19 @@ from typing import Any, cast
 
 import numpy as np
 
-from hardneg.batch import Asked, Batch, Bools, Candidates, offsets_of
-from hardneg.chat import Sampling, Usage
-from hardneg.data import Reason
+from hardneg.arrays import Bool, offsets_of
+from hardneg.data.batch import Batch
+from hardneg.data.candidates import Asked, Candidates
+from hardneg.data.chat import Sampling, Usage
+from hardneg.data.merge import merge
+from hardneg.data.passage_style import style
+from hardneg.data.records import Reason
 from hardneg.errors import PartError
 from hardneg.kinds import part
-from hardneg.merge import merge
-from hardneg.models.asking import Answer, Question, ask
+from hardneg.llm.questions import Answer, Question, ask
 from hardneg.prompts import prompt
 from hardneg.prompts.shapes import WRITTEN, Draft
 from hardneg.protocols import AnyGenerator, AnyLLMClient
-from hardneg.style import style
 
 TOKENS_PER_WORD = 3
 AROUND = 256
@@ -88,7 +90,7 @@ class LLM:
 
     def missing(self, judged: Batch, name: str) -> Any:
         """Int64 [n]: how many negatives each example lacks."""
-        kept: Bools = judged.kept & judged.sources[name].proposed
+        kept: Bool = judged.kept & judged.sources[name].proposed
         return np.maximum(self.per_query - np.bincount(judged.owners[kept], minlength=len(judged)), 0)
 
     def questions(self, batch: Batch, name: str = "", number: int = 0) -> list[Question | None]:

@@ -6,7 +6,9 @@ import hashlib
 
 import numpy as np
 
-from hardneg.batch import Batch, Candidates, offsets_of
+from hardneg.arrays import offsets_of
+from hardneg.data.batch import Batch
+from hardneg.data.candidates import Candidates
 from hardneg.errors import PartError
 from hardneg.kinds import part
 

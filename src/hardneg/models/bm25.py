@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from hardneg import progress
-from hardneg.corpus import Corpus
+from hardneg.data.corpus import Corpus
 from hardneg.errors import PartError
 from hardneg.kinds import fingerprint
 

@@ -8,18 +8,16 @@ from pathlib import Path
 
 import numpy as np
 from numpy.lib.format import open_memmap
-from numpy.typing import NDArray
 
 from hardneg import progress
-from hardneg.artifacts import Cache, replacing, sync
-from hardneg.batch import Batch, taken
-from hardneg.corpus import Corpus
+from hardneg.arrays import Float32, Int64, taken
+from hardneg.cache.folders import Cache
+from hardneg.cache.memo import BLOCK, Memo, keys_of
+from hardneg.data.batch import Batch
+from hardneg.data.corpus import Corpus
+from hardneg.files.durable import replacing, sync
 from hardneg.kinds import fingerprint
-from hardneg.memo import BLOCK, Memo, keys_of
 from hardneg.protocols import Encoder, PairScorer, Role
-
-Floats = NDArray[np.float32]
-Ints = NDArray[np.int64]
 
 CANDIDATES_PER_BLOCK = 16_384
 
@@ -28,18 +26,18 @@ def _matrix_name(encoder: Encoder, corpus: Corpus) -> str:
     return fingerprint(["matrix", corpus.fingerprint, encoder.identity()])
 
 
-def find_matrix(encoder: Encoder, corpus: Corpus) -> Floats | None:
+def find_matrix(encoder: Encoder, corpus: Corpus) -> Float32 | None:
     """The embeddings of the whole corpus, if they are on disk: float32 [N, d], memory-mapped."""
     folder = corpus.cache.find("embeddings", _matrix_name(encoder, corpus))
     return None if folder is None else _opened(folder)
 
 
-def _opened(folder: Path) -> Floats:
-    mapped: Floats = np.load(folder / "matrix.npy", mmap_mode="r", allow_pickle=False)
+def _opened(folder: Path) -> Float32:
+    mapped: Float32 = np.load(folder / "matrix.npy", mmap_mode="r", allow_pickle=False)
     return mapped
 
 
-def matrix(encoder: Encoder, corpus: Corpus) -> Floats:
+def matrix(encoder: Encoder, corpus: Corpus) -> Float32:
     """The embeddings of the whole corpus: float32 [N, d], memory-mapped, made if need be, a block at a time.
 
     Stopped in the middle, the next call goes on after the last finished block.
@@ -73,14 +71,14 @@ def matrix(encoder: Encoder, corpus: Corpus) -> Floats:
     return _opened(corpus.cache.made("embeddings", _matrix_name(encoder, corpus), make))
 
 
-def embed(encoder: Encoder, texts: Sequence[str], role: Role, cache: Cache, *, keep: bool = True) -> Floats:
+def embed(encoder: Encoder, texts: Sequence[str], role: Role, cache: Cache, *, keep: bool = True) -> Float32:
     """Float32 [len(texts), d]: embeddings of texts, each distinct one encoded once in the life of the cache.
 
     ``keep=False`` uses what the cache knows and adds nothing to it.
     """
     memo = Memo(cache, fingerprint(["embeddings", encoder.identity(), role]))
 
-    def compute(numbers: Ints) -> Floats:
+    def compute(numbers: Int64) -> Float32:
         with progress.task(f"encode {role} texts", len(numbers)) as bar:
             parts = []
             for begin in range(0, len(numbers), 512):
@@ -92,7 +90,7 @@ def embed(encoder: Encoder, texts: Sequence[str], role: Role, cache: Cache, *, k
     return memo.get(keys_of(texts), compute, keep=keep)
 
 
-def candidate_embeddings(encoder: Encoder, batch: Batch, candidates: Ints) -> Floats:
+def candidate_embeddings(encoder: Encoder, batch: Batch, candidates: Int64) -> Float32:
     """Float32 [len(candidates), d]: embeddings of candidates (numbers within 0..m-1), from the matrix if there."""
     whole = find_matrix(encoder, batch.corpus)
     rows = batch.rows[candidates]
@@ -106,7 +104,7 @@ def candidate_embeddings(encoder: Encoder, batch: Batch, candidates: Ints) -> Fl
     return out
 
 
-def similarities(encoder: Encoder, batch: Batch, vectors: Floats, owners: Ints, candidates: Ints) -> Floats:
+def similarities(encoder: Encoder, batch: Batch, vectors: Float32, owners: Int64, candidates: Int64) -> Float32:
     """Float32 [c]: the cosine of ``vectors[owners[j]]`` and candidate ``candidates[j]``, a block at a time."""
     out = np.empty(len(candidates), dtype=np.float32)
     for begin in range(0, len(candidates), CANDIDATES_PER_BLOCK):
@@ -115,13 +113,13 @@ def similarities(encoder: Encoder, batch: Batch, vectors: Floats, owners: Ints, 
     return out
 
 
-def dots(left: Floats, right: Floats) -> Floats:
+def dots(left: Float32, right: Float32) -> Float32:
     """Float32 [k]: the dot product of each row of one with the same row of the other."""
-    products: Floats = np.einsum("kd,kd->k", left, right, dtype=np.float32)
+    products: Float32 = np.einsum("kd,kd->k", left, right, dtype=np.float32)
     return products
 
 
-def row_embeddings(encoder: Encoder, corpus: Corpus, rows: Ints) -> Floats:
+def row_embeddings(encoder: Encoder, corpus: Corpus, rows: Int64) -> Float32:
     """Float32 [len(rows), d]: embeddings of passages of the corpus, from the matrix if there is one."""
     whole = find_matrix(encoder, corpus)
     if whole is not None:
@@ -130,11 +128,11 @@ def row_embeddings(encoder: Encoder, corpus: Corpus, rows: Ints) -> Floats:
     return embed(encoder, corpus.contents(distinct), "passage", corpus.cache)[where]
 
 
-def score_pairs(model: PairScorer, queries: Sequence[str], passages: Sequence[str], cache: Cache) -> Floats:
+def score_pairs(model: PairScorer, queries: Sequence[str], passages: Sequence[str], cache: Cache) -> Float32:
     """Float32 [k]: the model's score of every pair, each distinct pair scored once in the life of the cache."""
     memo = Memo(cache, fingerprint(["pairs", model.identity()]))
 
-    def compute(numbers: Ints) -> Floats:
+    def compute(numbers: Int64) -> Float32:
         with progress.task("score pairs", len(numbers)) as bar:
             scores = model.predict(taken(queries, numbers), taken(passages, numbers))
             bar.advance(len(numbers))

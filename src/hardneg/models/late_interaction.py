@@ -8,8 +8,8 @@ from dataclasses import field
 from functools import lru_cache
 
 import numpy as np
-from numpy.typing import NDArray
 
+from hardneg.arrays import Float32
 from hardneg.kinds import NEUTRAL, fingerprint, part
 from hardneg.protocols import AnyEncoder, Encoder
 
@@ -29,7 +29,7 @@ class LateInteraction:
         """That of the encoder."""
         return fingerprint(["late interaction", self.encoder.identity()])
 
-    def predict(self, queries: Sequence[str], passages: Sequence[str]) -> NDArray[np.float32]:
+    def predict(self, queries: Sequence[str], passages: Sequence[str]) -> Float32:
         """Float32 [k] in [-1, 1]. Each distinct text is encoded once as long as ``memory`` holds."""
         scores = np.empty(len(queries), dtype=np.float32)
         # pairs of one passage after another, so that a passage's tokens are needed once
@@ -50,9 +50,9 @@ class _Tokens:
 
     def __init__(self, encoder: Encoder, limit: int) -> None:
         self._encoder, self._limit, self._bytes = encoder, limit, 0
-        self._known: OrderedDict[tuple[str, str], NDArray[np.float32]] = OrderedDict()
+        self._known: OrderedDict[tuple[str, str], Float32] = OrderedDict()
 
-    def of(self, texts: Sequence[str], role: str) -> dict[str, NDArray[np.float32]]:
+    def of(self, texts: Sequence[str], role: str) -> dict[str, Float32]:
         distinct = list(dict.fromkeys(texts))
         missing = [text for text in distinct if (role, text) not in self._known]
         for text, vectors in zip(missing, self._encoder.encode_tokens(missing, role) if missing else [], strict=True):  # type: ignore[arg-type]

@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from hardneg import progress
-from hardneg.batch import Bools, Floats, Ints, offsets_of
+from hardneg.arrays import Bool, Float32, Float64, Int64, offsets_of
 
 if TYPE_CHECKING:
     import bm25s
@@ -20,7 +19,7 @@ EQUAL = 1e-6
 """Similarities this near are equal: how a dot product is rounded depends on the block it is computed in."""
 
 
-def dense(texts: Floats, passages: Floats, owners: Ints, similarities: Floats, inside: Bools) -> NDArray[np.float64]:
+def dense(texts: Float32, passages: Float32, owners: Int64, similarities: Float32, inside: Bool) -> Float64:
     """Float64 [c]: the rank, from 1, of passages with these ``similarities`` [c] to the texts ``owners`` [c] (rising).
 
     ``texts`` [k, d], ``passages`` [N, d]: unit vectors. Passages that are equally similar share their mean rank.
@@ -38,11 +37,11 @@ def dense(texts: Floats, passages: Floats, owners: Ints, similarities: Floats, i
                     own = slice(int(offsets[i]), int(offsets[i + 1]))
                     above[own] += _above(block[i - begin], similarities[own], EQUAL)
             bar.advance(end - begin)
-    ranked: NDArray[np.float64] = above + np.where(inside, 0.5, 1.0)  # half of itself is counted already
+    ranked: Float64 = above + np.where(inside, 0.5, 1.0)  # half of itself is counted already
     return np.maximum(ranked, 1.0)
 
 
-def lexical(index: bm25s.BM25, texts: Sequence[Sequence[str]], owners: Ints, rows: Ints) -> NDArray[np.float64]:
+def lexical(index: bm25s.BM25, texts: Sequence[Sequence[str]], owners: Int64, rows: Int64) -> Float64:
     """Float64 [c]: the rank, from 1, of these ``rows`` [c] of the corpus by BM25 for the texts ``owners`` [c] (rising).
 
     ``texts`` [k]: words of each. Passages with equal scores, those that share no word included, share their mean rank.
@@ -60,9 +59,9 @@ def lexical(index: bm25s.BM25, texts: Sequence[Sequence[str]], owners: Ints, row
     return np.maximum(above + 0.5, 1.0)
 
 
-def _above(rising: Floats, values: Floats, tolerance: float) -> NDArray[np.float64]:
+def _above(rising: Float32, values: Float32, tolerance: float) -> Float64:
     """How many of ``rising`` are above each value, an equal one counted as half."""
     equal_or_above = len(rising) - np.searchsorted(rising, values - np.float32(tolerance), "left")
     truly_above = len(rising) - np.searchsorted(rising, values + np.float32(tolerance), "right")
-    out: NDArray[np.float64] = (equal_or_above + truly_above) / 2
+    out: Float64 = (equal_or_above + truly_above) / 2
     return out

@@ -8,8 +8,8 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from hardneg.arrays import Float32
 from hardneg.errors import ModelError, PartError
 from hardneg.kinds import NEUTRAL, fingerprint, part
 from hardneg.models import weights
@@ -54,7 +54,7 @@ class Encoder:
             ]
         )
 
-    def encode(self, texts: Sequence[str], role: Role) -> NDArray[np.float32]:
+    def encode(self, texts: Sequence[str], role: Role) -> Float32:
         """Float32 [len(texts), d], rows of unit length. Raises `ModelError` for an embedding that is not finite."""
         out = self._run(texts, role, normalize_embeddings=True)
         embeddings = np.asarray(out, dtype=np.float32)
@@ -65,7 +65,7 @@ class Encoder:
             )
         return embeddings
 
-    def encode_tokens(self, texts: Sequence[str], role: Role) -> list[NDArray[np.float32]]:
+    def encode_tokens(self, texts: Sequence[str], role: Role) -> list[Float32]:
         """A float32 [tokens, d] a text, rows of unit length; padding is left out."""
         out = []
         for text, tokens in zip(texts, self._run(texts, role, output_value="token_embeddings"), strict=True):
@@ -101,7 +101,7 @@ class CrossEncoder:
         """A hash of the weights and the length limit."""
         return fingerprint(["cross-encoder", weights.identity(self.model, self.revision), self.max_length])
 
-    def predict(self, queries: Sequence[str], passages: Sequence[str]) -> NDArray[np.float32]:
+    def predict(self, queries: Sequence[str], passages: Sequence[str]) -> Float32:
         """Float32 [k]: one score a pair. The pairs are worked on longest first, so that a batch has little padding.
 
         Raises `ModelError` for a score that is not finite and for a model with more than one output.

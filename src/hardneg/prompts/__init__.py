@@ -18,7 +18,7 @@ from pathlib import Path
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from hardneg.chat import Message
+from hardneg.data.chat import Message
 from hardneg.errors import PartError
 from hardneg.kinds import did_you_mean, listed
 from hardneg.prompts.shapes import SHAPES, Shape

@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from dataclasses import field
 from pathlib import Path
 
-from hardneg import formats
-from hardneg.corpus import Corpus
-from hardneg.data import Example, Passage, Read
+from hardneg.data import training_rows as formats
+from hardneg.data.corpus import Corpus
+from hardneg.data.records import Example, Passage, Read
 from hardneg.errors import DataError
+from hardneg.files.text_lines import existing, json_lines, lines, text_of
 from hardneg.kinds import NEUTRAL, part
-from hardneg.lines import existing, json_lines, lines, text_of
 
 
 def judgments(file: Path) -> Iterator[tuple[int, str, str, int]]:

@@ -8,9 +8,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from hardneg import formats
-from hardneg.corpus import Corpus
-from hardneg.data import Example, Passage, Read
+from hardneg.data import training_rows as formats
+from hardneg.data.corpus import Corpus
+from hardneg.data.records import Example, Passage, Read
 from hardneg.errors import DataError, MissingExtraError
 from hardneg.kinds import NEUTRAL, part
 

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from dataclasses import field
 from pathlib import Path
 
-from hardneg.corpus import Corpus
-from hardneg.data import Example, Passage, Read
+from hardneg.data.corpus import Corpus
+from hardneg.data.records import Example, Passage, Read
 from hardneg.errors import DataError
 from hardneg.kinds import NEUTRAL, part
 

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from dataclasses import field
 from pathlib import Path
 
-from hardneg import formats
-from hardneg.corpus import Corpus
-from hardneg.data import Example, Passage, Read
+from hardneg.data import training_rows as formats
+from hardneg.data.corpus import Corpus
+from hardneg.data.records import Example, Passage, Read
+from hardneg.files.text_lines import existing
 from hardneg.kinds import NEUTRAL, part
-from hardneg.lines import existing
 
 
 @part

@@ -9,16 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hardneg import eci
-
-Floats = NDArray[np.float64]
-Bools = NDArray[np.bool_]
-Ints = NDArray[np.int64]
+from hardneg.arrays import Bool, Float64, Int64
 
 RESAMPLES = 1_000
 ENTRIES_AT_ONCE = 1 << 24
 
 
-def auc(scores: Floats, labels: Bools, weights: NDArray[Any] | None = None) -> Floats:
+def auc(scores: Float64, labels: Bool, weights: NDArray[Any] | None = None) -> Float64:
     """Float64 [r]: the area under the ROC curve of ``scores`` [m] (higher: rather true), ties counted as half.
 
     ``weights`` [r, m]: how often each entry counts; left out, r = 1 and each counts once. NaN where one of the two
@@ -32,19 +29,19 @@ def auc(scores: Floats, labels: Bools, weights: NDArray[Any] | None = None) -> F
     return _ratio((true * below).sum(axis=1), true.sum(axis=1) * false.sum(axis=1))
 
 
-def false_share(scores: Floats, labels: Bools, kept: float, weights: NDArray[Any] | None = None) -> Floats:
+def false_share(scores: Float64, labels: Bool, kept: float, weights: NDArray[Any] | None = None) -> Float64:
     """Float64 [r]: the share of true entries among the ``kept`` share of entries with the lowest scores."""
     inside, weight, order = _lowest(scores, kept, weights)
     return _ratio((inside * weight * labels[order]).sum(axis=1), (inside * weight).sum(axis=1))
 
 
-def mean_kept(scores: Floats, values: Floats, kept: float, weights: NDArray[Any] | None = None) -> Floats:
+def mean_kept(scores: Float64, values: Float64, kept: float, weights: NDArray[Any] | None = None) -> Float64:
     """Float64 [r]: the mean of ``values`` [m] over the ``kept`` share of entries with the lowest scores."""
     inside, weight, order = _lowest(scores, kept, weights)
     return _ratio((inside * weight * values[order]).sum(axis=1), (inside * weight).sum(axis=1))
 
 
-def lost(scores: Floats, labels: Bools, caught: float, weights: NDArray[Any] | None = None) -> Floats:
+def lost(scores: Float64, labels: Bool, caught: float, weights: NDArray[Any] | None = None) -> Float64:
     """Float64 [r]: the share of false entries at or above the highest threshold that catches ``caught`` of the true."""
     true, false = (part[:, ::-1].cumsum(axis=1) for part in _by_score(scores, labels, weights))
     end = (true >= caught * true[:, -1:]).argmax(axis=1)
@@ -52,7 +49,7 @@ def lost(scores: Floats, labels: Bools, caught: float, weights: NDArray[Any] | N
     return np.where(true[:, -1] > 0, share, np.nan)
 
 
-def _by_score(scores: Floats, labels: Bools, weights: NDArray[Any] | None) -> tuple[Floats, Floats]:
+def _by_score(scores: Float64, labels: Bool, weights: NDArray[Any] | None) -> tuple[Float64, Float64]:
     """Float64 [r, distinct scores] twice: the weight of true and of false entries of each score, rising."""
     weight = np.ones((1, len(scores))) if weights is None else weights
     values, group = np.unique(scores, return_inverse=True)
@@ -62,7 +59,7 @@ def _by_score(scores: Floats, labels: Bools, weights: NDArray[Any] | None) -> tu
     return true, np.add.reduceat(np.where(labels, 0.0, weight)[:, order], begins, axis=1)
 
 
-def _lowest(scores: Floats, kept: float, weights: NDArray[Any] | None) -> tuple[Bools, Floats, Ints]:
+def _lowest(scores: Float64, kept: float, weights: NDArray[Any] | None) -> tuple[Bool, Float64, Int64]:
     order = np.argsort(scores, kind="stable")
     weight = np.ones((1, len(scores))) if weights is None else weights[:, order]
     running = np.cumsum(weight, axis=1, dtype=np.float64)
@@ -70,13 +67,13 @@ def _lowest(scores: Floats, kept: float, weights: NDArray[Any] | None) -> tuple[
     return inside, np.asarray(weight, np.float64), order
 
 
-def _ratio(part: Floats, whole: Floats) -> Floats:
-    out: Floats = np.divide(part, whole, out=np.full_like(part, np.nan), where=whole > 0)
+def _ratio(part: Float64, whole: Float64) -> Float64:
+    out: Float64 = np.divide(part, whole, out=np.full_like(part, np.nan), where=whole > 0)
     return out
 
 
 def with_interval(
-    measure: Callable[[NDArray[Any] | None], Floats], owners: Ints, queries: int, seed: int = 0
+    measure: Callable[[NDArray[Any] | None], Float64], owners: Int64, queries: int, seed: int = 0
 ) -> tuple[float, float, float]:
     """A measure and its 95 % interval by a bootstrap over queries: (value, low, high).
 
@@ -95,7 +92,7 @@ def with_interval(
     return float(measure(None)[0]), float(low), float(high)
 
 
-def level_shift(probabilities: Floats, labels: Bools) -> float:
+def level_shift(probabilities: Float64, labels: Bool) -> float:
     """What is to be added to the logit of ``probabilities`` so that as many are expected to be true as are."""
     from scipy.optimize import brentq
 
@@ -106,7 +103,7 @@ def level_shift(probabilities: Floats, labels: Bools) -> float:
     return float(found)
 
 
-def reliability(probabilities: Floats, labels: Bools, bins: int = 10) -> list[dict[str, Any]]:
+def reliability(probabilities: Float64, labels: Bool, bins: int = 10) -> list[dict[str, Any]]:
     """The reliability curve: for each of ``bins`` equal ranges of probability that occurs, how many, their mean
     probability, and the share that is true.
     """
@@ -125,7 +122,7 @@ def reliability(probabilities: Floats, labels: Bools, bins: int = 10) -> list[di
     return out
 
 
-def calibration_error(probabilities: Floats, labels: Bools, bins: int = 10) -> float:
+def calibration_error(probabilities: Float64, labels: Bool, bins: int = 10) -> float:
     """The expected calibration error in [0, 1]: mean difference of probability and share over `reliability`'s bins."""
     curve = reliability(probabilities, labels, bins)
     off = sum(entry["count"] * abs(entry["probability"] - entry["true"]) for entry in curve)

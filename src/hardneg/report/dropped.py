@@ -7,9 +7,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from hardneg.batch import Batch
+from hardneg.arrays import Bool, Int64
+from hardneg.data.batch import Batch
 from hardneg.errors import PartError
 
 Grades = Mapping[str, Mapping[str, int]]
@@ -68,7 +68,7 @@ def is_sample(grades: Grades | None) -> bool:
     return any(grade <= 0 for own in (grades or {}).values() for grade in own.values())
 
 
-def judged(batch: Batch, numbers: NDArray[np.int64], relevant: Grades, above: int = 0) -> NDArray[np.bool_]:
+def judged(batch: Batch, numbers: Int64, relevant: Grades, above: int = 0) -> Bool:
     """Bool [len(numbers)]: the candidates whose grade for their query is above ``above``; no grade is above nothing."""
     rows = batch.rows[numbers]
     passages = batch.corpus.ids(np.maximum(rows, 0))

@@ -9,15 +9,13 @@ from itertools import combinations
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from hardneg import eci
-from hardneg.batch import Batch
+from hardneg.arrays import Bool
+from hardneg.data.batch import Batch
 from hardneg.protocols import Encoder
 from hardneg.report.semantics import moments
-from hardneg.report.verdict import notes, warnings
-
-Bools = NDArray[np.bool_]
+from hardneg.report.warnings import notes, warnings
 
 MOMENTS = ("before", "after")
 PATTERNS = 4
@@ -88,7 +86,7 @@ class Evaluation:
             self._add_moments(batch, self.encoder, members)
         self._count(batch, kept, chosen, per_query)
 
-    def _add_moments(self, batch: Batch, encoder: Encoder, members: Bools) -> None:
+    def _add_moments(self, batch: Batch, encoder: Encoder, members: Bool) -> None:
         """Moments by pattern of sets; where there would be too many patterns, by set and without the unions."""
         if len(self.trained) <= PATTERNS:
             parts = [members]
@@ -98,7 +96,7 @@ class Evaluation:
             for key, found in moments(batch, encoder, self.scorer, part).items():
                 self.moments[key] += found
 
-    def _count(self, batch: Batch, kept: Bools, chosen: Bools, per_query: int) -> None:
+    def _count(self, batch: Batch, kept: Bool, chosen: Bool, per_query: int) -> None:
         """Counts leave out candidates that only a control proposed."""
         real = batch.trainable
         kept = kept & real

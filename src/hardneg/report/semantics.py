@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import numpy as np
-from numpy.typing import NDArray
 
 from hardneg import eci
-from hardneg.batch import Batch, Bools, Ints
-from hardneg.lexicon import lexicon, words
+from hardneg.arrays import Bool, Float64, Int64
+from hardneg.data.batch import Batch
+from hardneg.data.word_weights import lexicon, words
 from hardneg.models.embeddings import candidate_embeddings, dots, row_embeddings
 from hardneg.protocols import Encoder
 
 CANDIDATES_PER_BLOCK = 8_192
 
 
-def moments(batch: Batch, encoder: Encoder, scorer: str, members: Bools) -> dict[bytes, eci.Moments]:
+def moments(batch: Batch, encoder: Encoder, scorer: str, members: Bool) -> dict[bytes, eci.Moments]:
     """Moments of the batch's candidates by the sets that they are in.
 
     ``members`` bool [m, sets]; a key is a row of it, as bytes, so a set's moments are the sum of those whose key has
@@ -52,7 +52,7 @@ def moments(batch: Batch, encoder: Encoder, scorer: str, members: Bools) -> dict
     return out
 
 
-def lexical_residuality(batch: Batch, candidates: Ints) -> NDArray[np.float64]:
+def lexical_residuality(batch: Batch, candidates: Int64) -> Float64:
     """Float64 [len(candidates)]: the share of the query's words, weighed by idf, that the candidate lacks.
 
     Words are numbered, and texts that share a word with their query are found by one product of sparse matrices.
@@ -70,7 +70,7 @@ def lexical_residuality(batch: Batch, candidates: Ints) -> NDArray[np.float64]:
             numbers.setdefault(word, len(numbers))
     idf = np.array([known.idf(word) for word in numbers])
 
-    def matrix(lists: Iterable[Iterable[str]], weights: NDArray[np.float64]) -> csr_array:
+    def matrix(lists: Iterable[Iterable[str]], weights: Float64) -> csr_array:
         """A row a text: the weights of its words, of those that some query has."""
         columns = [[numbers[word] for word in found if word in numbers] for found in lists]
         flat = np.fromiter((c for row in columns for c in row), np.int64)

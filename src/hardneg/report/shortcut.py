@@ -12,14 +12,12 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from hardneg.batch import Batch
+from hardneg.arrays import Bool, Float64, Int64
+from hardneg.data.batch import Batch
 from hardneg.models.embeddings import candidate_embeddings
 from hardneg.protocols import Encoder
 from hardneg.report.detection import auc, with_interval
-
-Floats = NDArray[np.float64]
 
 MOST = 4_000
 """Texts of each class that the classifiers see at most."""
@@ -53,10 +51,10 @@ class Shortcut:
 
     encoder: Encoder | None
     batches: int
-    surfaces: list[Floats] = field(default_factory=list)
-    vectors: list[Floats] = field(default_factory=list)
-    labels: list[NDArray[np.bool_]] = field(default_factory=list)
-    queries: list[NDArray[np.int64]] = field(default_factory=list)
+    surfaces: list[Float64] = field(default_factory=list)
+    vectors: list[Float64] = field(default_factory=list)
+    labels: list[Bool] = field(default_factory=list)
+    queries: list[Int64] = field(default_factory=list)
     seen: int = 0
 
     def add(self, batch: Batch) -> None:
@@ -98,7 +96,7 @@ class Shortcut:
         return found
 
 
-def _out_of_fold(parts: list[Floats], labels: NDArray[np.bool_], queries: NDArray[np.int64]) -> Floats:
+def _out_of_fold(parts: list[Float64], labels: Bool, queries: Int64) -> Float64:
     """The score of every text by a logistic regression that has seen no text of its query."""
     from sklearn.linear_model import LogisticRegression
     from sklearn.model_selection import StratifiedGroupKFold, cross_val_predict

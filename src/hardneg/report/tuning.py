@@ -10,20 +10,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from rich.table import Table
 
 from hardneg import eci
-from hardneg.batch import Batch, offsets_of, owners_of
+from hardneg.arrays import Bool, Float32, Float64, Int64, offsets_of, owners_of
+from hardneg.data.batch import Batch
 from hardneg.errors import JobError, MissingExtraError
 from hardneg.filters.eci_safety import ECISafety
 from hardneg.protocols import Encoder
 from hardneg.report.detection import level_shift
 from hardneg.report.dropped import Grades, is_sample, judged
 from hardneg.report.semantics import moments
-
-Floats = NDArray[np.float64]
-Bools = NDArray[np.bool_]
 
 POINTS = 41
 TRIPLES = 100_000
@@ -38,12 +35,12 @@ class Shard:
     judged.
     """
 
-    value: NDArray[np.float32]
-    score: NDArray[np.float32]
-    plus: Floats
-    offsets: NDArray[np.int64]
-    relevant: Bools
-    known: Bools
+    value: Float32
+    score: Float32
+    plus: Float64
+    offsets: Int64
+    relevant: Bool
+    known: Bool
 
 
 @dataclass(frozen=True)
@@ -56,15 +53,15 @@ class Curves:
 
     rule: eci.Rule
     current: float
-    thresholds: Floats
-    means: Floats
-    resampled: Floats
+    thresholds: Float64
+    means: Float64
+    resampled: Float64
     judged: bool
-    sem: Floats | None
+    sem: Float64 | None
     shift: float | None = None
     """For `calibrated` with judgments: what is to be added to the scorer's ``level`` to fit them."""
 
-    def quantity(self, name: str, means: Floats | None = None) -> Floats:
+    def quantity(self, name: str, means: Float64 | None = None) -> Float64:
         """One of ``survival``, ``false_negatives``, ``found`` or a term of eci_v1, by threshold.
 
         ``survival``: the share of candidates kept; ``false_negatives``: the share of the kept that are judged relevant
@@ -153,8 +150,8 @@ def curves(
     ``wanted_survival`` adds the threshold that leaves just that share. Controls are left out.
     """
     shards: list[Shard] = []
-    sampled: list[tuple[Batch, NDArray[np.int64]]] = []
-    graded: list[Floats] = []
+    sampled: list[tuple[Batch, Int64]] = []
+    graded: list[Float64] = []
     for number, batch in enumerate(batches):
         shard, numbers = _shard(batch, judge, name, target, relevant)
         shards.append(shard)
@@ -183,9 +180,7 @@ def curves(
     )
 
 
-def _shard(
-    batch: Batch, judge: ECISafety, name: str, target: str, relevant: Grades | None
-) -> tuple[Shard, NDArray[np.int64]]:
+def _shard(batch: Batch, judge: ECISafety, name: str, target: str, relevant: Grades | None) -> tuple[Shard, Int64]:
     usable = batch.trainable
     for other, verdicts in batch.verdicts.items():
         if other != name:
@@ -201,20 +196,20 @@ def _shard(
     return shard, numbers
 
 
-def _values(batch: Batch, judge: ECISafety) -> Floats:
+def _values(batch: Batch, judge: ECISafety) -> Float64:
     scores = batch.scores[judge.scorer]
     plus = eci.reference(scores.positives, batch.positive_owners, len(batch), judge.reference)
     return eci.thresholds(scores.negatives, plus[batch.owners], judge.rule, judge.quantiles)
 
 
-def _graded(batch: Batch, judge: ECISafety, relevant: Grades) -> Floats:
+def _graded(batch: Batch, judge: ECISafety, relevant: Grades) -> Float64:
     """Float64 [3, k]: of all candidates, whatever other filters say: probability, judged relevant, judged at all."""
     numbers = np.flatnonzero(batch.trainable)
     found = [judged(batch, numbers, relevant, above) for above in (0, -1)]
     return np.stack([_values(batch, judge)[numbers], *(flags.astype(np.float64) for flags in found)])
 
 
-def _shift(graded: list[Floats], *, sample: bool) -> float | None:
+def _shift(graded: list[Float64], *, sample: bool) -> float | None:
     """What is to be added to the level; judgments that are no ``sample`` speak of all candidates."""
     if not graded:
         return None
@@ -223,7 +218,7 @@ def _shift(graded: list[Floats], *, sample: bool) -> float | None:
     return level_shift(probability[use], relevant[use] > 0) if relevant.any() else None
 
 
-def _grid(values: NDArray[np.float32], judge: ECISafety, survival: float | None) -> Floats:
+def _grid(values: Float32, judge: ECISafety, survival: float | None) -> Float64:
     """`POINTS` thresholds that leave shares evenly apart, the current one, and the one of a wanted survival."""
     finite = values[np.isfinite(values)]
     if not len(finite):
@@ -242,7 +237,7 @@ def _grid(values: NDArray[np.float32], judge: ECISafety, survival: float | None)
     return np.unique(np.concatenate([spread, extra]))
 
 
-def _accumulate(shards: list[Shard], grid: Floats, rule: eci.Rule) -> tuple[Floats, Floats]:
+def _accumulate(shards: list[Shard], grid: Float64, rule: eci.Rule) -> tuple[Float64, Float64]:
     """Means over queries by threshold, the last without the filter, and the same resampled."""
     total, queries = np.zeros((len(grid) + 1, 10)), 0
     resamples = eci.Resamples.of(np.zeros((0, *total.shape)))
@@ -254,7 +249,7 @@ def _accumulate(shards: list[Shard], grid: Floats, rule: eci.Rule) -> tuple[Floa
     return total / queries, resamples.means
 
 
-def _columns(shard: Shard, grid: Floats, rule: eci.Rule) -> Floats:
+def _columns(shard: Shard, grid: Float64, rule: eci.Rule) -> Float64:
     """Columns [n, t + 1, 10] of what each threshold keeps, the last without one: each candidate is counted once, in the
     bin of thresholds where it begins to be kept, and bins are summed up.
     """
@@ -276,7 +271,7 @@ def _columns(shard: Shard, grid: Floats, rule: eci.Rule) -> Floats:
     return np.concatenate([seven, relevant[..., None], known[..., None], value[..., None]], axis=-1)
 
 
-def _bins(values: NDArray[np.float32], grid: Floats, rule: eci.Rule) -> NDArray[np.int64]:
+def _bins(values: Float32, grid: Float64, rule: eci.Rule) -> Int64:
     """Int64 [m]: how many of the thresholds, taken from the strictest on, do not keep each value yet."""
     thresholds = grid.astype(np.float32)
     if rule in LOOSER_IS_HIGHER:  # kept where threshold >= value, else where threshold <= value
@@ -284,9 +279,7 @@ def _bins(values: NDArray[np.float32], grid: Floats, rule: eci.Rule) -> NDArray[
     return len(grid) - np.searchsorted(thresholds, values, "right")
 
 
-def _sem(
-    sampled: list[tuple[Batch, NDArray[np.int64]]], judge: ECISafety, encoder: Encoder, target: str, grid: Floats
-) -> Floats:
+def _sem(sampled: list[tuple[Batch, Int64]], judge: ECISafety, encoder: Encoder, target: str, grid: Float64) -> Float64:
     """Float64 [t]: eci_sem of what each threshold keeps, of the drawn triples."""
     by_bin = [eci.Moments() for _ in range(len(grid) + 1)]
     for batch, numbers in sampled:
@@ -300,9 +293,9 @@ def _sem(
     return out if judge.rule in LOOSER_IS_HIGHER else out[::-1]
 
 
-def _ratio(part: Floats, whole: Any) -> Floats:
+def _ratio(part: Float64, whole: Any) -> Float64:
     empty = np.full_like(part, np.nan) if part.ndim > 1 else np.zeros_like(part)  # resamples; the one value
-    out: Floats = np.divide(part, whole, out=empty, where=np.broadcast_to(whole, part.shape) > 0)
+    out: Float64 = np.divide(part, whole, out=empty, where=np.broadcast_to(whole, part.shape) > 0)
     return out
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from hardneg.batch import Batch, Scores
+from hardneg.data.batch import Batch
+from hardneg.data.candidates import Scores
 from hardneg.kinds import part
 from hardneg.models.embeddings import dots, embed, row_embeddings, similarities
 from hardneg.protocols import AnyEncoder

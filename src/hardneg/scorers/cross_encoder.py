@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from hardneg.batch import Batch, Scores, taken
+from hardneg.arrays import taken
+from hardneg.data.batch import Batch
+from hardneg.data.candidates import Scores
 from hardneg.kinds import part
 from hardneg.models.embeddings import score_pairs
 from hardneg.protocols import AnyPairScorer, PairScorer

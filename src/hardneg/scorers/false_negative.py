@@ -6,17 +6,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from hardneg.batch import Batch, Bools, Ints, Scores, offsets_of, places_of
+from hardneg.arrays import Bool, Float32, Float64, Int64, offsets_of, places_of
+from hardneg.data.batch import Batch
+from hardneg.data.candidates import Scores
 from hardneg.errors import PartError
 from hardneg.kinds import part
 from hardneg.models import bm25, ranks
 from hardneg.models.embeddings import dots, embed, matrix, row_embeddings, similarities
 from hardneg.protocols import AnyEncoder, AnyPairScorer, Encoder
 from hardneg.scorers.cross_encoder import score_batch
-
-Evidence = NDArray[np.float64]
 
 
 @part
@@ -54,8 +53,8 @@ class FalseNegative:
 
     def score(self, batch: Batch) -> Scores:
         """Probabilities of every candidate and, as far as the query alone tells, of every positive."""
-        negatives: list[Evidence] = []
-        positives: list[Evidence] = []
+        negatives: list[Float64] = []
+        positives: list[Float64] = []
         for encoder in (self.encoder, *self.encoders):
             of_negatives, of_positives = _dense(encoder, batch)
             negatives += of_negatives
@@ -69,9 +68,9 @@ class FalseNegative:
             positives.append(of_pool[1])
         return Scores(self._probability(negatives), self._probability(positives))
 
-    def _probability(self, logarithms: Sequence[Evidence]) -> NDArray[np.float32]:
+    def _probability(self, logarithms: Sequence[Float64]) -> Float32:
         u = np.nanmean(np.stack(logarithms), axis=0)  # the encoder's is never missing
-        out: NDArray[np.float32] = (1 / (1 + np.exp(self.slope * u - self.level))).astype(np.float32)
+        out: Float32 = (1 / (1 + np.exp(self.slope * u - self.level))).astype(np.float32)
         return out
 
 
@@ -79,8 +78,8 @@ class FalseNegative:
 class _Pairs:
     """Every (positive, candidate) pair of an example: numbers of both, by rising positive."""
 
-    positives: Ints
-    candidates: Ints
+    positives: Int64
+    candidates: Int64
     count: int
 
     @classmethod
@@ -91,13 +90,13 @@ class _Pairs:
         positives = np.repeat(np.arange(len(owners)), lengths)
         return cls(positives, np.repeat(batch.offsets[:-1][owners], lengths) + within, len(batch.rows))
 
-    def mean(self, values: Evidence) -> Evidence:
+    def mean(self, values: Float64) -> Float64:
         """The mean of each candidate's pairs."""
         sums = np.bincount(self.candidates, weights=values, minlength=self.count)
         return sums / np.bincount(self.candidates, minlength=self.count)
 
 
-def _dense(encoder: Encoder, batch: Batch) -> tuple[list[Evidence], list[Evidence]]:
+def _dense(encoder: Encoder, batch: Batch) -> tuple[list[Float64], list[Float64]]:
     """Log ranks by an encoder: candidates for the query and for the positives, and positives for the query."""
     passages = matrix(encoder, batch.corpus)
     queries = embed(encoder, batch.queries, "query", batch.corpus.cache)
@@ -119,7 +118,7 @@ def _dense(encoder: Encoder, batch: Batch) -> tuple[list[Evidence], list[Evidenc
     )
 
 
-def _lexical(settings: bm25.Settings, batch: Batch) -> tuple[list[Evidence], list[Evidence]] | None:
+def _lexical(settings: bm25.Settings, batch: Batch) -> tuple[list[Float64], list[Float64]] | None:
     """The same by BM25, NaN for texts that are not in the corpus; None when the corpus has no words."""
     index = bm25.index(settings, batch.corpus)
     if index is None:
@@ -129,7 +128,7 @@ def _lexical(settings: bm25.Settings, batch: Batch) -> tuple[list[Evidence], lis
     pairs = _Pairs.of(batch)
     known = batch.rows >= 0
 
-    def ranked(texts: list[list[str]], owners: Ints, rows: Ints, usable: Bools) -> Evidence:
+    def ranked(texts: list[list[str]], owners: Int64, rows: Int64, usable: Bool) -> Float64:
         out = np.full(len(owners), np.nan)
         out[usable] = np.log(ranks.lexical(index, texts, owners[usable], rows[usable]))
         return out
@@ -142,7 +141,7 @@ def _lexical(settings: bm25.Settings, batch: Batch) -> tuple[list[Evidence], lis
     )
 
 
-def _in_pool(scores: Scores, batch: Batch) -> tuple[Evidence, Evidence]:
+def _in_pool(scores: Scores, batch: Batch) -> tuple[Float64, Float64]:
     """Log ranks by a reranker among a query's candidates and positives; equals share the best rank."""
     values = np.concatenate([scores.negatives, scores.positives])
     owners = np.concatenate([batch.owners, batch.positive_owners])

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from hardneg.batch import Batch, Scores
+from hardneg.data.batch import Batch
+from hardneg.data.candidates import Scores
 from hardneg.kinds import part
 from hardneg.models.late_interaction import LateInteraction as Model
 from hardneg.protocols import AnyEncoder

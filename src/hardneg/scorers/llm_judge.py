@@ -7,11 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from hardneg.batch import Batch, Bools, Ints, Scores
-from hardneg.chat import Sampling, Usage
+from hardneg.arrays import Bool, Int64
+from hardneg.data.batch import Batch
+from hardneg.data.candidates import Scores
+from hardneg.data.chat import Sampling, Usage
 from hardneg.errors import PartError
 from hardneg.kinds import part
-from hardneg.models.asking import Answer, Question, ask
+from hardneg.llm.questions import Answer, Question, ask
 from hardneg.prompts import prompt
 from hardneg.prompts.shapes import Grades
 from hardneg.protocols import AnyFilter, AnyLLMClient, Learner
@@ -86,7 +88,7 @@ class LLMJudge:
             found.setdefault(entry.candidate, set()).add(entry.grade)
         return [(place, grades.pop()) for place, grades in found.items() if len(grades) == 1]
 
-    def shown(self, batch: Batch) -> list[Ints]:
+    def shown(self, batch: Batch) -> list[Int64]:
         """For each request the numbers of the candidates that it shows, in the order in which it shows them."""
         wanted = batch.trainable & self._near(batch)
         out = []
@@ -97,15 +99,15 @@ class LLMJudge:
             out += [np.array(own[k : k + self.per_request]) for k in range(0, len(own), self.per_request)]
         return out
 
-    def _near(self, batch: Batch) -> Bools:
+    def _near(self, batch: Batch) -> Bool:
         """Bool [m]: near to the threshold of the cascade, on either side; all without one."""
         if self.cascade is None:
             return np.ones(len(batch.rows), dtype=bool)
         verdicts = self.cascade.judge(batch)
-        near: Bools = np.abs(verdicts.value - verdicts.limit) <= np.float32(self.near)
+        near: Bool = np.abs(verdicts.value - verdicts.limit) <= np.float32(self.near)
         return near
 
-    def questions(self, batch: Batch, shown: list[Ints]) -> list[Question]:
+    def questions(self, batch: Batch, shown: list[Int64]) -> list[Question]:
         """One for each list of candidates."""
         found = prompt(self.prompt)
         positives = batch.corpus.contents(batch.positive_rows)

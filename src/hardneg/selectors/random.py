@@ -9,10 +9,12 @@ from dataclasses import field
 
 import numpy as np
 
-from hardneg.batch import Batch, Selection, offsets_of, places_of
+from hardneg.arrays import offsets_of, places_of
+from hardneg.data.batch import Batch
+from hardneg.data.candidates import Selection
 from hardneg.errors import PartError
 from hardneg.kinds import part
-from hardneg.selectors import places
+from hardneg.selectors import quotas
 
 
 @part
@@ -31,7 +33,7 @@ class Random:
     reuse: int | None = None
 
     def __post_init__(self) -> None:
-        places.check(self.per_query, self.quota, self.reuse)
+        quotas.check(self.per_query, self.quota, self.reuse)
         if not 0 <= self.window[0] < self.window[1]:
             raise PartError(
                 f"`window` must be two places, the first at least 0 and below the last, not {self.window!r}"
@@ -53,4 +55,4 @@ class Random:
                 digest = hashlib.blake2b(f"{self.seed}\0{batch.ids[i]}".encode(), digest_size=8).digest()
                 own = owners == i
                 draw[own] = np.random.default_rng(int.from_bytes(digest, "little")).random(int(own.sum()))
-            yield places.give(batch, inside[np.lexsort((draw, owners))], self.per_query, self.quota, self.reuse, uses)
+            yield quotas.give(batch, inside[np.lexsort((draw, owners))], self.per_query, self.quota, self.reuse, uses)

@@ -8,9 +8,10 @@ from dataclasses import field
 
 import numpy as np
 
-from hardneg.batch import Batch, Selection
+from hardneg.data.batch import Batch
+from hardneg.data.candidates import Selection
 from hardneg.kinds import part
-from hardneg.selectors import places
+from hardneg.selectors import quotas
 
 
 @part
@@ -27,7 +28,7 @@ class Top:
     reuse: int | None = None
 
     def __post_init__(self) -> None:
-        places.check(self.per_query, self.quota, self.reuse)
+        quotas.check(self.per_query, self.quota, self.reuse)
 
     def select(self, batches: Iterable[Batch]) -> Iterator[Selection]:
         """One selection a batch, hardest first."""
@@ -35,4 +36,4 @@ class Top:
         for batch in batches:
             numbers = np.flatnonzero(batch.kept & batch.trainable)
             order = np.lexsort((numbers, -batch.scores[self.scorer].negatives[numbers], batch.owners[numbers]))
-            yield places.give(batch, numbers[order], self.per_query, self.quota, self.reuse, uses)
+            yield quotas.give(batch, numbers[order], self.per_query, self.quota, self.reuse, uses)

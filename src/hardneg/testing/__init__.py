@@ -7,15 +7,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
-from hardneg import corpus
-from hardneg.artifacts import Cache
-from hardneg.batch import Batch, Candidates, Scores, Selection, Verdicts, offsets_of
-from hardneg.data import Passage, Read
+from hardneg.arrays import Float32, offsets_of
+from hardneg.cache.folders import Cache
+from hardneg.data import corpus
+from hardneg.data.batch import Batch
+from hardneg.data.candidates import Candidates, Scores, Selection, Verdicts
+from hardneg.data.merge import merge
+from hardneg.data.records import Passage, Read
+from hardneg.data.word_weights import words
 from hardneg.kinds import part
-from hardneg.lexicon import words
-from hardneg.merge import merge
 from hardneg.protocols import Filter, Generator, Role, Scorer, Selector
 from hardneg.testing.fault_server import Fault as Fault
 from hardneg.testing.fault_server import FaultServer as FaultServer
@@ -32,16 +33,16 @@ class HashedWords:
         """Its only field."""
         return f"hashed words {self.dimensions}"
 
-    def encode(self, texts: Sequence[str], role: Role) -> NDArray[np.float32]:
+    def encode(self, texts: Sequence[str], role: Role) -> Float32:
         """Float32 [len(texts), dimensions], rows of unit length."""
         out = np.full((len(texts), self.dimensions), 1e-3, dtype=np.float32)
         for row, text in zip(out, texts, strict=True):
             for word in words(text):
                 row[_bucket(word, self.dimensions)] += 1
-        normalised: NDArray[np.float32] = out / np.linalg.norm(out, axis=1, keepdims=True)
+        normalised: Float32 = out / np.linalg.norm(out, axis=1, keepdims=True)
         return normalised
 
-    def encode_tokens(self, texts: Sequence[str], role: Role) -> list[NDArray[np.float32]]:
+    def encode_tokens(self, texts: Sequence[str], role: Role) -> list[Float32]:
         """One vector a word."""
         return [self.encode(sorted(words(text)) or [""], role) for text in texts]
 

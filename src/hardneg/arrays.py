@@ -1,0 +1,51 @@
+"""Arrays and lists of lists: the types, and how flat arrays say whose entry each is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+Float32 = NDArray[np.float32]
+Float64 = NDArray[np.float64]
+Int64 = NDArray[np.int64]
+Bool = NDArray[np.bool_]
+
+
+def offsets_of(lengths: Sequence[int] | Int64) -> Int64:
+    """Offsets of lists of these lengths.
+
+    >>> offsets_of([2, 0, 3]).tolist()
+    [0, 2, 2, 5]
+    """
+    return np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)]).astype(np.int64)
+
+
+def owners_of(offsets: Int64) -> Int64:
+    """For every entry of the lists, the number of its list: the inverse of `offsets_of`.
+
+    >>> owners_of(offsets_of([2, 0, 3])).tolist()
+    [0, 0, 2, 2, 2]
+    """
+    owners: Int64 = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
+    return owners
+
+
+def places_of(offsets: Int64) -> Int64:
+    """For every entry of the lists, its position in its list, from 0."""
+    return np.arange(int(offsets[-1])) - np.repeat(offsets[:-1], np.diff(offsets))
+
+
+def at_least(counts: Int64) -> Int64:
+    """The next power of two of each count, 0 for 0: few distinct numbers that are large enough.
+
+    >>> at_least(np.array([0, 1, 2, 3, 70])).tolist()
+    [0, 1, 2, 4, 128]
+    """
+    return np.where(counts, 2 ** np.ceil(np.log2(np.maximum(counts, 1))), 0).astype(np.int64)
+
+
+def taken(texts: Sequence[str], numbers: Int64) -> list[str]:
+    """The texts of these numbers."""
+    return [texts[int(i)] for i in numbers]

@@ -1,0 +1,1 @@
+"""What is worth keeping beyond a job: folders made once, and numbers by content."""

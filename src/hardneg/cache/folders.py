@@ -1,0 +1,101 @@
+"""The cache folder: things that are expensive to make, each made once, named by what it was made from.
+
+A corpus, its BM25 index, its embedding matrix. A folder under its final name is always whole: it is made under another
+name and renamed. A lock, one a name, keeps two processes from making the same thing at the same time.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from filelock import FileLock
+
+from hardneg.errors import StoreError
+from hardneg.files.durable import UNFINISHED, sync
+
+
+def default_cache() -> Path:
+    """``$HARDNEG_CACHE``, else ``$XDG_CACHE_HOME/hardneg``, else ``~/.cache/hardneg``."""
+    if named := os.environ.get("HARDNEG_CACHE"):
+        return Path(named)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "hardneg"
+
+
+@dataclass(frozen=True)
+class Cache:
+    """A cache folder. Deleting any folder in it while no run goes on is safe: it is made again when needed."""
+
+    root: Path
+
+    @contextmanager
+    def workspace(self, purpose: str) -> Iterator[Path]:
+        """A fresh folder on the cache's file system, deleted on the way out if it was not published."""
+        folder: Path | None = None
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+            folder = Path(tempfile.mkdtemp(prefix=f".{purpose}-", dir=self.root))
+            yield folder
+        except OSError as error:
+            raise self._unwritable(error) from error
+        finally:
+            if folder is not None:
+                shutil.rmtree(folder, ignore_errors=True)
+
+    def _unwritable(self, error: OSError) -> StoreError:
+        return StoreError(
+            f"{self.root}: the cache folder cannot be written ({error}); free some space, or name another folder by "
+            "`cache` in the job or HARDNEG_CACHE; what is finished is kept"
+        )
+
+    def publish(self, folder: Path, group: str, name: str) -> Path:
+        """Gives a finished folder its final name; one that is there already wins."""
+        target = self.root / group / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        for file in folder.iterdir():
+            sync(file)
+        with self.lock(group, name):
+            if not target.is_dir():
+                folder.replace(target)
+                sync(target.parent)
+        return target
+
+    def made(self, group: str, name: str, make: Callable[[Path], None]) -> Path:
+        """The folder ``group/name``, made by ``make(folder)`` unless it is there.
+
+        What ``make`` leaves behind when it is stopped is found again by the next call in the same folder, so that long
+        work (an embedding matrix) can go on where it was.
+        """
+        target = self.root / group / name
+        if target.is_dir():
+            return target
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with self.lock(group, name):
+                if not target.is_dir():
+                    unfinished = target.with_name(f".{name}{UNFINISHED}")
+                    unfinished.mkdir(exist_ok=True)
+                    make(unfinished)
+                    for file in unfinished.iterdir():
+                        sync(file)
+                    unfinished.replace(target)
+                    sync(target.parent)
+        except OSError as error:
+            raise self._unwritable(error) from error
+        return target
+
+    def find(self, group: str, name: str) -> Path | None:
+        """The finished folder ``group/name``, if there is one."""
+        target = self.root / group / name
+        return target if target.is_dir() else None
+
+    def lock(self, group: str, name: str) -> FileLock:
+        """Held by the one process that makes ``group/name``; released when that process dies, however it dies."""
+        locks = self.root / "locks"
+        locks.mkdir(parents=True, exist_ok=True)
+        return FileLock(locks / f"{group}-{name}.lock")

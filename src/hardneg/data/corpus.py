@@ -1,0 +1,233 @@
+"""The corpus: passages in a memory-mapped Arrow file of the cache folder, by row and by id.
+
+Nothing of a corpus is held in memory but what is asked for. The folder is named by a hash of the passages, so equal
+corpora are one folder, whatever files they were read from.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from array import array
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from hardneg.arrays import Int64
+from hardneg.cache.folders import Cache
+from hardneg.data.records import Passage, Read, normalise
+from hardneg.errors import DataError, StoreError
+
+SCHEMA = pa.schema([("id", pa.large_string()), ("title", pa.large_string()), ("text", pa.large_string())])
+ROWS_PER_BLOCK = 65_536
+FORMAT = b"corpus 1"
+"""To be raised when the files of a corpus, or `data.normalise`, come to mean something else."""
+
+
+def content_hash(text: str) -> int:
+    """64 bits that are equal for texts that count as the same (`data.normalise`)."""
+    return int.from_bytes(hashlib.blake2b(normalise(text).encode(), digest_size=8).digest(), "little")
+
+
+def id_hash(identifier: str) -> int:
+    """64 bits of a passage's id."""
+    return int.from_bytes(hashlib.blake2b(identifier.encode(), digest_size=8).digest(), "little")
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """An opened corpus of N passages. `build` makes one; constructing opens a finished folder.
+
+    Rows are int64 in 0..N-1, in the order of the source.
+    """
+
+    path: Path
+    cache: Cache
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 over every passage's id, title and text, in order."""
+        return self.path.name
+
+    @cached_property
+    def _table(self) -> pa.Table:
+        try:
+            return pa.ipc.open_file(pa.memory_map(str(self.path / "passages.arrow"))).read_all()
+        except (OSError, pa.ArrowInvalid) as error:
+            raise StoreError(
+                f"{self.path}: the corpus cannot be opened ({error}); delete that folder and run again"
+            ) from error
+
+    def __len__(self) -> int:
+        return int(self._table.num_rows)
+
+    def __reduce__(self) -> tuple[type, tuple[Path, Cache]]:
+        return Corpus, (self.path, self.cache)
+
+    @cached_property
+    def hashes(self) -> NDArray[np.uint64]:
+        """Uint64 [N], memory-mapped: `content_hash` of every passage's contents."""
+        mapped: NDArray[np.uint64] = np.load(self.path / "hashes.npy", mmap_mode="r", allow_pickle=False)
+        return mapped
+
+    @cached_property
+    def _by_hash(self) -> tuple[NDArray[np.uint64], Int64]:
+        order = np.load(self.path / "hash_order.npy", mmap_mode="r", allow_pickle=False)
+        return self.hashes[order], order
+
+    @cached_property
+    def _by_id(self) -> tuple[NDArray[np.uint64], Int64]:
+        return (
+            np.load(self.path / "ids.npy", mmap_mode="r", allow_pickle=False),
+            np.load(self.path / "id_order.npy", mmap_mode="r", allow_pickle=False),
+        )
+
+    def row(self, identifier: str) -> int:
+        """The row of an id; KeyError when the corpus has none such."""
+        hashes, order = self._by_id
+        wanted = np.uint64(id_hash(identifier))
+        for place in range(int(np.searchsorted(hashes, wanted)), len(hashes)):
+            if hashes[place] != wanted:
+                break
+            if self._table["id"][int(order[place])].as_py() == identifier:
+                return int(order[place])
+        raise KeyError(identifier)
+
+    def __contains__(self, identifier: str) -> bool:
+        try:
+            self.row(identifier)
+        except KeyError:
+            return False
+        return True
+
+    def rows_with(self, hashes: NDArray[np.uint64], owners: Int64) -> tuple[Int64, Int64]:
+        """Every (owner, row) such that the row's `content_hash` is one of the owner's ``hashes``."""
+        known, order = self._by_hash
+        begin, end = np.searchsorted(known, hashes, "left"), np.searchsorted(known, hashes, "right")
+        counts = end - begin
+        within = np.arange(int(counts.sum())) - np.repeat(np.cumsum(counts) - counts, counts)
+        return np.repeat(owners, counts), np.asarray(order[np.repeat(begin, counts) + within], dtype=np.int64)
+
+    def find(self, contents: Sequence[str]) -> Int64:
+        """Int64 [k]: for each text the first row whose contents count as the same, -1 where there is none."""
+        hashes = np.array([content_hash(text) for text in contents], dtype=np.uint64)
+        known, order = self._by_hash
+        if not len(known):
+            return np.full(len(hashes), -1, dtype=np.int64)
+        at = np.minimum(np.searchsorted(known, hashes), len(known) - 1)
+        return np.where(known[at] == hashes, order[at], -1)
+
+    def passage(self, row: int) -> Passage:
+        """The passage of a row."""
+        [record] = self._table.slice(row, 1).to_pylist()
+        return Passage(record["id"], record["text"], record["title"])
+
+    def column(self, name: str, rows: Int64) -> pa.Array:
+        """``id``, ``title`` or ``text`` of these rows, as an Arrow array."""
+        taken = self._table[name].take(pa.array(rows))
+        return taken.combine_chunks() if isinstance(taken, pa.ChunkedArray) else taken
+
+    def ids(self, rows: Int64) -> list[str]:
+        """Ids of these rows."""
+        return list(self.column("id", rows).to_pylist())
+
+    def contents_column(self, rows: Int64) -> pa.Array:
+        """What a model reads of these rows, as an Arrow array: title and text joined by one space (`data.Passage`)."""
+        title, text = self.column("title", rows), self.column("text", rows)
+        joined = pc.call_function("binary_join_element_wise", [title, text, pa.scalar(" ", pa.large_string())])
+        return pc.call_function("utf8_trim_whitespace", [joined])
+
+    def contents(self, rows: Int64) -> list[str]:
+        """What a model reads of these rows; equal rows share one string."""
+        texts, places = self.texts_of(rows)
+        strings = texts.to_pylist()
+        return [strings[i] for i in places.tolist()]
+
+    def texts_of(self, rows: Int64) -> tuple[pa.Array, Int64]:
+        """What a model reads of these rows, each row once: an Arrow array of strings, and int64 [len(rows)] of places
+        in it.
+        """
+        distinct, places = np.unique(rows, return_inverse=True)
+        return self.contents_column(distinct).cast(pa.string()), places
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """A corpus, the passages left out of it by reason, and the ids of those that had no text."""
+
+    corpus: Corpus
+    skipped: dict[str, int]
+    empty: frozenset[str]
+
+
+def build(cache: Cache, passages: Iterable[Read[Passage]]) -> Built:
+    """Writes a corpus into the cache, reading ``passages`` once; an equal one that is there already is used.
+
+    Passages without text are left out and counted. Raises `DataError` for an id that occurs twice.
+    """
+    skipped: dict[str, int] = {}
+    empty: set[str] = set()
+    digest = hashlib.sha256(FORMAT)
+    lines = array("q")
+    id_hashes, hashes = array("Q"), array("Q")
+    file = ""
+    with cache.workspace("corpus") as folder:
+        with pa.OSFile(str(folder / "passages.arrow"), "wb") as sink, pa.ipc.new_file(sink, SCHEMA) as writer:
+            block: list[Passage] = []
+            for read in passages:
+                passage = read.item
+                reason = read.skipped or (None if passage and passage.contents else "passage without text")
+                if passage is None or reason:
+                    skipped[reason or "passage"] = skipped.get(reason or "passage", 0) + 1
+                    if passage is not None:
+                        empty.add(passage.id)
+                    continue
+                file = read.file
+                lines.append(read.line)
+                for value in (passage.id, passage.title, passage.text):
+                    encoded = value.encode()
+                    digest.update(len(encoded).to_bytes(8, "little") + encoded)
+                id_hashes.append(id_hash(passage.id))
+                hashes.append(content_hash(passage.contents))
+                block.append(passage)
+                if len(block) == ROWS_PER_BLOCK:
+                    writer.write_batch(_record_batch(block))
+                    block = []
+            if block:
+                writer.write_batch(_record_batch(block))
+        ids = np.frombuffer(id_hashes, dtype=np.uint64) if id_hashes else np.zeros(0, np.uint64)
+        order = np.argsort(ids, kind="stable")
+        _refuse_duplicates(folder, ids, order, lines, file)
+        content = np.frombuffer(hashes, dtype=np.uint64) if hashes else np.zeros(0, np.uint64)
+        np.save(folder / "ids.npy", ids[order])
+        np.save(folder / "id_order.npy", order)
+        np.save(folder / "hashes.npy", content)
+        np.save(folder / "hash_order.npy", np.argsort(content, kind="stable"))
+        path = cache.publish(folder, "corpora", digest.hexdigest())
+    return Built(Corpus(path, cache), skipped, frozenset(empty))
+
+
+def _record_batch(passages: Sequence[Passage]) -> pa.RecordBatch:
+    columns = [[p.id for p in passages], [p.title for p in passages], [p.text for p in passages]]
+    return pa.record_batch([pa.array(column, pa.large_string()) for column in columns], schema=SCHEMA)
+
+
+def _refuse_duplicates(folder: Path, hashes: NDArray[np.uint64], order: Int64, lines: array[int], file: str) -> None:
+    suspects = np.flatnonzero(hashes[order][1:] == hashes[order][:-1])
+    if not len(suspects):
+        return
+    table = pa.ipc.open_file(pa.memory_map(str(folder / "passages.arrow"))).read_all()
+    for place in suspects:
+        first, second = sorted((int(order[place]), int(order[place + 1])))
+        identifier = table["id"][second].as_py()
+        if table["id"][first].as_py() == identifier:
+            raise DataError.at(
+                file,
+                lines[second],
+                f"passage id `{identifier}` is there already, in line {lines[first]}; ids must be unique",
+            )

@@ -1,0 +1,132 @@
+"""Answers of language models on disk, each from the moment that it arrives: nothing is paid for twice.
+
+A log is a folder of append-only files. A line is the first 16 hexadecimal digits of the SHA-256 of the rest, a space,
+and a JSON object. Every writer has a file of its own, so a line that a crash cut off is the last of its file. It is
+passed over, as is any line whose checksum does not fit. Nothing is ever deleted.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import secrets
+import time
+import weakref
+from dataclasses import asdict
+from functools import lru_cache
+from pathlib import Path
+from threading import Lock
+from typing import Any, BinaryIO
+
+from hardneg.cache.folders import Cache
+from hardneg.data.chat import Completion
+from hardneg.errors import StoreError
+from hardneg.files.durable import sync
+
+SYNC = 1.0
+"""Seconds between two times that written lines are forced onto the disk. A crash of this process alone loses none."""
+
+
+PLACE = 40
+"""Bits of a place in a file: an entry of the index is one number, of the file and the place."""
+
+
+class Answers:
+    """The answers of one model, by `chat.Request.key`. Thread-safe; memory holds an entry's place, not its text.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     Answers(Path(folder)).add("c0ffee", Completion("a text", completion_tokens=2))
+    ...     print(Answers(Path(folder)).get("c0ffee").text)
+    a text
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._files: list[Path] = []
+        self._places: dict[bytes, int] = {}
+        self._lock = Lock()
+        self._writer: BinaryIO | None = None
+        self._end = 0
+        self._synced = 0.0
+        self.damaged = 0
+        """Lines that were passed over."""
+        for file in sorted(folder.glob("*.jsonl")) if folder.is_dir() else []:
+            self._index(file)
+
+    def _index(self, file: Path) -> None:
+        number, place = len(self._files), 0
+        self._files.append(file)
+        with file.open("rb") as stream:
+            for line in stream:
+                if (entry := _checked(line)) is None:
+                    self.damaged += 1
+                else:
+                    self._places[bytes.fromhex(entry["key"])] = number << PLACE | place
+                place += len(line)
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def get(self, key: str) -> Completion | None:
+        """The answer to a request, if it is there."""
+        where = self._places.get(bytes.fromhex(key))
+        if where is None:
+            return None
+        with self._files[where >> PLACE].open("rb") as stream:
+            stream.seek(where & ((1 << PLACE) - 1))
+            entry = _checked(stream.readline())
+        return None if entry is None else Completion(**entry["answer"])
+
+    def add(self, key: str, answer: Completion) -> None:
+        """Writes an answer. Raises `StoreError` when the disk does not take it."""
+        rest = json.dumps({"key": key, "answer": asdict(answer)}, ensure_ascii=True, separators=(",", ":")).encode()
+        line = _checksum(rest) + b" " + rest + b"\n"
+        with self._lock:
+            try:
+                if self._writer is None:
+                    self._folder.mkdir(parents=True, exist_ok=True)
+                    name = f"{time.time_ns():020d}-{os.getpid()}-{secrets.token_hex(2)}.jsonl"
+                    self._files.append(self._folder / name)
+                    self._writer, self._end = (self._folder / name).open("xb", buffering=0), 0
+                    weakref.finalize(self, self._writer.close)
+                    sync(self._folder)
+                if (written := self._writer.write(line)) != len(line):
+                    self._end += written or 0
+                    raise OSError("the disk took a part of the line only")
+                if time.monotonic() - self._synced > SYNC:
+                    self.sync()
+            except OSError as error:
+                self._writer = None  # what is half written ends this file; the next answer begins another
+                raise StoreError(
+                    f"{self._folder}: an answer cannot be written ({error.strerror or error}); free some space and run "
+                    "again: what is written is not asked again"
+                ) from error
+            self._places[bytes.fromhex(key)] = (len(self._files) - 1) << PLACE | self._end
+            self._end += len(line)
+
+    def sync(self) -> None:
+        """Forces what is written onto the disk."""
+        if self._writer is not None:
+            os.fsync(self._writer.fileno())
+            self._synced = time.monotonic()
+
+
+def _checksum(rest: bytes) -> bytes:
+    return hashlib.sha256(rest).hexdigest()[:16].encode()
+
+
+def _checked(line: bytes) -> dict[str, Any] | None:
+    """The entry of a line; None for one that is cut off or changed."""
+    checksum, _, rest = line.partition(b" ")
+    if not rest.endswith(b"\n") or _checksum(rest[:-1]) != checksum:
+        return None
+    entry: dict[str, Any] = json.loads(rest)
+    return entry
+
+
+@lru_cache(maxsize=8)
+def answers_of(cache: Cache, model: str) -> Answers:
+    """The log of a model, by its client's identity: one for all of this process."""
+    return Answers(cache.root / "answers" / hashlib.sha256(model.encode()).hexdigest()[:16])

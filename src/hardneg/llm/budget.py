@@ -1,0 +1,64 @@
+"""What a job may spend on language models: set by the job, looked at by whoever is about to ask one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+
+from hardneg.data.chat import Usage
+
+
+@dataclass(slots=True)
+class Budget:
+    """What a whole job may use. Tokens are reserved before a request is sent, so that ``spent`` never passes the cap.
+
+    >>> budget = Budget(max_tokens=100)
+    >>> budget.reserve(80, 0.0), budget.reserve(80, 0.0)
+    (True, False)
+    >>> budget.settle(80, 0.0, Usage(1, 30, 10)); budget.spent.tokens
+    40
+    """
+
+    max_tokens: int | None = None
+    max_cost: float | None = None
+    spent: Usage = field(default_factory=Usage)
+    reserved_tokens: int = 0
+    reserved_cost: float = 0.0
+    charged: set[str] = field(default_factory=set, repr=False)
+    """Keys of the answers that are in ``spent``: an answer that is looked up again costs nothing."""
+
+    def reserve(self, tokens: int, cost: float) -> bool:
+        """Sets aside what a request may use at most; False when the cap does not allow it."""
+        if self.max_tokens is not None and self.spent.tokens + self.reserved_tokens + tokens > self.max_tokens:
+            return False
+        if self.max_cost is not None and self.spent.cost + self.reserved_cost + cost > self.max_cost:
+            return False
+        self.reserved_tokens += tokens
+        self.reserved_cost += cost
+        return True
+
+    def settle(self, tokens: int, cost: float, used: Usage) -> None:
+        """Puts what was really used in place of what was set aside."""
+        self.reserved_tokens -= tokens
+        self.reserved_cost -= cost
+        self.spent += used
+
+
+_current: ContextVar[Budget | None] = ContextVar("hardneg_budget", default=None)
+
+
+@contextmanager
+def limited(budget: Budget) -> Iterator[Budget]:
+    """Everything asked inside counts towards ``budget``."""
+    token = _current.set(budget)
+    try:
+        yield budget
+    finally:
+        _current.reset(token)
+
+
+def current() -> Budget:
+    """The budget in force; one without a cap when there is none."""
+    return _current.get() or Budget()

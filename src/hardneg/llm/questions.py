@@ -1,0 +1,191 @@
+"""Questions to a language model whose answers have a shape: from the log where they are known, else from the model,
+validated, asked once more where they are not valid, and paid from the budget.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from pydantic import BaseModel
+
+from hardneg import progress
+from hardneg.cache.folders import Cache
+from hardneg.data.chat import Completion, Failure, Message, Request, Sampling, Usage
+from hardneg.errors import BudgetError, ModelError
+from hardneg.llm import budget
+from hardneg.llm.answer_log import Answers, answers_of
+from hardneg.llm.answer_text import parsed
+from hardneg.protocols import LLMClient
+
+RAW = 2_000
+"""Characters of an answer that could not be used, kept in the record of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A chat, how its answer is sampled, the pydantic model that the answer must fit, and the JSON schema for servers
+    that can hold the model to it (``shape``'s own unless one is given).
+    """
+
+    messages: tuple[Message, ...]
+    sampling: Sampling
+    shape: type[BaseModel]
+    schema: Mapping[str, Any] | None = None
+    attempt: int = 0
+
+    @property
+    def request(self) -> Request:
+        """What is sent."""
+        schema = self.schema or self.shape.model_json_schema()
+        return Request(self.messages, self.sampling, schema, self.attempt)
+
+    def again(self, answer: str, problem: str) -> Question:
+        """The same, with the answer that could not be used and what was wrong with it."""
+        told = (
+            f"That cannot be used: {problem}. Answer once more, with nothing but JSON of the form that was asked for."
+        )
+        turns = (Message("assistant", answer[:RAW]), Message("user", told))
+        return replace(self, messages=(*self.messages, *turns))
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A valid ``value``, or None with the ``error`` and the ``raw`` text; and what it cost, asking again included."""
+
+    value: Any
+    usage: Usage
+    error: str | None = None
+    raw: str | None = None
+    failure: Failure | None = None
+
+
+def ask(client: LLMClient, questions: Sequence[Question], cache: Cache, title: str) -> list[Answer]:
+    """One answer a question. Raises `BudgetError` when the job's budget is used up and `ModelError` when the server is
+    gone or too many requests failed; whatever was answered before is in the log.
+    """
+    log = answers_of(cache, client.identity())
+    try:
+        with progress.task(title, len(questions)) as bar:
+            found = _settled(client, questions, log, bar)
+            _stop_if_hopeless(client, found)
+            wrong = [i for i, answer in enumerate(found) if answer.value is None and answer.raw is not None]
+            second = [questions[i].again(found[i].raw or "", found[i].error or "") for i in wrong]
+            for i, answer in zip(wrong, _settled(client, second, log, None), strict=True):
+                spent = replace(found[i].usage, failed=0) + answer.usage
+                found[i] = replace(answer, usage=spent, raw=answer.raw or found[i].raw)
+    finally:
+        log.sync()
+    return found
+
+
+def _settled(client: LLMClient, questions: Sequence[Question], log: Answers, bar: progress.Task | None) -> list[Answer]:
+    """One pass: what the log knows, and the rest from the client."""
+    purse, model = budget.current(), client.identity()
+    requests = [question.request for question in questions]
+    keys = [request.key(model) for request in requests]
+    unpaid = set(keys) - purse.charged
+    known: dict[str, Completion] = {}
+    missing: dict[str, Request] = {}
+    for key, request in zip(keys, requests, strict=True):
+        if key not in known and key not in missing:
+            if (completion := log.get(key)) is not None:
+                known[key] = completion
+                purse.spent += _usage(client, request, completion) if key in unpaid else Usage()
+            else:
+                missing[key] = request
+    if bar is not None:
+        bar.advance(len(known))
+
+    def arrived(request: Request, completion: Completion) -> None:
+        if completion.error is None:
+            log.add(request.key(model), completion)
+        if bar is not None:
+            bar.advance()
+
+    wanted = len(known) + len(missing)
+    waiting = deque(missing)
+    sent: list[str] = []
+
+    def affordable() -> Iterator[Request]:
+        while waiting and purse.reserve(*_most(client, missing[waiting[0]])):
+            sent.append(waiting.popleft())
+            yield missing[sent[-1]]
+
+    while waiting:  # one pass, but near the cap of a budget: what a pass leaves over pays for the next one
+        sent.clear()
+        try:
+            for place, completion in enumerate(client.complete(affordable(), arrived)):
+                key = sent[place]
+                known[key] = completion
+                purse.settle(*_most(client, missing[key]), _usage(client, missing[key], completion))
+        finally:
+            for key in sent:
+                if key not in known:  # the run ends here
+                    purse.settle(*_most(client, missing[key]), Usage())
+        if not sent:
+            raise BudgetError(
+                f"the budget is used up ({purse.spent.tokens:,} tokens{_money(purse)}): {len(known):,} of {wanted:,} "
+                "requests of this step are answered; raise `budget` and run again: no answer is paid twice"
+            )
+    answers: list[Answer] = []
+    for question, request, key in zip(questions, requests, keys, strict=True):
+        answer = _answer(client, question, request, known[key])
+        answers.append(answer if key in unpaid else replace(answer, usage=Usage()))
+        unpaid.discard(key)
+        purse.charged.add(key)
+    return answers
+
+
+def _stop_if_hopeless(client: LLMClient, found: Sequence[Answer]) -> None:
+    """Raises `ModelError` where too many requests of a step were never answered, or most of them were refused."""
+    unreachable = [answer.error for answer in found if answer.failure == "unreachable"]
+    if len(unreachable) > client.max_failed * len(found):
+        raise ModelError(
+            f"{len(unreachable)} of {len(found)} requests were not answered after every try ({unreachable[-1]}); "
+            "see that the server is well and run again: what is answered is kept",
+            retryable=True,
+        )
+    refused = [answer.error for answer in found if answer.failure == "refused"]
+    if len(refused) * 2 > len(found):
+        raise ModelError(
+            f"{len(refused)} of {len(found)} requests were refused ({refused[-1]}); see what the server accepts "
+            "(`structured: false`, `cap`, `extra`, a shorter prompt) and run again: what is answered is kept"
+        )
+
+
+def _answer(client: LLMClient, question: Question, request: Request, completion: Completion) -> Answer:
+    usage = _usage(client, request, completion)
+    if completion.error is not None:
+        return Answer(None, replace(usage, failed=1), completion.error, failure=completion.failure)
+    try:
+        if completion.finish == "content_filter":
+            raise ValueError("the server's content filter cut the answer")
+        if completion.finish == "length":
+            raise ValueError("the answer was cut off at `max_tokens`")
+        return Answer(parsed(completion.text, question.shape), usage)
+    except ValueError as error:
+        return Answer(None, replace(usage, failed=1), str(error), completion.text[:RAW])
+
+
+def _usage(client: LLMClient, request: Request, completion: Completion) -> Usage:
+    """What a completion cost; what the server does not say is taken for all that it may be."""
+    if completion.error is not None:
+        return Usage(requests=1)
+    read = completion.prompt_tokens
+    if read is None:
+        read = request.most_read
+    written = completion.completion_tokens if completion.completion_tokens is not None else request.sampling.max_tokens
+    return Usage(1, read, written, cost=client.prices.of(read, written) if client.prices else 0.0)
+
+
+def _most(client: LLMClient, request: Request) -> tuple[int, float]:
+    """The most that a request may use: tokens and money."""
+    read, written = request.most_read, request.sampling.max_tokens
+    return read + written, client.prices.of(read, written) if client.prices else 0.0
+
+
+def _money(purse: budget.Budget) -> str:
+    return f", {purse.spent.cost:.2f} in money" if purse.max_cost is not None else ""

@@ -1,0 +1,1 @@
+"""The one way through: read, generate, merge, score, filter, select, evaluate, export."""

@@ -1,0 +1,57 @@
+"""What language models wrote and judged: survivors by round, and how often a judge and a safety filter disagree."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from hardneg.data.batch import Batch
+
+
+@dataclass
+class Written:
+    """Counts, filled batch by batch. ``judges``: the scorer of each `relevance` filter; ``safety``: the names of the
+    `eci_safety` filters.
+    """
+
+    judges: dict[str, str]
+    safety: tuple[str, ...]
+    rounds: dict[str, dict[int, dict[str, int]]] = field(default_factory=dict)
+    agreement: dict[tuple[str, str], dict[str, int]] = field(default_factory=dict)
+
+    def add(self, batch: Batch) -> None:
+        """Counts one batch that has been through selection."""
+        chosen = np.zeros(len(batch.rows), dtype=bool)
+        if batch.selection is not None:
+            chosen[batch.selection.chosen] = True
+        for name, source in batch.sources.items():
+            if source.asked is None:
+                continue
+            places = self.rounds.setdefault(name, defaultdict(lambda: dict.fromkeys(("written", "kept", "chosen"), 0)))
+            for number in np.unique(source.asked.rounds[source.proposed]).tolist():
+                own = source.proposed & (source.asked.rounds == number)
+                for what, mask in (("written", own), ("kept", own & batch.kept), ("chosen", own & chosen)):
+                    places[number][what] += int(mask.sum())
+        for judge, scorer in self.judges.items():
+            graded = batch.trainable & (batch.scores[scorer].negatives >= 0)
+            for other in self.safety:
+                counts = self.agreement.setdefault(
+                    (judge, other), dict.fromkeys(("graded", "both refuse", "only the judge", "only the safety"), 0)
+                )
+                one, two = batch.verdicts[judge].dropped, batch.verdicts[other].dropped
+                masks = (graded, graded & one & two, graded & one & ~two, graded & ~one & two)
+                for what, mask in zip(counts, masks, strict=True):
+                    counts[what] += int(mask.sum())
+
+    def report(self) -> dict[str, Any]:
+        """``rounds`` by generator, and ``judges``: a line for every judge and safety filter."""
+        return {
+            "rounds": {
+                name: [{"round": number, **counts} for number, counts in sorted(found.items())]
+                for name, found in self.rounds.items()
+            },
+            "judges": [{"judge": one, "safety": two, **counts} for (one, two), counts in self.agreement.items()],
+        }
