@@ -11,6 +11,7 @@ Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
 Int64 = NDArray[np.int64]
 Bool = NDArray[np.bool_]
+Float = Float32 | Float64
 
 
 def offsets_of(lengths: Sequence[int] | Int64) -> Int64:
@@ -30,6 +31,15 @@ def owners_of(offsets: Int64) -> Int64:
     """
     owners: Int64 = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
     return owners
+
+
+def span(offsets: Int64, i: int) -> slice:
+    """Where the entries of list ``i`` are among the entries of all lists.
+
+    >>> span(offsets_of([2, 0, 3]), 2)
+    slice(2, 5, None)
+    """
+    return slice(int(offsets[i]), int(offsets[i + 1]))
 
 
 def places_of(offsets: Int64) -> Int64:

@@ -11,14 +11,15 @@ import dataclasses
 import difflib
 import hashlib
 import json
-import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import types
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from importlib import import_module
 from importlib.metadata import entry_points
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler, TypeAdapter, ValidationError
+from pydantic.fields import FieldInfo
 from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError, core_schema
 from typing_extensions import dataclass_transform
 
@@ -87,7 +88,6 @@ BUILT_IN: dict[str, dict[str, str]] = {
 }
 
 PART = "x-part"
-NUMBER = re.compile(r"\b(int|float)\b")
 
 NEUTRAL: Mapping[str, Any] = {"neutral": True}
 """Metadata of a field that cannot change results beyond the rounding of floating point (batch size, device, the path
@@ -106,8 +106,68 @@ def part(cls: C) -> C:
     >>> Every(step=3)
     Every(step=3)
     """
+    own_check = cls.__dict__.get("__post_init__")
+
+    def checked(self: Any) -> None:
+        _check_bounds(self)
+        if own_check is not None:
+            own_check(self)
+
+    cls.__post_init__ = checked
     cls.__pydantic_config__ = {"extra": "forbid"}  # else pydantic drops unknown keys in silence
     return dataclasses.dataclass(frozen=True, kw_only=True, slots=True)(cls)  # type: ignore[return-value]
+
+
+@cache
+def _hints(cls: Any) -> dict[str, Any]:
+    """The types of a part's fields, annotations included."""
+    return get_type_hints(cls, include_extras=True)
+
+
+@cache
+def _bounded(cls: Any) -> dict[str, TypeAdapter[Any]]:
+    """What checks each field that has bounds: ``Annotated[int, Field(ge=1)]``."""
+    return {
+        name: TypeAdapter(hint)
+        for name, hint in _hints(cls).items()
+        if any(isinstance(note, FieldInfo) for leaf in leaves(hint) for note in getattr(leaf, "__metadata__", ()))
+    }
+
+
+def _check_bounds(instance: Any) -> None:
+    """Raises `PartError` for a field that is outside its bounds: pydantic checks YAML, this checks Python."""
+    cls: Any = type(instance)
+    for name, check in _bounded(cls).items():
+        value = getattr(instance, name)
+        try:
+            check.validate_python(value)
+        except ValidationError as error:
+            raise PartError(f"`{name}` must be {_in_words(_hints(cls)[name])}, not {value!r}") from error
+
+
+BOUNDS = {"ge": "at least", "gt": "above", "le": "at most", "lt": "below"}
+
+
+def _in_words(hint: Any) -> str:
+    """The bounds of a field: ``at least 0 and below 1``."""
+    notes = [note for leaf in leaves(hint) for field in getattr(leaf, "__metadata__", ()) for note in field.metadata]
+    words = [f"{word} {getattr(note, key):g}" for key, word in BOUNDS.items() for note in notes if hasattr(note, key)]
+    return " and ".join(words) or "finite"
+
+
+def leaves(hint: Any) -> Iterator[Any]:
+    """The alternatives of a type: ``int | None`` is int and None. Annotations stay on."""
+    if get_origin(hint) in (Union, types.UnionType):
+        for inner in get_args(hint):
+            yield from leaves(inner)
+    else:
+        yield hint
+
+
+def _is_number(hint: Any) -> bool:
+    """Whether a field holds a number and no truth value."""
+    bare = [get_args(leaf)[0] if get_origin(leaf) is Annotated else leaf for leaf in leaves(hint)]
+    return any(leaf in (int, float) for leaf in bare) and bool not in bare
 
 
 class Kind:
@@ -147,7 +207,7 @@ class Kind:
         known = [field.name for field in dataclasses.fields(cls)]
         wrong = {str(key): unknown_key(str(key), known) for key in fields if key not in known}
         for field in dataclasses.fields(cls):  # pydantic would take true for 1
-            if isinstance(fields.get(field.name), bool) and NUMBER.search(str(field.type)):
+            if isinstance(fields.get(field.name), bool) and _is_number(_hints(cls)[field.name]):
                 wrong[field.name] = PydanticCustomError("part", "expected a number, found true or false")
         if wrong:
             errors = [InitErrorDetails(type=error, loc=(key,), input=None) for key, error in wrong.items()]
@@ -270,30 +330,3 @@ def fingerprint(description: Any) -> str:
     """SHA-256, in hexadecimal, of a description's canonical JSON."""
     text = json.dumps(description, sort_keys=True, ensure_ascii=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-def with_references(schema: Any) -> Any:
-    """A JSON schema in which every field that holds a part points to the definition of its group."""
-    if isinstance(schema, list):
-        return [with_references(item) for item in schema]
-    if not isinstance(schema, dict):
-        return schema
-    if PART in schema:
-        return {"$ref": f"#/$defs/{schema[PART]}"} | {key: value for key, value in schema.items() if key == "default"}
-    return {key: with_references(value) for key, value in schema.items()}
-
-
-def json_schema(group_fields: Callable[[str, dict[str, Any]], dict[str, Any]] = lambda _, schema: schema) -> Any:
-    """JSON schema of every group, for ``$defs``. ``group_fields`` may add keys beside a part's own."""
-    definitions: dict[str, Any] = {}
-    for group in BUILT_IN:
-        options = []
-        for kind in kinds(group):
-            cls = load(group, kind)
-            schema = with_references(adapter(cls).json_schema())
-            schema["properties"] = {"kind": {"const": kind}} | schema.get("properties", {})
-            schema["required"] = ["kind", *schema.get("required", [])]
-            schema["description"] = (cls.__doc__ or "").strip()
-            options.append(group_fields(group, schema))
-        definitions[group] = {"oneOf": options}
-    return definitions

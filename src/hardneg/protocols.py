@@ -10,12 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, Protocol, TypeVar, runtime_checkable
+from typing import Annotated, Any, Literal, Protocol, TypeGuard, TypeVar, runtime_checkable
 
 from hardneg.arrays import Float32, Int64
 from hardneg.data.batch import Batch
 from hardneg.data.candidates import Candidates, Scores, Selection, Verdicts
-from hardneg.data.chat import Completion, Prices, Request
+from hardneg.data.chat import Completion, Prices, Question, Request
 from hardneg.data.corpus import Corpus
 from hardneg.data.records import Example, Passage, Read
 from hardneg.kinds import Kind, parts_in
@@ -55,15 +55,18 @@ class Asker(Generator, Protocol):
 
     @property
     def rounds(self) -> int:
-        """How often, after the first time."""
+        """How many rounds may follow the first one."""
         ...
 
     def missing(self, judged: Batch, name: str) -> Int64:
         """Int64 [n]: how many of its candidates, called ``name`` in the batch, each example lacks."""
         ...
 
-    def again(self, judged: Batch, name: str, number: int) -> Candidates:
-        """Candidates for the examples that lack some, in round ``number``, from 1; `Batch.verdicts` says why."""
+    def again(self, batch: Batch, judged: Batch, name: str, number: int) -> Candidates:
+        """Candidates for the examples that lack some, in round ``number``, from 1.
+
+        ``batch`` is what `generate` was given. ``judged`` holds the earlier candidates with the verdicts on them.
+        """
         ...
 
 
@@ -75,10 +78,34 @@ class Scorer(Protocol):
 
 
 @runtime_checkable
+class CosineScorer(Scorer, Protocol):
+    """A scorer whose scores are the cosine similarities of an encoder: a target that makes eci_sem possible."""
+
+    @property
+    def cosine(self) -> Encoder:
+        """The encoder whose cosine similarities the scores are."""
+        ...
+
+
+@runtime_checkable
 class Filter(Protocol):
     """Says which candidates are to be dropped, and why. Looks at stored numbers and texts; runs no model again."""
 
     def judge(self, batch: Batch) -> Verdicts: ...
+
+
+@runtime_checkable
+class Threshold(Filter, Protocol):
+    """A filter that compares one scorer's numbers with a bound. `hardneg tune` draws its curves."""
+
+    @property
+    def scorer(self) -> str: ...
+
+    @property
+    def rule(self) -> str: ...
+
+    @property
+    def threshold(self) -> float: ...
 
 
 @runtime_checkable
@@ -111,9 +138,7 @@ class Selector(Protocol):
 
 @runtime_checkable
 class Export(Protocol):
-    """Writes the training files. With a class attribute ``provenance = True`` it says that it writes origins and scores
-    itself; else the job puts them into a sidecar.
-    """
+    """Writes the training files of one family of trainers."""
 
     def write(self, batches: Iterable[Batch], folder: Path) -> dict[str, Any]:
         """Writes into an empty ``folder``; returns counts and remarks for the report."""
@@ -173,6 +198,26 @@ class LLMClient(Protocol):
         failed for good is a completion with an ``error``; a server that is gone raises `ModelError`.
         """
         ...
+
+
+@runtime_checkable
+class Asks(Protocol):
+    """A generator or scorer that asks a language model, and can say beforehand what it will ask."""
+
+    @property
+    def client(self) -> LLMClient: ...
+
+    def preview(self, batch: Batch) -> list[tuple[Question, int]]:
+        """The questions about a batch, each with the number of tokens that its answer will probably have.
+
+        A scorer is given candidates to grade. A generator is given the candidates that its ``context`` names.
+        """
+        ...
+
+
+def learns(part: object) -> TypeGuard[Learner]:
+    """Whether a part is to be shown the whole job before it judges any of it."""
+    return isinstance(part, Learner) and part.learns
 
 
 def clients_of(part: object) -> list[LLMClient]:

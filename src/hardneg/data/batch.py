@@ -20,7 +20,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from hardneg.arrays import Bool, Float32, Int64, offsets_of, owners_of
+from hardneg.arrays import Bool, Float32, Int64, offsets_of, owners_of, span
 from hardneg.data.candidates import Scores, Selection, Source, Verdicts
 from hardneg.data.corpus import Corpus, content_hash
 from hardneg.data.records import Dropped, Negative, NegativeSet, Origin, Passage, Reason
@@ -88,6 +88,26 @@ class Batch:
     def positive_owners(self) -> Int64:
         """Int64 [p]: the example of each positive."""
         return owners_of(self.positive_offsets)
+
+    def candidates_of(self, i: int) -> slice:
+        """The candidates of example ``i``, among all candidates."""
+        return span(self.offsets, i)
+
+    def positives_of(self, i: int) -> slice:
+        """The positives of example ``i``, among all positives."""
+        return span(self.positive_offsets, i)
+
+    def without_candidates(self) -> Batch:
+        """The examples alone."""
+        return Batch.of(
+            self.corpus,
+            self.ids,
+            self.queries,
+            self.positive_offsets,
+            self.positive_rows,
+            query_hashes=self.query_hashes,
+            controls=self.controls,
+        )
 
     @property
     def kept(self) -> Bool:
@@ -201,13 +221,13 @@ class Batch:
     def __iter__(self) -> Iterator[NegativeSet]:
         kept = self.kept
         for i, (identifier, query) in enumerate(zip(self.ids, self.queries, strict=True)):
-            begin, end = int(self.positive_offsets[i]), int(self.positive_offsets[i + 1])
-            numbers = range(int(self.offsets[i]), int(self.offsets[i + 1]))
+            own, candidates = self.positives_of(i), self.candidates_of(i)
+            numbers = range(candidates.start, candidates.stop)
             yield NegativeSet(
                 identifier,
                 query,
-                tuple(self.corpus.passage(int(row)) for row in self.positive_rows[begin:end]),
-                {name: tuple(map(float, s.positives[begin:end])) for name, s in self.scores.items()},
+                tuple(self.corpus.passage(int(row)) for row in self.positive_rows[own]),
+                {name: tuple(map(float, s.positives[own])) for name, s in self.scores.items()},
                 tuple(self.negative(j) for j in numbers if kept[j]),
                 tuple(Dropped(self.negative(j), self.reasons(j)) for j in numbers if not kept[j]),
             )
@@ -220,9 +240,9 @@ class Batch:
 def _origin(name: str, source: Source, j: int) -> Origin:
     """What generator ``name`` says of candidate ``j``."""
     origin = Origin(name, int(source.rank[j]), float(source.score[j]), source.model, source.prompt)
-    if (asked := source.asked) is None:
+    if (writing := source.writing) is None:
         return origin
-    return replace(origin, round=int(asked.rounds[j]), tokens=float(asked.tokens[j]), note=asked.notes[j])
+    return replace(origin, round=int(writing.rounds[j]), tokens=float(writing.tokens[j]), note=writing.notes[j])
 
 
 def new_id(text: str) -> str:

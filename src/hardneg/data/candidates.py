@@ -8,18 +8,18 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from hardneg.arrays import Bool, Float32, Int64, offsets_of
+from hardneg.arrays import Bool, Float32, Int64, offsets_of, span
 from hardneg.data.chat import Usage
 from hardneg.data.corpus import Corpus
 from hardneg.data.records import Candidate, Reason
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class Writing:
     """How candidates came out of a language model: ``rounds`` int8 [m], the round of asking, from 0; ``tokens`` float32
     [m], each one's share of the tokens that its request read and wrote; ``notes``: what the model says of each.
 
-    >>> Asked.of([0, 1], [120.0, 80.0], [None, "breaks: the year"]).at(np.array([1])).notes
+    >>> Writing.of([0, 1], [120.0, 80.0], [None, "breaks: the year"]).at(np.array([1])).notes
     ['breaks: the year']
     """
 
@@ -28,16 +28,21 @@ class Asked:
     notes: Sequence[str | None]
 
     @classmethod
-    def of(cls, rounds: Sequence[int], tokens: Sequence[float], notes: Sequence[str | None]) -> Asked:
+    def of(cls, rounds: Sequence[int], tokens: Sequence[float], notes: Sequence[str | None]) -> Writing:
         """From lists."""
         return cls(np.array(rounds, np.int8), np.array(tokens, np.float32), notes)
 
-    def at(self, places: Int64) -> Asked:
-        """Those at these places; -1 stands for a candidate that the model did not propose."""
+    @classmethod
+    def nothing(cls, count: int) -> Writing:
+        """For ``count`` candidates that no language model proposed."""
+        return cls.of([0] * count, [0.0] * count, [None] * count)
+
+    def at(self, places: Int64) -> Writing:
+        """The entries at these places. -1 stands for a candidate that the model did not propose."""
         known = places >= 0
         if not len(self.rounds):
-            return Asked.of([0] * len(places), [0.0] * len(places), [None] * len(places))
-        return Asked(
+            return Writing.nothing(len(places))
+        return Writing(
             np.where(known, self.rounds[places], 0).astype(np.int8),
             np.where(known, self.tokens[places], 0).astype(np.float32),
             [self.notes[place] if place >= 0 else None for place in places.tolist()],
@@ -50,7 +55,7 @@ class Candidates:
 
     ``rows`` int64 [m]: row of the corpus, or -1 where the passage is new and ``texts[j]`` is its text;
     ``scores`` float32 [m]: the generator's own; ``model``: identity of the model whose score that is, if it is one;
-    ``prompt``, ``asked`` and ``usage`` (what all requests cost, those that gave nothing too) of a language model.
+    ``prompt``, ``writing`` and ``usage`` (what all requests cost, those that gave nothing too) of a language model.
 
     >>> Candidates(np.array([0, 2]), np.array([5, -1]), np.array([0.9, 0.8], np.float32), [None, "new"]).texts
     [None, 'new']
@@ -62,7 +67,7 @@ class Candidates:
     texts: Sequence[str | None] | None = None
     model: str | None = None
     prompt: str | None = None
-    asked: Asked | None = None
+    writing: Writing | None = None
     usage: Usage | None = None
 
     @classmethod
@@ -91,7 +96,7 @@ class Source:
     score: Float32
     model: str | None = None
     prompt: str | None = None
-    asked: Asked | None = None
+    writing: Writing | None = None
 
     @property
     def proposed(self) -> Bool:
@@ -169,3 +174,7 @@ class Selection:
 
     offsets: Int64
     chosen: Int64
+
+    def of(self, i: int) -> Int64:
+        """The numbers of the candidates chosen for example ``i``."""
+        return self.chosen[span(self.offsets, i)]

@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
+
+from pydantic import BaseModel
 
 from hardneg.errors import PartError
 
@@ -14,6 +16,8 @@ Failure = Literal["refused", "unreachable"]
 
 TEMPLATE = 64
 """Tokens that a chat template adds to a message, at most."""
+RAW = 2_000
+"""Characters of an answer that could not be used, kept in the record of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +70,33 @@ class Request:
     def most_read(self) -> int:
         """The most tokens that the chat can be: one a byte, and those of the template."""
         return sum(len(message.content.encode()) + TEMPLATE for message in self.messages)
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A chat, how its answer is sampled, the pydantic model that the answer must fit, and the JSON schema for servers
+    that can hold the model to it (``shape``'s own unless one is given).
+    """
+
+    messages: tuple[Message, ...]
+    sampling: Sampling
+    shape: type[BaseModel]
+    schema: Mapping[str, Any] | None = None
+    attempt: int = 0
+
+    @property
+    def request(self) -> Request:
+        """What is sent."""
+        schema = self.schema or self.shape.model_json_schema()
+        return Request(self.messages, self.sampling, schema, self.attempt)
+
+    def again(self, answer: str, problem: str) -> Question:
+        """The question again, with the answer that could not be used and what was wrong with it."""
+        told = (
+            f"That cannot be used: {problem}. Answer once more, with nothing but JSON of the form that was asked for."
+        )
+        turns = (Message("assistant", answer[:RAW]), Message("user", told))
+        return replace(self, messages=(*self.messages, *turns))
 
 
 @dataclass(frozen=True, slots=True)

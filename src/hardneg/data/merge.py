@@ -62,12 +62,12 @@ def merge(batch: Batch, proposals: Mapping[str, Candidates]) -> Batch:
         at = place[where[begin : begin + len(own_ranks)]][::-1]
         rank, score = np.zeros(len(rows), np.int32), np.full(len(rows), np.nan, np.float32)
         rank[at], score[at] = own_ranks[::-1], proposals[name].scores[::-1]
-        asked = proposals[name].asked
-        if asked is not None:
+        writing = proposals[name].writing
+        if writing is not None:
             origin = np.full(len(rows), -1, np.int64)
             origin[at] = np.arange(len(own_ranks))[::-1]
-            asked = asked.at(origin)
-        sources[name] = Source(rank, score, proposals[name].model, proposals[name].prompt, asked)
+            writing = writing.at(origin)
+        sources[name] = Source(rank, score, proposals[name].model, proposals[name].prompt, writing)
         begin += len(own_ranks)
     return _only(replace(union, sources=sources), _allowed(union))
 
@@ -96,7 +96,9 @@ def _only(batch: Batch, keep: Bool) -> Batch:
         rows=batch.rows[keep],
         texts=[batch.texts[j] for j in np.flatnonzero(keep)] if batch.texts is not None else None,
         sources={
-            name: Source(s.rank[keep], s.score[keep], s.model, s.prompt, s.asked and s.asked.at(np.flatnonzero(keep)))
+            name: Source(
+                s.rank[keep], s.score[keep], s.model, s.prompt, s.writing and s.writing.at(np.flatnonzero(keep))
+            )
             for name, s in batch.sources.items()
         },
     )

@@ -12,7 +12,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from hardneg.data.batch import Batch
-from hardneg.data.candidates import Asked, Candidates, Scores, Selection, Source, Verdicts
+from hardneg.data.candidates import Candidates, Scores, Selection, Source, Verdicts, Writing
 from hardneg.data.chat import Usage
 from hardneg.data.corpus import Corpus
 
@@ -75,7 +75,7 @@ def candidates_table(found: Candidates) -> pa.Table:
     }
     if found.texts is not None and any(text is not None for text in found.texts):
         columns["texts"] = _list(found.offsets, found.texts, pa.string())
-    columns |= _asked_columns(found.offsets, found.asked, "")
+    columns |= _writing_columns(found.offsets, found.writing, "")
     return _with_note(pa.table(columns), {"model": found.model, "prompt": found.prompt, "usage": _packed(found.usage)})
 
 
@@ -90,26 +90,26 @@ def candidates(table: pa.Table) -> Candidates:
         texts,
         _note(table, "model"),
         _note(table, "prompt"),
-        _asked(table, ""),
+        _writing(table, ""),
         usage(table),
     )
 
 
-def _asked_columns(offsets: Array, asked: Asked | None, name: str) -> dict[str, pa.Array]:
-    if asked is None:
+def _writing_columns(offsets: Array, writing: Writing | None, name: str) -> dict[str, pa.Array]:
+    if writing is None:
         return {}
     return {
-        f"round{name}": _list(offsets, asked.rounds, pa.int8()),
-        f"tokens{name}": _list(offsets, asked.tokens, pa.float32()),
-        f"note{name}": _list(offsets, asked.notes, pa.string()),
+        f"round{name}": _list(offsets, writing.rounds, pa.int8()),
+        f"tokens{name}": _list(offsets, writing.tokens, pa.float32()),
+        f"note{name}": _list(offsets, writing.notes, pa.string()),
     }
 
 
-def _asked(table: pa.Table, name: str) -> Asked | None:
+def _writing(table: pa.Table, name: str) -> Writing | None:
     if f"round{name}" not in table.column_names:
         return None
     notes = _column(table, f"note{name}")[1].to_pylist()
-    return Asked(_numbers(table, f"round{name}"), _numbers(table, f"tokens{name}"), notes)
+    return Writing(_numbers(table, f"round{name}"), _numbers(table, f"tokens{name}"), notes)
 
 
 def _packed(spent: Usage | None) -> str | None:
@@ -131,7 +131,7 @@ def merged_table(batch: Batch) -> pa.Table:
     for name, source in batch.sources.items():
         columns[f"rank.{name}"] = _list(batch.offsets, source.rank, pa.int32())
         columns[f"score.{name}"] = _list(batch.offsets, source.score, pa.float32())
-        columns |= _asked_columns(batch.offsets, source.asked, f".{name}")
+        columns |= _writing_columns(batch.offsets, source.writing, f".{name}")
         note |= {f"model.{name}": source.model, f"prompt.{name}": source.prompt}
     return _with_note(pa.table(columns), note)
 
@@ -151,7 +151,7 @@ def merged(batch: Batch, table: pa.Table) -> Batch:
                 _numbers(table, f"score.{name}"),
                 _note(table, f"model.{name}"),
                 _note(table, f"prompt.{name}"),
-                _asked(table, f".{name}"),
+                _writing(table, f".{name}"),
             )
             for name in names
         },

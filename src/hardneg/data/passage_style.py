@@ -22,7 +22,7 @@ READABLE = 40
 
 
 @dataclass(frozen=True, slots=True)
-class Style:
+class PassageStyle:
     """Of passages of the corpus, evenly spaced: words at the 1st, 50th and 99th percentile; ISO 639-1 code of the
     language of most, None where there is no majority.
     """
@@ -34,7 +34,7 @@ class Style:
 
 
 @lru_cache(maxsize=2)
-def style(corpus: Corpus) -> Style:
+def passage_style(corpus: Corpus) -> PassageStyle:
     """A corpus's style."""
     rows = np.unique(np.linspace(0, max(len(corpus) - 1, 0), min(SAMPLE, len(corpus))).astype(np.int64))
     texts = corpus.contents(rows)
@@ -42,7 +42,7 @@ def style(corpus: Corpus) -> Style:
     spoken = Counter(found for text in texts[:: max(1, len(texts) // SPOKEN)] if (found := language(text)) is not None)
     most = next((found for found, count in spoken.most_common(1) if count * 2 > spoken.total()), None)
     shortest, usual, longest = np.percentile(lengths, [1, 50, 99]).tolist()
-    return Style(shortest, usual, longest, most)
+    return PassageStyle(shortest, usual, longest, most)
 
 
 def count_words(text: str) -> int:

@@ -8,9 +8,21 @@ This package knows numbers only: similarities and embeddings go in, terms come o
 """
 
 from hardneg.eci.bootstrap import Resamples, interval, poisson
-from hardneg.eci.combinations import hybrids, members, unions
+from hardneg.eci.combinations import unions
 from hardneg.eci.queries import COLUMNS, NEAR, TERMS, columns_of, distinct, per_query, per_query_of_sets, terms_of
-from hardneg.eci.rules import Reference, Rule, keep, limits, position, reference, safe, thresholds
+from hardneg.eci.rules import (
+    Judgment,
+    Reference,
+    Rule,
+    judge,
+    keep,
+    limits,
+    position,
+    quantiles_of,
+    reference,
+    safe,
+    thresholds,
+)
 from hardneg.eci.sem import (
     Moments,
     SemReport,
@@ -20,13 +32,14 @@ from hardneg.eci.sem import (
     residual_directions,
     target_consistency,
 )
-from hardneg.eci.tally import Report, Tally, score
+from hardneg.eci.tally import Report, Tally, intervals, score
 from hardneg.eci.terms import capacity, eci_v1, efficiency, hardness, safety
 
 __all__ = [
     "COLUMNS",
     "NEAR",
     "TERMS",
+    "Judgment",
     "Moments",
     "Reference",
     "Report",
@@ -41,17 +54,18 @@ __all__ = [
     "eci_v1",
     "efficiency",
     "hardness",
-    "hybrids",
     "interval",
+    "intervals",
+    "judge",
     "keep",
     "lexical_residuality",
     "limits",
     "locality",
-    "members",
     "per_query",
     "per_query_of_sets",
     "poisson",
     "position",
+    "quantiles_of",
     "reference",
     "residual_directions",
     "safe",

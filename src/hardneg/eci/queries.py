@@ -42,7 +42,7 @@ def per_query(positives: ArrayLike, negatives: ArrayLike, owners: ArrayLike | No
     """
     plus = np.asarray(positives, dtype=np.float64)
     if owners is None:
-        return np.concatenate([np.zeros((0, len(COLUMNS))), *rectangles(plus, np.asarray(negatives))])
+        return np.concatenate([np.zeros((0, len(COLUMNS))), *uniform_blocks(plus, np.asarray(negatives))])
     minus, owner = np.asarray(negatives, dtype=np.float64), np.asarray(owners, dtype=np.int64)
     _refuse_what_is_not_finite(plus, minus)
 
@@ -53,8 +53,8 @@ def per_query(positives: ArrayLike, negatives: ArrayLike, owners: ArrayLike | No
     return columns_of(plus, summed(None), summed(minus), summed(minus >= plus[owner]), summed(minus >= near))
 
 
-def rectangles(plus: Float64, minus: NDArray[np.floating]) -> Iterator[Float64]:
-    """The same for ``minus`` [n, k], `ROWS` queries at a time; sums are of float64.
+def uniform_blocks(plus: Float64, minus: NDArray[np.floating]) -> Iterator[Float64]:
+    """The `COLUMNS` of queries with k negatives each, ``minus`` [n, k], `ROWS` queries at a time. Sums are float64.
 
     Sums and counts go through matrix products, which read a block faster than a reduction over its short rows does.
     """
@@ -135,8 +135,9 @@ def per_query_of_cells(
     patterns: Bool,
     at: tuple[int, ...] = (),
 ) -> Float64:
-    """The same where candidates that are in the same sets share a cell: ``cells`` [m] are rows of ``patterns``, bool
-    [cells, sets].
+    """`per_query_of_sets` where candidates that are in the same sets share a cell.
+
+    ``cells`` [m] are rows of ``patterns``, bool [cells, sets].
     """
     plus, minus = np.asarray(positives, dtype=np.float64), np.asarray(negatives, dtype=np.float64)
     bounds, cell = np.asarray(offsets, dtype=np.int64), np.asarray(cells, dtype=np.int64)

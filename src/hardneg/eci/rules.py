@@ -6,7 +6,7 @@ scores are often negative, so no rule multiplies a score by a share of itself.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -93,6 +93,59 @@ def safe(
         kept: Bool = thresholds(negatives, plus, rule, quantiles) <= threshold
         return kept & keep(negatives, np.inf)
     return keep(negatives, limits(plus, rule, threshold))
+
+
+class Judgment(NamedTuple):
+    """What a rule says of m negatives of n examples."""
+
+    keep: Bool
+    """Bool [m]: the negatives that are kept."""
+    limits: Float64
+    """Float64 [n]: the highest s(q, n) that each example accepts."""
+    plus: Float64
+    """Float64 [n]: s+ of each example."""
+
+
+def judge(
+    rule: Rule,
+    threshold: float,
+    positives: ArrayLike,
+    positive_owners: ArrayLike,
+    negatives: ArrayLike,
+    owners: ArrayLike,
+    examples: int,
+    *,
+    how: Reference = "mean",
+    quantiles: ArrayLike | None = None,
+    precision: type[np.float32 | np.float64] = np.float64,
+) -> Judgment:
+    """Applies one rule: the one way in which jobs, `ECIFilter` and the drop-in decide what is too near.
+
+    ``positives`` [p] and ``negatives`` [m]: similarities, with the example of each in ``positive_owners`` [p] and
+    ``owners`` [m], within 0..examples-1. ``how`` makes s+ of several positives. Bounds are rounded to ``precision``.
+    Raises ValueError as `reference` and `safe` do.
+
+    >>> judge("margin", 0.1, [0.8], [0], [0.75, 0.2], [0, 0], 1).keep.tolist()
+    [False, True]
+    """
+    plus = reference(positives, positive_owners, examples, how)
+    bounds = limits(plus, rule, threshold, quantiles)
+    if precision is np.float32:
+        bounds = bounds.astype(np.float32).astype(np.float64)
+    owner = np.asarray(owners, dtype=np.int64)
+    if rule == "percentile":
+        return Judgment(safe(negatives, plus[owner], rule, threshold, quantiles), bounds, plus)
+    return Judgment(keep(negatives, bounds[owner]), bounds, plus)
+
+
+def quantiles_of(scores: ArrayLike, count: int = 1_001) -> Float64:
+    """Float64 [count]: evenly spaced quantiles of ``scores``, for the rule ``percentile``; zeros without any score.
+
+    >>> quantiles_of([0.0, 1.0], 3).tolist()
+    [0.0, 0.5, 1.0]
+    """
+    values = np.asarray(scores, dtype=np.float64)
+    return np.asarray(np.quantile(values if len(values) else [0.0], np.linspace(0, 1, count)), dtype=np.float64)
 
 
 def thresholds(negatives: ArrayLike, plus: ArrayLike, rule: Rule, quantiles: ArrayLike | None = None) -> Float64:

@@ -9,11 +9,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from hardneg.arrays import Float64
-from hardneg.eci.queries import COLUMNS, TERMS, per_query, rectangles, terms_of
+from hardneg.eci.bootstrap import Resamples, interval
+from hardneg.eci.queries import COLUMNS, per_query, terms_of, uniform_blocks
 from hardneg.eci.sem import Moments, SemReport
-
-NORMAL_95 = 1.959964
-STEP = 1e-6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +34,7 @@ class Report:
     unsafe_share_95: float
     """Share of negatives with s(q, n) >= s+ - 0.05 |s+|."""
     intervals: Mapping[str, tuple[float, float]]
-    """A 95 % interval of every term."""
+    """A 95 % interval of every term, by the bootstrap over queries. Empty where no resamples were given."""
     sem: SemReport | None = None
     """eci_sem and its parts, where there are triples."""
 
@@ -47,15 +45,12 @@ def score(positives: ArrayLike, negatives: ArrayLike, owners: ArrayLike | None =
     >>> round(score([0.8, 0.9], [[0.4, 0.6], [0.7, 0.7]]).eci_v1, 3)
     0.388
     """
-    return Tally.of(positives, negatives, owners).report()
+    columns = per_query(positives, negatives, owners)
+    return Tally.of_columns(columns).report(Resamples.of(columns))
 
 
 def _zeros() -> Float64:
     return np.zeros(len(COLUMNS))
-
-
-def _zero_products() -> Float64:
-    return np.zeros((len(COLUMNS), len(COLUMNS)))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -72,8 +67,6 @@ class Tally:
     examples: int = 0
     sums: Float64 = field(default_factory=_zeros)
     """Float64 [7]: sums of `eci.queries.COLUMNS`."""
-    products: Float64 = field(default_factory=_zero_products)
-    """Float64 [7, 7]: sums of the products of two columns, for the intervals."""
     moments: Moments = field(default_factory=Moments)
     """The state of eci_sem."""
 
@@ -86,13 +79,13 @@ class Tally:
         """
         if owners is not None:
             return cls.of_columns(per_query(positives, negatives, owners))
-        blocks = rectangles(np.asarray(positives, dtype=np.float64), np.asarray(negatives))
+        blocks = uniform_blocks(np.asarray(positives, dtype=np.float64), np.asarray(negatives))
         return sum(map(cls.of_columns, blocks), start=cls())
 
     @classmethod
     def of_columns(cls, columns: Float64) -> Tally:
         """From the columns [n, 7] that `eci.queries` makes."""
-        return cls(len(columns), np.ones(len(columns)) @ columns, columns.T @ columns)
+        return cls(len(columns), np.ones(len(columns)) @ columns)
 
     @classmethod
     def of_moments(cls, moments: Moments) -> Tally:
@@ -100,39 +93,25 @@ class Tally:
         return cls(moments=moments)
 
     def __add__(self, other: Tally) -> Tally:
-        return Tally(
-            self.examples + other.examples,
-            self.sums + other.sums,
-            self.products + other.products,
-            self.moments + other.moments,
-        )
+        return Tally(self.examples + other.examples, self.sums + other.sums, self.moments + other.moments)
 
-    def report(self) -> Report:
-        """Every term with its interval; all 0 for an empty tally.
-
-        The intervals are those of the delta method: the terms are smooth functions of means over examples, whose
-        covariance the sums of products give. `eci.bootstrap` asks for less.
-        """
-        n = max(self.examples, 1)
-        means = self.sums / n
-        found = {name: float(value) for name, value in terms_of(means).items()}
+    def report(self, resamples: Resamples | None = None) -> Report:
+        """Every term; all 0 for an empty tally. ``resamples`` of the same columns give the intervals."""
+        found = {name: float(value) for name, value in terms_of(self.sums / max(self.examples, 1)).items()}
         some = round(float(self.sums[0]))
         return Report(
             examples=some,
             without_negatives=self.examples - some,
-            intervals=self._intervals(means, found),
+            intervals={} if resamples is None else intervals(resamples.means),
             sem=self.moments.report() if self.moments.triples else None,
             **found,
         )
 
-    def _intervals(self, means: Float64, found: Mapping[str, float]) -> dict[str, tuple[float, float]]:
-        n = max(self.examples, 1)
-        covariance = (self.products / n - np.outer(means, means)) / max(n - 1, 1)
-        steps = np.eye(len(means)) * STEP
-        above, below = terms_of(means + steps), terms_of(means - steps)
-        out = {}
-        for name in TERMS:
-            gradient = (above[name] - below[name]) / (2 * STEP)
-            spread = NORMAL_95 * float(np.sqrt(max(gradient @ covariance @ gradient, 0.0)))
-            out[name] = (found[name] - spread, found[name] + spread)
-        return out
+
+def intervals(means: Float64) -> dict[str, tuple[float, float]]:
+    """The 95 % interval of every term, from resampled means [resamples, 7] of `eci.queries.COLUMNS`."""
+    out = {}
+    for name, values in terms_of(means, undefined=np.nan).items():
+        low, high = interval(values)
+        out[name] = (float(low), float(high))
+    return out

@@ -12,7 +12,8 @@ from concurrent.futures.process import BrokenProcessPool
 from functools import lru_cache
 from typing import TypeVar
 
-from hardneg.errors import HardnegError, PartError
+from hardneg.bounds import Count
+from hardneg.errors import HardnegError
 from hardneg.kinds import part
 
 T = TypeVar("T")
@@ -25,11 +26,7 @@ class Local:
     of its own. The results are the same.
     """
 
-    workers: int = 1
-
-    def __post_init__(self) -> None:
-        if self.workers < 1:
-            raise PartError(f"`workers` must be at least 1, not {self.workers!r}")
+    workers: Count = 1
 
     def map(self, function: Callable[[T], R], shards: Sequence[T]) -> Iterator[R]:
         """``function(shard)`` of every shard, as each is done."""

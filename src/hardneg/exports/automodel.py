@@ -10,6 +10,7 @@ from typing import Any, Literal
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from hardneg.bounds import Count
 from hardneg.data.batch import Batch
 from hardneg.exports.rows import Example, Short, Used, examples, rectangle, write_lines
 from hardneg.kinds import part
@@ -25,7 +26,7 @@ class Automodel:
     """
 
     form: Literal["inline", "corpus"] = "inline"
-    negatives: int | None = None
+    negatives: Count | None = None
     short: Short = "repeat"
 
     def write(self, batches: Iterable[Batch], folder: Path) -> dict[str, Any]:

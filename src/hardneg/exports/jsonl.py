@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 from hardneg.data.batch import Batch
 from hardneg.data.records import Negative, Passage
@@ -19,7 +19,6 @@ class JSONL:
     """
 
     dropped: bool = False
-    provenance: ClassVar[bool] = True
 
     def write(self, batches: Iterable[Batch], folder: Path) -> dict[str, Any]:
         """Writes ``train.jsonl``; returns the number of lines."""
@@ -31,18 +30,17 @@ class JSONL:
 
     def _line(self, batch: Batch, i: int) -> dict[str, Any]:
         chosen = selection(batch)
-        own = range(int(batch.positive_offsets[i]), int(batch.positive_offsets[i + 1]))
+        own = batch.positives_of(i)
+        candidates = batch.candidates_of(i)
         line: dict[str, Any] = {
             "query_id": batch.ids[i],
             "query": batch.queries[i],
             "positives": [
                 _passage(batch.corpus.passage(int(batch.positive_rows[k])))
                 | {"scores": {name: plain([s.positives[k]])[0] for name, s in batch.scores.items()}}
-                for k in own
+                for k in range(own.start, own.stop)
             ],
-            "negatives": [
-                _negative(batch.negative(int(j))) for j in chosen.chosen[chosen.offsets[i] : chosen.offsets[i + 1]]
-            ],
+            "negatives": [_negative(batch.negative(int(j))) for j in chosen.of(i)],
         }
         if self.dropped:
             line["dropped"] = [
@@ -58,7 +56,7 @@ class JSONL:
                         for name, r in reasons.items()
                     }
                 }
-                for j in range(int(batch.offsets[i]), int(batch.offsets[i + 1]))
+                for j in range(candidates.start, candidates.stop)
                 if (reasons := batch.reasons(j))
             ]
         return line

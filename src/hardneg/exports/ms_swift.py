@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from hardneg.bounds import Count
 from hardneg.data.batch import Batch
 from hardneg.exports.rows import Short, examples, rectangle, write_lines
 from hardneg.kinds import part
@@ -18,7 +19,7 @@ class MSSwift:
     Every line has ``negatives`` negatives: ms-swift fills shorter lines with positives.
     """
 
-    negatives: int
+    negatives: Count
     short: Short = "repeat"
 
     def write(self, batches: Iterable[Batch], folder: Path) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -19,7 +19,6 @@ class Parquet:
     """``train.parquet``: what the export ``jsonl`` writes, as nested columns; with ``dropped`` what was refused too."""
 
     dropped: bool = False
-    provenance: ClassVar[bool] = True
 
     def write(self, batches: Iterable[Batch], folder: Path) -> dict[str, Any]:
         """Writes ``train.parquet``; returns the number of rows."""

@@ -1,4 +1,4 @@
-"""The sidecar: origins and scores beside a format that has no room for them."""
+"""The run's record of where every chosen negative came from, beside exports that have no room for it."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from hardneg.data.batch import Batch
 from hardneg.exports.jsonl import JSONL
 from hardneg.exports.rows import write_lines
 
-FILE = Path("__provenance__", "examples.jsonl")
-"""``datasets`` and the trainers pass over folders whose names begin with two underscores."""
+FILE = "provenance.jsonl"
 
 
-def write(batches: Iterable[Batch], folder: Path) -> None:
-    """A line an example, in the job's order, with ids, scores by scorer and origins of positives and negatives, in the
-    order in which the export has them. Texts are left out where they are the corpus's.
+def write(batches: Iterable[Batch], file: Path) -> None:
+    """A line per example, in the job's order: ids, scores by scorer and origins of positives and chosen negatives.
+
+    Texts are left out where they are the corpus's.
     """
-    write_lines(folder / FILE, (_without_texts(line) for batch in batches for line in JSONL().lines(batch)))
+    write_lines(file, (_without_texts(line) for batch in batches for line in JSONL().lines(batch)))
 
 
 def _without_texts(line: dict[str, Any]) -> dict[str, Any]:

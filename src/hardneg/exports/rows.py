@@ -75,8 +75,7 @@ def examples(batches: Iterable[Batch], scorer: str | None = None, *, scored: boo
         scores = scores_for(batch, scorer) if scored else None
         passage = _passages(batch)
         for i, (identifier, query) in enumerate(zip(batch.ids, batch.queries, strict=True)):
-            own = slice(int(batch.positive_offsets[i]), int(batch.positive_offsets[i + 1]))
-            picked = chosen.chosen[int(chosen.offsets[i]) : int(chosen.offsets[i + 1])]
+            own, picked = batch.positives_of(i), chosen.of(i)
             yield Example(
                 identifier,
                 query,
@@ -107,8 +106,6 @@ def rectangle(rows: Iterable[Example], width: int | None, short: Short, counts: 
 
     Those with fewer are dropped, have theirs repeated in turn, or are an error; those with none are always dropped.
     """
-    if width is not None and width < 1:
-        raise PartError(f"`negatives` must be at least 1, not {width!r}")
     left_out, repeated = "examples left out as too short", "examples with repeated negatives"
     counts |= {"rows": 0, left_out: 0} | ({repeated: 0} if short == "repeat" and width else {})
     for row in rows:

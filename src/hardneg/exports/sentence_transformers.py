@@ -11,8 +11,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from hardneg.arrays import owners_of, places_of
+from hardneg.bounds import Count
 from hardneg.data.batch import Batch
-from hardneg.errors import PartError
 from hardneg.exports.rows import longest, scores_for, selection
 from hardneg.kinds import part
 
@@ -32,11 +32,7 @@ class SentenceTransformers:
     format: Literal["triplet", "n-tuple", "labeled-pair", "labeled-list"] = "n-tuple"
     scores: bool = False
     scorer: str | None = None
-    negatives: int | None = None
-
-    def __post_init__(self) -> None:
-        if self.negatives is not None and self.negatives < 1:
-            raise PartError(f"`negatives` must be at least 1, not {self.negatives!r}")
+    negatives: Count | None = None
 
     def write(self, batches: Iterable[Batch], folder: Path) -> dict[str, Any]:
         """Writes ``train.parquet``; returns the number of rows, and of examples that were left out as too short."""

@@ -9,6 +9,7 @@ from typing import Any, Literal
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from hardneg.bounds import Count
 from hardneg.data.batch import Batch
 from hardneg.exports.rows import Short, Used, examples, rectangle
 from hardneg.kinds import part
@@ -28,7 +29,7 @@ class Tables:
 
     names: Literal["pylate", "sentence_transformers"] = "pylate"
     scorer: str | None = None
-    negatives: int | None = None
+    negatives: Count | None = None
     short: Short = "repeat"
 
     def write(self, batches: Iterable[Batch], folder: Path) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal
 
+from hardneg.bounds import Count
 from hardneg.data.batch import Batch
 from hardneg.data.records import Passage
 from hardneg.exports.rows import Short, Used, examples, rectangle, write_lines
@@ -26,7 +27,7 @@ class Tevatron:
     form: Literal["passages", "ids", "teacher"] = "passages"
     scores: bool = False
     scorer: str | None = None
-    negatives: int | None = None
+    negatives: Count | None = None
     short: Short = "repeat"
 
     def write(self, batches: Iterable[Batch], folder: Path) -> dict[str, Any]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import os
 import secrets
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -43,3 +45,39 @@ def replacing(path: Path) -> Iterator[Path]:
         ) from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def publishing(folder: Path) -> Iterator[Path]:
+    """An empty folder, which takes the place of ``folder`` at once, and on the disk, when the block ends.
+
+    What stood there is removed afterwards. When the block fails, ``folder`` stays as it was.
+    """
+    unfinished = folder.with_name(f".{folder.name}{UNFINISHED}")
+    try:
+        shutil.rmtree(unfinished, ignore_errors=True)
+        unfinished.mkdir(parents=True)
+        yield unfinished
+        for file in unfinished.rglob("*"):
+            sync(file)
+        sync(unfinished)
+        if folder.exists():
+            _exchange(unfinished, folder)
+        else:
+            unfinished.rename(folder)
+        sync(folder.parent)
+    except OSError as error:
+        raise StoreError(f"{folder}: cannot be written ({error.strerror or error}); run again to go on") from error
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def _exchange(one: Path, other: Path) -> None:
+    """Swaps two folders in one step where the system can (Linux), else in two."""
+    at_folder, exchange = -100, 2  # AT_FDCWD and RENAME_EXCHANGE of renameat2(2)
+    rename = getattr(ctypes.CDLL(None), "renameat2", None)
+    if rename is None or rename(at_folder, os.fsencode(one), at_folder, os.fsencode(other), exchange) != 0:
+        aside = other.with_name(f".{other.name}.{secrets.token_hex(4)}{UNFINISHED}")
+        other.rename(aside)
+        one.rename(other)
+        aside.rename(one)

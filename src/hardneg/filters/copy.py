@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from hardneg.bounds import Similarity
 from hardneg.data.batch import Batch
 from hardneg.data.candidates import Verdicts
 from hardneg.data.word_weights import lexicon, words
-from hardneg.errors import PartError
 from hardneg.kinds import part
 
 
@@ -20,14 +20,8 @@ class Copy:
     candidate. Null switches a rule off.
     """
 
-    query: float | None = 0.9
-    positive: float | None = 0.9
-
-    def __post_init__(self) -> None:
-        for name in ("query", "positive"):
-            value = getattr(self, name)
-            if value is not None and not 0 < value <= 1:
-                raise PartError(f"`{name}` must be above 0 and at most 1, not {value!r}")
+    query: Similarity | None = 0.9
+    positive: Similarity | None = 0.9
 
     def judge(self, batch: Batch) -> Verdicts:
         """The value is the containment, the limit the highest that is kept is just below."""
@@ -40,8 +34,8 @@ class Copy:
         limit = np.full(len(texts), np.nan, dtype=np.float32)
         for i, query in enumerate(batch.queries):
             of_query = words(query)
-            own = positives[int(batch.positive_offsets[i]) : int(batch.positive_offsets[i + 1])]
-            for j in range(int(batch.offsets[i]), int(batch.offsets[i + 1])):
+            own, candidates = positives[batch.positives_of(i)], batch.candidates_of(i)
+            for j in range(candidates.start, candidates.stop):
                 found = of_text[texts[j]]
                 if self.query is not None:
                     share = known.containment(found, of_query)

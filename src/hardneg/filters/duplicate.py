@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hardneg.arrays import Float32, Float64, Int64
+from hardneg.bounds import Similarity
 from hardneg.data.batch import Batch
 from hardneg.data.candidates import Verdicts
 from hardneg.data.records import normalise
@@ -32,13 +33,11 @@ class Duplicate:
     come after all others, so that a control changes nothing.
     """
 
-    near: float | None = None
+    near: Similarity | None = None
     by: Literal["minhash", "cosine"] = "minhash"
     encoder: AnyEncoder | None = None
 
     def __post_init__(self) -> None:
-        if self.near is not None and not 0 < self.near <= 1:
-            raise PartError(f"`near` must be above 0 and at most 1, not {self.near!r}")
         if self.by == "cosine" and (self.near is None or self.encoder is None):
             raise PartError("`by: cosine` needs `near` and an `encoder`")
 
@@ -53,9 +52,8 @@ class Duplicate:
             _, first, where = np.unique(hashes, return_index=True, return_inverse=True)
             candidates, positives = self._features(batch, first)
             for i in range(len(batch)):
-                part = order[int(batch.offsets[i]) : int(batch.offsets[i + 1])]
-                own = positives[int(batch.positive_offsets[i]) : int(batch.positive_offsets[i + 1])]
-                broken[part], value[part] = self._near(candidates[where[part]], own)
+                part = order[batch.candidates_of(i)]
+                broken[part], value[part] = self._near(candidates[where[part]], positives[batch.positives_of(i)])
             limit[broken >= 0] = self.near
         pairs = np.stack([batch.owners.astype(np.uint64), hashes])[:, order]
         _, first = np.unique(pairs, axis=1, return_index=True)

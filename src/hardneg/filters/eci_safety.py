@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
+from pydantic import Field
 
 from hardneg import eci
+from hardneg.arrays import Float, Int64
+from hardneg.bounds import Share
 from hardneg.data.batch import Batch
 from hardneg.data.candidates import Verdicts
 from hardneg.errors import PartError
 from hardneg.kinds import part
 
 RULES: tuple[eci.Rule, ...] = ("margin", "relative", "ceiling", "percentile", "calibrated")
-QUANTILES = 1_001
 
 
 @part
@@ -31,10 +33,10 @@ class ECISafety:
 
     scorer: str
     margin: float | None = None
-    relative: float | None = None
+    relative: Annotated[float, Field(ge=0, lt=1)] | None = None
     ceiling: float | None = None
-    percentile: float | None = None
-    calibrated: float | None = None
+    percentile: Share | None = None
+    calibrated: Share | None = None
     reference: eci.Reference = "mean"
     quantiles: tuple[float, ...] | None = None
 
@@ -45,11 +47,6 @@ class ECISafety:
             raise PartError(f"give exactly one of {', '.join(f'`{rule}`' for rule in RULES)}; here is {found}")
         if not np.isfinite(self.threshold):
             raise PartError(f"`{given[0]}` must be a finite number, not {self.threshold!r}")
-        if self.relative is not None and not 0 <= self.relative < 1:
-            raise PartError(f"`relative` must be at least 0 and below 1, not {self.relative!r}")
-        for name in ("percentile", "calibrated"):
-            if given[0] == name and not 0 <= self.threshold <= 1:
-                raise PartError(f"`{name}` must be within 0 and 1, not {self.threshold!r}")
         if self.quantiles is not None and self.percentile is None:
             raise PartError("`quantiles` belong to `percentile`")
         if self.quantiles is not None and (
@@ -75,7 +72,7 @@ class ECISafety:
     def learn(self, batches: Iterable[Batch]) -> dict[str, Any]:
         """The quantiles of the scores of all positives."""
         scores = np.concatenate([batch.scores[self.scorer].positives for batch in batches])
-        return {"quantiles": np.quantile(scores.astype(np.float64), np.linspace(0, 1, QUANTILES)).tolist()}
+        return {"quantiles": eci.quantiles_of(scores).tolist()}
 
     def judge(self, batch: Batch) -> Verdicts:
         """The value is s(q, n); the limit is the highest that the rule accepts for this example."""
@@ -85,8 +82,23 @@ class ECISafety:
                 f"`calibrated` needs probabilities, and scorer `{self.scorer}` gives others; use a scorer of kind "
                 "`false_negative`"
             )
-        plus = eci.reference(scores.positives, batch.positive_owners, len(batch), self.reference)
-        limit = eci.limits(plus, self.rule, self.threshold, self.quantiles)[batch.owners]
-        kept = eci.safe(scores.negatives, plus[batch.owners], self.rule, self.threshold, self.quantiles)
-        broken = np.where(kept, -1, 0).astype(np.int8)
-        return Verdicts((self.rule,), broken, scores.negatives, limit.astype(np.float32))
+        owners = batch.owners
+        found = self.applied(scores.positives, batch.positive_owners, scores.negatives, owners, len(batch))
+        broken = np.where(found.keep, -1, 0).astype(np.int8)
+        return Verdicts((self.rule,), broken, scores.negatives, found.limits[owners].astype(np.float32))
+
+    def applied(
+        self, positives: Float, positive_owners: Int64, negatives: Float, owners: Int64, examples: int
+    ) -> eci.Judgment:
+        """The rule on arrays, as `eci.judge` takes them."""
+        return eci.judge(
+            self.rule,
+            self.threshold,
+            positives,
+            positive_owners,
+            negatives,
+            owners,
+            examples,
+            how=self.reference,
+            quantiles=self.quantiles,
+        )

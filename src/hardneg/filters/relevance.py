@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import numpy as np
+from pydantic import Field
 
 from hardneg.data.batch import Batch
 from hardneg.data.candidates import Verdicts
-from hardneg.errors import PartError
 from hardneg.kinds import part
 
 
@@ -20,12 +22,8 @@ class Relevance:
     """
 
     scorer: str
-    max: int = 2
+    max: Annotated[int, Field(ge=1, le=3)] = 2
     relabel: bool = False
-
-    def __post_init__(self) -> None:
-        if not 1 <= self.max <= 3:
-            raise PartError(f"`max` must be between 1 and 3, not {self.max!r}")
 
     def judge(self, batch: Batch) -> Verdicts:
         """The value is the grade, the limit ``max``."""

@@ -5,15 +5,16 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
+from pydantic import Field
 
+from hardneg.bounds import Count
 from hardneg.data.batch import Batch
 from hardneg.data.candidates import Verdicts
-from hardneg.data.passage_style import Style, count_words, language, style
+from hardneg.data.passage_style import PassageStyle, count_words, language, passage_style
 from hardneg.data.records import Reason, normalise
-from hardneg.errors import PartError
 from hardneg.kinds import part
 
 TALK = re.compile(
@@ -63,16 +64,10 @@ class TextQuality:
 
     length: bool = True
     talk: bool = True
-    repetition: float | None = 0.3
+    repetition: Annotated[float, Field(gt=0, lt=1)] | None = 0.3
     language: bool = True
-    boilerplate: int | None = 3
+    boilerplate: Count | None = 3
     openings: tuple[str, ...] | None = None
-
-    def __post_init__(self) -> None:
-        if self.repetition is not None and not 0 < self.repetition < 1:
-            raise PartError(f"`repetition` must be between 0 and 1, not {self.repetition!r}")
-        if self.boilerplate is not None and self.boilerplate < 1:
-            raise PartError(f"`boilerplate` must be at least 1, not {self.boilerplate!r}")
 
     @property
     def learns(self) -> bool:
@@ -91,18 +86,18 @@ class TextQuality:
     def judge(self, batch: Batch) -> Verdicts:
         """The value and the limit are those of the rule: words, a share, a count; 1 against 0 for talk and language."""
         reasons: list[Reason | None] = [None] * len(batch.rows)
-        how = style(batch.corpus)
+        how = passage_style(batch.corpus)
         begins = frozenset(self.openings or ())
         for j in np.flatnonzero(batch.rows < 0).tolist():
             text = batch.texts[j] if batch.texts is not None else None
             reasons[j] = self._reason(text or "", how, begins)
         return Verdicts.from_reasons(reasons)
 
-    def _reason(self, text: str, how: Style, begins: frozenset[str]) -> Reason | None:
+    def _reason(self, text: str, how: PassageStyle, begins: frozenset[str]) -> Reason | None:
         """The first rule that a text breaks."""
         return next(filter(None, self._reasons(text, how, begins)), None)
 
-    def _reasons(self, text: str, how: Style, begins: frozenset[str]) -> Iterator[Reason | None]:
+    def _reasons(self, text: str, how: PassageStyle, begins: frozenset[str]) -> Iterator[Reason | None]:
         count, shortest, longest = count_words(text), how.shortest / FACTOR, how.longest * FACTOR
         yield None if LETTER.search(text) else Reason("empty", 0, 1)
         if self.length:

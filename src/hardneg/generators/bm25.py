@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from hardneg.arrays import Float32, Int64, at_least, offsets_of, owners_of, places_of
+from hardneg.bounds import Count
 from hardneg.data.batch import Batch
 from hardneg.data.candidates import Candidates
-from hardneg.errors import PartError
 from hardneg.kinds import part
 from hardneg.models import bm25
 
@@ -24,7 +24,7 @@ class BM25:
     ``method`` are those of bm25s (arXiv:2407.03618, section 2).
     """
 
-    depth: int = 50
+    depth: Count = 50
     language: str = "english"
     stopwords: str = "english"
     method: bm25.Method = "lucene"
@@ -33,8 +33,6 @@ class BM25:
     delta: float = 0.5
 
     def __post_init__(self) -> None:
-        if self.depth < 1:
-            raise PartError(f"`depth` must be at least 1, not {self.depth!r}")
         self.settings()
 
     def settings(self) -> bm25.Settings:

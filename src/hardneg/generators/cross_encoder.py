@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from hardneg.arrays import offsets_of, places_of, taken
+from hardneg.bounds import Count
 from hardneg.data.batch import Batch
 from hardneg.data.candidates import Candidates
 from hardneg.data.merge import merge
-from hardneg.errors import PartError
 from hardneg.kinds import part
 from hardneg.models.embeddings import score_pairs
 from hardneg.protocols import AnyGenerator, AnyPairScorer
@@ -24,11 +24,7 @@ class CrossEncoder:
 
     candidates: AnyGenerator
     model: AnyPairScorer
-    depth: int = 50
-
-    def __post_init__(self) -> None:
-        if self.depth < 1:
-            raise PartError(f"`depth` must be at least 1, not {self.depth!r}")
+    depth: Count = 50
 
     def generate(self, batch: Batch) -> Candidates:
         """Up to ``depth`` candidates an example, by falling score, ties in the order of ``candidates``."""

@@ -9,9 +9,10 @@ import numpy as np
 
 from hardneg import progress
 from hardneg.arrays import Float32, Int64, at_least, offsets_of
+from hardneg.bounds import Count
 from hardneg.data.batch import Batch
 from hardneg.data.candidates import Candidates
-from hardneg.errors import MissingExtraError, PartError
+from hardneg.errors import MissingExtraError
 from hardneg.kinds import part
 from hardneg.models.embeddings import embed, matrix
 from hardneg.protocols import AnyEncoder
@@ -29,12 +30,10 @@ class Dense:
     """
 
     encoder: AnyEncoder
-    depth: int = 50
+    depth: Count = 50
     search: Literal["blocks", "faiss"] = "blocks"
 
     def __post_init__(self) -> None:
-        if self.depth < 1:
-            raise PartError(f"`depth` must be at least 1, not {self.depth!r}")
         if self.search == "faiss" and find_spec("faiss") is None:
             raise MissingExtraError("faiss-cpu", "faiss", "`search: faiss`")
 

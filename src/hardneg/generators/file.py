@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 
 from hardneg.arrays import offsets_of
+from hardneg.bounds import Count
 from hardneg.data import training_rows as formats
 from hardneg.data.batch import Batch
 from hardneg.data.candidates import Candidates
-from hardneg.errors import DataError, PartError
+from hardneg.errors import DataError
 from hardneg.files.text_lines import existing, file_hash, lines, text_of
 from hardneg.kinds import NEUTRAL, part
 
@@ -31,11 +32,7 @@ class File:
     """
 
     path: Path = field(metadata=NEUTRAL)
-    depth: int | None = None
-
-    def __post_init__(self) -> None:
-        if self.depth is not None and self.depth < 1:
-            raise PartError(f"`depth` must be at least 1, not {self.depth!r}")
+    depth: Count | None = None
 
     def identity(self) -> str:
         """A hash of the file."""

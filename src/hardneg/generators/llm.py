@@ -9,22 +9,25 @@ from typing import Any, cast
 import numpy as np
 
 from hardneg.arrays import Bool, offsets_of
+from hardneg.bounds import Count, Natural
 from hardneg.data.batch import Batch
-from hardneg.data.candidates import Asked, Candidates
-from hardneg.data.chat import Sampling, Usage
-from hardneg.data.merge import merge
-from hardneg.data.passage_style import style
+from hardneg.data.candidates import Candidates, Writing
+from hardneg.data.chat import Question, Sampling, Usage
+from hardneg.data.passage_style import passage_style
 from hardneg.data.records import Reason
 from hardneg.errors import PartError
 from hardneg.kinds import part
-from hardneg.llm.questions import Answer, Question, ask
+from hardneg.llm.questions import Answer, ask
+from hardneg.llm.tokens import PIECES
 from hardneg.prompts import prompt
-from hardneg.prompts.shapes import WRITTEN, Draft
-from hardneg.protocols import AnyGenerator, AnyLLMClient
+from hardneg.prompts.shapes import WRITTEN, Draft, Passages, Requirements, Varied
+from hardneg.protocols import AnyLLMClient
 
 TOKENS_PER_WORD = 3
 AROUND = 256
 """Tokens of an answer beside its passages: JSON, requirements, thinking of a model that thinks little."""
+AROUND_AN_ANSWER = {Passages: (8, 6), Requirements: (90, 14), Varied: (10, 28)}
+"""Tokens of an answer beside the words of its negatives: once, and for each negative."""
 OFFERED = ("query", "positives", "context", "count", "words")
 WHY = {
     "margin": "too close to an answer",
@@ -45,27 +48,24 @@ class LLM:
     """Negatives that a language model writes for the query, ``per_query`` a request.
 
     ``prompt``: the name of a released one (``hard_negative.v1``, ``query_only.v1``, ``requirement.v1``, ``rewrite.v1``,
-    ``attributes.v1``) or your own Markdown file. ``context``: a generator whose ``shown`` best candidates the prompt
-    shows (in a job: the name of another one). ``max_tokens`` of an answer: left out, by the corpus's passages.
-    ``rounds``: how often an example is asked again whose negatives were refused, with the reasons. ``seed: null`` sends
+    ``attributes.v1``) or your own Markdown file. ``context`` names another generator of the job, whose ``shown`` best
+    candidates the prompt shows. ``max_tokens`` of an answer: left out, by the length of the corpus's passages.
+    ``rounds``: how often an example whose negatives were refused is asked again, with the reasons. ``seed: null`` sends
     no seed (vLLM's server on a CPU dies of seeds when it splits long prompts).
     """
 
     client: AnyLLMClient
     prompt: str = "hard_negative.v1"
-    per_query: int = 3
+    per_query: Count = 3
     temperature: float | None = 0.7
     top_p: float | None = None
-    max_tokens: int | None = None
-    context: AnyGenerator | None = None
-    shown: int = 3
-    rounds: int = 0
+    max_tokens: Count | None = None
+    context: str | None = None
+    shown: Count = 3
+    rounds: Natural = 0
     seed: int | None = 0
 
     def __post_init__(self) -> None:
-        for name, least in (("per_query", 1), ("shown", 1), ("rounds", 0), ("max_tokens", 1)):
-            if (value := getattr(self, name)) is not None and value < least:
-                raise PartError(f"`{name}` must be at least {least}, not {value!r}")
         Sampling(1, self.temperature, self.top_p)  # checks them
         found = prompt(self.prompt)
         found.fit(WRITTEN.values(), "write negatives", OFFERED, "a writer")
@@ -82,24 +82,42 @@ class LLM:
         """Up to ``per_query`` texts an example; fewer where the model wrote fewer or gave no valid answer."""
         return self._asked(batch, self.questions(batch), 0)
 
-    def again(self, judged: Batch, name: str, number: int) -> Candidates:
-        """More for the examples of which fewer than ``per_query`` survive, in round ``number``. ``judged`` holds what
-        was written before under ``name``, with verdicts.
+    def again(self, batch: Batch, judged: Batch, name: str, number: int) -> Candidates:
+        """More for the examples of which fewer than ``per_query`` survive, in round ``number``.
+
+        ``judged`` holds what was written before under ``name``, with verdicts.
         """
-        return self._asked(judged, self.questions(judged, name, number), number)
+        wanted, refused = self.missing(judged, name).tolist(), self._refused(judged, name)
+        return self._asked(batch, self.questions(batch, wanted, refused, number), number)
+
+    def preview(self, batch: Batch) -> list[tuple[Question, int]]:
+        """The questions of the first round."""
+        how = passage_style(batch.corpus)
+        words = " ".join(batch.corpus.contents(batch.positive_rows))
+        tokens_of_a_word = len(PIECES.findall(words)) / max(len(words.split()), 1)
+        once, every = AROUND_AN_ANSWER[cast("Any", prompt(self.prompt).shape)]
+        answer = round(once + self.per_query * (every + how.usual * tokens_of_a_word))
+        questions = [question for question in self.questions(batch) if question is not None]
+        return [(question, min(answer, question.sampling.max_tokens)) for question in questions]
 
     def missing(self, judged: Batch, name: str) -> Any:
         """Int64 [n]: how many negatives each example lacks."""
         kept: Bool = judged.kept & judged.sources[name].proposed
         return np.maximum(self.per_query - np.bincount(judged.owners[kept], minlength=len(judged)), 0)
 
-    def questions(self, batch: Batch, name: str = "", number: int = 0) -> list[Question | None]:
-        """What is asked for each example; None where nothing is missing."""
-        found, how = prompt(self.prompt), style(batch.corpus)
+    def questions(
+        self,
+        batch: Batch,
+        wanted: Sequence[int] | None = None,
+        refused: Sequence[Sequence[str]] | None = None,
+        number: int = 0,
+    ) -> list[Question | None]:
+        """What is asked for each example in round ``number``. None where nothing is ``wanted``."""
+        found, how = prompt(self.prompt), passage_style(batch.corpus)
         shape = cast("Any", found.shape)
         context = self._context(batch) if "context" in found.inputs else [[] for _ in batch.ids]
-        wanted = self.missing(batch, name).tolist() if number else [self.per_query] * len(batch)
-        refused = self._refused(batch, name) if number else [[] for _ in batch.ids]
+        wanted = [self.per_query] * len(batch) if wanted is None else wanted
+        refused = [[] for _ in batch.ids] if refused is None else refused
         positives = batch.corpus.contents(batch.positive_rows)
         longest = int(how.longest * TOKENS_PER_WORD)
         questions: list[Question | None] = []
@@ -107,9 +125,9 @@ class LLM:
             if not wanted[i]:
                 questions.append(None)
                 continue
-            texts = {
+            texts: dict[str, Any] = {
                 "query": query,
-                "positives": positives[int(batch.positive_offsets[i]) : int(batch.positive_offsets[i + 1])],
+                "positives": positives[batch.positives_of(i)],
                 "context": context[i],
                 "count": wanted[i],
                 "words": round(how.usual),
@@ -130,12 +148,13 @@ class LLM:
         return int.from_bytes(digest, "little") >> 1
 
     def _context(self, batch: Batch) -> list[list[str]]:
-        """For each example the texts that the prompt shows of another generator's."""
+        """For each example the best candidates of another generator, as the prompt shows them."""
         if self.context is None:
             return [[] for _ in batch.ids]
-        pool = merge(batch, {"context": self.context.generate(batch)})
-        texts = pool.contents(np.arange(len(pool.rows)))
-        return [texts[int(a) : int(b)][: self.shown] for a, b in zip(pool.offsets, pool.offsets[1:], strict=False)]
+        rank = batch.sources[self.context].rank
+        shown = [np.flatnonzero(rank[batch.candidates_of(i)] > 0) + batch.offsets[i] for i in range(len(batch))]
+        best = [own[np.argsort(rank[own], kind="stable")][: self.shown] for own in shown]
+        return [batch.contents(own) for own in best]
 
     def _refused(self, batch: Batch, name: str) -> list[list[str]]:
         """For each example what was refused of this generator, with the first reason in words."""
@@ -167,7 +186,9 @@ class LLM:
             [None if row >= 0 else text for row, text in zip(rows.tolist(), texts, strict=True)],
             model=f"llm@{self.client.identity()}",
             prompt=prompt(self.prompt).label,
-            asked=Asked.of([number] * len(rows), [tokens for _, tokens in drafts], [draft.note for draft, _ in drafts]),
+            writing=Writing.of(
+                [number] * len(rows), [tokens for _, tokens in drafts], [draft.note for draft, _ in drafts]
+            ),
             usage=usage,
         )
 

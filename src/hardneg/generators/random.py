@@ -7,9 +7,9 @@ import hashlib
 import numpy as np
 
 from hardneg.arrays import offsets_of
+from hardneg.bounds import Count
 from hardneg.data.batch import Batch
 from hardneg.data.candidates import Candidates
-from hardneg.errors import PartError
 from hardneg.kinds import part
 
 
@@ -20,12 +20,8 @@ class Random:
     The draw depends on ``seed`` and the example's id alone: not on the other examples, nor on how a job is split.
     """
 
-    depth: int = 50
+    depth: Count = 50
     seed: int = 0
-
-    def __post_init__(self) -> None:
-        if self.depth < 1:
-            raise PartError(f"`depth` must be at least 1, not {self.depth!r}")
 
     def generate(self, batch: Batch) -> Candidates:
         """Up to ``depth`` candidates an example, in random order; the score is 0."""

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
 from hardneg import eci
-from hardneg.arrays import Bool, Float32, Float64, Int64, offsets_of, owners_of
+from hardneg.arrays import Bool, Float, Float32, Float64, Int64, offsets_of, owners_of, span
 from hardneg.data.records import Reason
 from hardneg.errors import DataError, PartError
-from hardneg.filters.eci_safety import QUANTILES, ECISafety
-from hardneg.library import layouts as rectangles
+from hardneg.filters.eci_safety import ECISafety
+from hardneg.library import layouts
 from hardneg.models.embeddings import dots
-from hardneg.models.in_memory import Encode, encode_with
-
-Similarities = Float32 | Float64
+from hardneg.models.in_memory import as_encoder
+from hardneg.protocols import Encoder
 
 PAIRS_PER_BLOCK = 65_536
 
@@ -56,7 +55,7 @@ class Filtered:
     negatives: Sequence[Sequence[str]] = field(repr=False)
     rule: eci.Rule
     keep: Bool
-    similarities: Similarities
+    similarities: Float
     limits: Float64
     positives: Float64
     offsets: Int64
@@ -80,7 +79,7 @@ class Filtered:
 
     @cached_property
     def report(self) -> Change:
-        """The metric before and after; the intervals are those of `eci.Tally`."""
+        """The metric before and after, with intervals by the bootstrap over queries."""
         owners = owners_of(self.offsets)
         return Change(
             eci.score(self.positives, self.similarities, owners),
@@ -131,7 +130,7 @@ class ECIFilter:
             if getattr(self, name) not in known:
                 raise PartError(f"`{name}` must be one of {', '.join(known)}, not {getattr(self, name)!r}")
         if self.model is not None:
-            _ = self._encode
+            _ = self._encoder
 
     @property
     def rule(self) -> ECISafety:
@@ -140,8 +139,8 @@ class ECIFilter:
         return ECISafety(scorer="", **{name: getattr(self, name) for name in names})
 
     @property
-    def _encode(self) -> Encode:
-        return encode_with(
+    def _encoder(self) -> Encoder:
+        return as_encoder(
             self.model,
             query_prompt=self.query_prompt,
             passage_prompt=self.passage_prompt,
@@ -186,22 +185,19 @@ class ECIFilter:
     def _judged(
         self,
         negatives: Sequence[Sequence[str]],
-        plus: Similarities,
-        minus: Similarities,
+        plus: Float,
+        minus: Float,
         p_offsets: Int64,
         n_offsets: Int64,
     ) -> Filtered:
         rule = self.rule
-        quantiles = rule.quantiles
+        if rule.learns:
+            rule = replace(rule, quantiles=tuple(eci.quantiles_of(plus).tolist()))
         try:
-            if rule.learns:
-                quantiles = tuple(np.quantile(plus if len(plus) else [0.0], np.linspace(0, 1, QUANTILES)).tolist())
-            reference = eci.reference(plus, owners_of(p_offsets), len(p_offsets) - 1, rule.reference)
-            limits = eci.limits(reference, rule.rule, rule.threshold, quantiles)
-            keep = eci.safe(minus, reference[owners_of(n_offsets)], rule.rule, rule.threshold, quantiles)
+            found = rule.applied(plus, owners_of(p_offsets), minus, owners_of(n_offsets), len(p_offsets) - 1)
         except ValueError as error:
             raise DataError(str(error)) from error
-        return Filtered(negatives, rule.rule, keep, minus, limits, reference, n_offsets)
+        return Filtered(negatives, rule.rule, found.keep, minus, found.limits, found.plus, n_offsets)
 
     def _similarities(
         self,
@@ -212,7 +208,7 @@ class ECIFilter:
         n_offsets: Int64,
     ) -> tuple[Float32, Float32]:
         """Cosines, every distinct text encoded once."""
-        encode = self._encode
+        encoder = self._encoder
         numbers: dict[str, int] = {}
         passages = [
             np.fromiter((numbers.setdefault(text, len(numbers)) for own in lists for text in own), np.int64)
@@ -222,7 +218,7 @@ class ECIFilter:
         query = np.fromiter((asked.setdefault(text, len(asked)) for text in queries), np.int64, len(queries))
         if not len(query):
             return np.zeros(0, np.float32), np.zeros(0, np.float32)
-        q, d = encode(list(asked), "query"), encode(list(numbers), "passage")
+        q, d = encoder.encode(list(asked), "query"), encoder.encode(list(numbers), "passage")
         out = []
         for offsets, which in zip((p_offsets, n_offsets), passages, strict=True):
             owners, found = query[owners_of(offsets)], np.empty(len(which), np.float32)
@@ -240,22 +236,22 @@ class ECIFilter:
         """
         if self.rule.learns:
             raise PartError("`percentile` in batches needs `quantiles`: each batch would have its own otherwise")
-        layout = rectangles.layout(rows, self.columns)
+        layout = layouts.layout(rows, self.columns)
         queries, positives, negatives = layout.examples()
         found = self(queries, positives, negatives)
-        keep = [found.keep[found.offsets[i] : found.offsets[i + 1]] for i in range(len(queries))]
+        keep = [found.keep[span(found.offsets, i)] for i in range(len(queries))]
         for i, flags in enumerate(keep):
             if flags.any():
                 continue
             if self.on_empty == "error":
                 raise DataError(f"row {i} of the batch has no negative left (query {queries[i]!r:.60})")
             if self.on_empty == "keep" and len(flags):
-                safest = int(np.argmin(found.similarities[found.offsets[i] : found.offsets[i + 1]]))
+                safest = int(np.argmin(found.similarities[span(found.offsets, i)]))
                 keep[i] = np.arange(len(flags)) == safest
         return layout.only(keep, self.short)
 
 
-def _flat(values: Any, offsets: Int64, what: str) -> Similarities:
+def _flat(values: Any, offsets: Int64, what: str) -> Float:
     """Float64 [m] of an array [n], [n, k] or [m], or of lists, that has the shape of the texts it is about."""
     lengths = np.diff(offsets)
     if isinstance(values, np.ndarray) and values.dtype != object:

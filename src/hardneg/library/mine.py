@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,11 +17,11 @@ from hardneg.filters.eci_safety import ECISafety
 from hardneg.generators.bm25 import BM25
 from hardneg.generators.dense import Dense
 from hardneg.generators.random import Random
-from hardneg.models.in_memory import InMemory
-from hardneg.models.sentence_transformers import Encoder as SentenceTransformersEncoder
-from hardneg.pipeline.pipeline import Pipeline, Plan
+from hardneg.models.in_memory import as_encoder
+from hardneg.pipeline.plan import Plan
+from hardneg.pipeline.run import Pipeline
 from hardneg.pipeline.store import Memory
-from hardneg.protocols import Encoder, Filter, Generator, Scorer
+from hardneg.protocols import Filter, Generator, Scorer
 from hardneg.readers.pairs import Pairs
 from hardneg.scorers.bi_encoder import BiEncoder
 from hardneg.scorers.false_negative import FalseNegative
@@ -105,7 +104,7 @@ def mine(
     )
     if CONTROL in (generators or {}):
         raise PartError(f"`{CONTROL}` is the name of the control; choose another for your generator")
-    encoder = _encoder(model, query_prompt, passage_prompt, batch_size)
+    encoder = as_encoder(model, query_prompt=query_prompt, passage_prompt=passage_prompt, batch_size=batch_size)
     scorers: dict[str, Scorer] = {"target": BiEncoder(encoder=encoder)}
     checks: dict[str, Filter] = {"repeats": Duplicate()}
     if calibrated is not None:
@@ -123,7 +122,7 @@ def mine(
         filters=checks | dict(filters or {}),
         selector=Top(scorer="target", per_query=per_query),
         target="target",
-        controls=frozenset({CONTROL}),
+        controls=(CONTROL,),
     )
     export = SentenceTransformers(format=output_format, scores=scores, scorer="target")
     with tempfile.TemporaryDirectory(prefix="hardneg-") as folder:
@@ -139,13 +138,3 @@ def mine(
             warnings: list[str] = [*result.report["warnings"]]
             report["warnings"] = [*warnings, f"{remark}; lower `per_query`, raise `depth`, or take triplets"]
         return Mined(Dataset(pa.concat_tables([entry[0] for entry in made])), report)
-
-
-def _encoder(model: Any, query_prompt: str | None, passage_prompt: str | None, batch_size: int) -> Encoder:
-    if isinstance(model, (str, os.PathLike)):
-        return SentenceTransformersEncoder(
-            model=os.fspath(model), query_prompt=query_prompt, passage_prompt=passage_prompt, batch_size=batch_size
-        )
-    if isinstance(model, Encoder):
-        return model
-    return InMemory(model=model, query_prompt=query_prompt, passage_prompt=passage_prompt, batch_size=batch_size)

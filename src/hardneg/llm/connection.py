@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import math
 import threading
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any, Literal, Protocol
 
 import tenacity
 from pydantic import SecretStr
@@ -18,10 +16,8 @@ from typing_extensions import Self
 
 from hardneg.data.chat import Completion, Request
 from hardneg.errors import HardnegError, ModelError
+from hardneg.llm.api import completion_of, retry_after
 from hardneg.llm.pace import Pace
-
-if TYPE_CHECKING:
-    from hardneg.llm.openai import OpenAI
 
 BREAKER = 20
 """Different requests that fail one after another, with no success between, before the server is taken for gone."""
@@ -55,10 +51,39 @@ class _Course:
     failures: int = 0
 
 
+class Settings(Protocol):
+    """What a connection needs to know of a client: the fields of `llm.openai.OpenAI`, which says what each is."""
+
+    @property
+    def model(self) -> str: ...
+    @property
+    def base_url(self) -> str: ...
+    @property
+    def api_key_env(self) -> str | None: ...
+    @property
+    def structured(self) -> bool: ...
+    @property
+    def extra(self) -> Mapping[str, Any]: ...
+    @property
+    def cap(self) -> Literal["max_tokens", "max_completion_tokens"]: ...
+    @property
+    def concurrency(self) -> int: ...
+    @property
+    def requests_per_minute(self) -> float | None: ...
+    @property
+    def tokens_per_minute(self) -> float | None: ...
+    @property
+    def attempts(self) -> int: ...
+    @property
+    def timeout(self) -> float: ...
+    @property
+    def patience(self) -> float: ...
+
+
 class Connection:
     """The SDK's client in a thread of its own, with all that requests share: pace, breaker, the reason of the end."""
 
-    def __init__(self, client: OpenAI, secret: SecretStr, arrived: Callable[[Request, Completion], None]) -> None:
+    def __init__(self, client: Settings, secret: SecretStr, arrived: Callable[[Request, Completion], None]) -> None:
         self._part, self._secret, self._arrived = client, secret, arrived
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="hardneg-openai", daemon=True)
@@ -175,7 +200,7 @@ class Connection:
                 # not `chat.completions.create`: that walks the body against its types, which is half of all the work
                 sent = self._client.post("/chat/completions", body=self._body(request), cast_to=ChatCompletion)
                 answer = await asyncio.wait_for(sent, self._part.timeout)
-                completion = _completion(answer)
+                completion = completion_of(answer)
             except (openai.APIError, asyncio.TimeoutError, ValueError, TypeError, AttributeError) as error:
                 failure = self._failure(error)
             else:
@@ -251,52 +276,8 @@ class Connection:
         return words[:BODY] + cause
 
 
-def _completion(answer: Any) -> Completion:
-    """A completion of the SDK's answer. Raises ValueError where the server's answer has not the API's form."""
-    choices = getattr(answer, "choices", None)
-    if not choices:
-        raise ValueError("the server's answer has no choices")
-    choice, usage = choices[0], getattr(answer, "usage", None)
-    text = choice.message.content
-    return Completion(
-        text if isinstance(text, str) else "",
-        choice.finish_reason or "stop",
-        _count(getattr(usage, "prompt_tokens", None)),
-        _count(getattr(usage, "completion_tokens", None)),
-    )
-
-
-def _count(value: Any) -> int | None:
-    """A number of tokens; None for anything that is none."""
-    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
-
-
 def _wait(state: Any) -> float:
     """Seconds until the next attempt: what the server says, else a random time below a bound that doubles."""
     error = state.outcome.exception()
     drawn = BACKOFF(state)
     return drawn if error.wait is None else error.wait + drawn / 10
-
-
-def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds that a server asks to wait (`retry-after-ms`, or `Retry-After` in seconds or as a date).
-
-    None where it does not say, or says nonsense.
-
-    >>> retry_after({"retry-after": "3"}), retry_after({"retry-after-ms": "250"}), retry_after({"retry-after": "nan"})
-    (3.0, 0.25, None)
-    """
-    for name, unit in (("retry-after-ms", 1_000.0), ("retry-after", 1.0)):
-        value = headers.get(name)
-        if value is None:
-            continue
-        try:
-            seconds = float(value) / unit
-        except ValueError:
-            try:
-                seconds = parsedate_to_datetime(value).timestamp() - time.time()
-            except (ValueError, TypeError):
-                continue
-        if math.isfinite(seconds) and seconds >= 0:
-            return seconds
-    return None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ipaddress
-import math
 import os
 import re
 from collections import deque
@@ -16,6 +15,7 @@ from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
+from hardneg.bounds import Count, Positive, Share
 from hardneg.data.chat import Completion, Prices, Request, ignored
 from hardneg.errors import PartError
 from hardneg.kinds import NEUTRAL, part
@@ -51,22 +51,17 @@ class OpenAI:
     structured: bool = True
     extra: Mapping[str, Any] = field(default_factory=dict)
     cap: Literal["max_tokens", "max_completion_tokens"] = field(default="max_tokens", metadata=NEUTRAL)
-    concurrency: int = field(default=64, metadata=NEUTRAL)
-    requests_per_minute: float | None = field(default=None, metadata=NEUTRAL)
-    tokens_per_minute: float | None = field(default=None, metadata=NEUTRAL)
-    attempts: int = field(default=6, metadata=NEUTRAL)
-    timeout: float = field(default=120.0, metadata=NEUTRAL)
-    patience: float = field(default=600.0, metadata=NEUTRAL)
-    max_failed: float = field(default=0.01, metadata=NEUTRAL)
+    concurrency: Count = field(default=64, metadata=NEUTRAL)
+    requests_per_minute: Positive | None = field(default=None, metadata=NEUTRAL)
+    tokens_per_minute: Positive | None = field(default=None, metadata=NEUTRAL)
+    attempts: Count = field(default=6, metadata=NEUTRAL)
+    timeout: Positive = field(default=120.0, metadata=NEUTRAL)
+    patience: Positive = field(default=600.0, metadata=NEUTRAL)
+    max_failed: Share = field(default=0.01, metadata=NEUTRAL)
     prices: Prices | None = field(default=None, metadata=NEUTRAL)
     tokenizer: str | None = field(default=None, metadata=NEUTRAL)
 
     def __post_init__(self) -> None:
-        for name in ("concurrency", "attempts", "timeout", "patience", "requests_per_minute", "tokens_per_minute"):
-            if (value := getattr(self, name)) is not None and not 0 < value < math.inf:
-                raise PartError(f"`{name}` must be above 0, not {value!r}")
-        if not 0 <= self.max_failed <= 1:
-            raise PartError(f"`max_failed` must be between 0 and 1, not {self.max_failed!r}")
         if self.api_key_env is not None and not VARIABLE.fullmatch(self.api_key_env):
             raise PartError("`api_key_env` is the name of an environment variable that holds the key, not the key")
         if taken := sorted(OURS & set(self.extra)):

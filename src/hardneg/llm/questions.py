@@ -5,50 +5,18 @@ validated, asked once more where they are not valid, and paid from the budget.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from pydantic import BaseModel
-
 from hardneg import progress
 from hardneg.cache.folders import Cache
-from hardneg.data.chat import Completion, Failure, Message, Request, Sampling, Usage
+from hardneg.data.chat import RAW, Completion, Failure, Question, Request, Usage
 from hardneg.errors import BudgetError, ModelError
 from hardneg.llm import budget
 from hardneg.llm.answer_log import Answers, answers_of
 from hardneg.llm.answer_text import parsed
 from hardneg.protocols import LLMClient
-
-RAW = 2_000
-"""Characters of an answer that could not be used, kept in the record of it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Question:
-    """A chat, how its answer is sampled, the pydantic model that the answer must fit, and the JSON schema for servers
-    that can hold the model to it (``shape``'s own unless one is given).
-    """
-
-    messages: tuple[Message, ...]
-    sampling: Sampling
-    shape: type[BaseModel]
-    schema: Mapping[str, Any] | None = None
-    attempt: int = 0
-
-    @property
-    def request(self) -> Request:
-        """What is sent."""
-        schema = self.schema or self.shape.model_json_schema()
-        return Request(self.messages, self.sampling, schema, self.attempt)
-
-    def again(self, answer: str, problem: str) -> Question:
-        """The same, with the answer that could not be used and what was wrong with it."""
-        told = (
-            f"That cannot be used: {problem}. Answer once more, with nothing but JSON of the form that was asked for."
-        )
-        turns = (Message("assistant", answer[:RAW]), Message("user", told))
-        return replace(self, messages=(*self.messages, *turns))
 
 
 @dataclass(frozen=True, slots=True)

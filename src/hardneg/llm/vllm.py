@@ -13,8 +13,9 @@ from importlib.util import find_spec
 from itertools import islice
 from typing import Any
 
+from hardneg.bounds import Count, Share
 from hardneg.data.chat import Completion, Prices, Request, ignored
-from hardneg.errors import MissingExtraError, ModelError, PartError
+from hardneg.errors import MissingExtraError, ModelError
 from hardneg.kinds import NEUTRAL, part
 from hardneg.llm.tokens import count_tokens
 from hardneg.models import weights
@@ -36,15 +37,11 @@ class VLLM:
     engine: Mapping[str, Any] = field(default_factory=dict)
     chat: Mapping[str, Any] = field(default_factory=dict)
     structured: bool = True
-    feed: int = field(default=2_048, metadata=NEUTRAL)
-    max_failed: float = field(default=0.01, metadata=NEUTRAL)
+    feed: Count = field(default=2_048, metadata=NEUTRAL)
+    max_failed: Share = field(default=0.01, metadata=NEUTRAL)
     prices: Prices | None = field(default=None, metadata=NEUTRAL)
 
     def __post_init__(self) -> None:
-        if self.feed < 1:
-            raise PartError(f"`feed` must be at least 1, not {self.feed!r}")
-        if not 0 <= self.max_failed <= 1:
-            raise PartError(f"`max_failed` must be between 0 and 1, not {self.max_failed!r}")
         if find_spec("vllm") is None:  # by import: builds for other devices are distributed under other names
             raise MissingExtraError("vllm", "vllm", "`kind: vllm`")
 

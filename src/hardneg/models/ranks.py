@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hardneg import progress
-from hardneg.arrays import Bool, Float32, Float64, Int64, offsets_of
+from hardneg.arrays import Bool, Float32, Float64, Int64, offsets_of, span
 
 if TYPE_CHECKING:
     import bm25s
@@ -34,7 +34,7 @@ def dense(texts: Float32, passages: Float32, owners: Int64, similarities: Float3
                 block = texts[begin:end] @ passages[low : low + ROWS_PER_BLOCK].T
                 block.sort(axis=1)
                 for i in range(begin, end):
-                    own = slice(int(offsets[i]), int(offsets[i + 1]))
+                    own = span(offsets, i)
                     above[own] += _above(block[i - begin], similarities[own], EQUAL)
             bar.advance(end - begin)
     ranked: Float64 = above + np.where(inside, 0.5, 1.0)  # half of itself is counted already
@@ -50,7 +50,7 @@ def lexical(index: bm25s.BM25, texts: Sequence[Sequence[str]], owners: Int64, ro
     above = np.zeros(len(owners))
     with progress.task("rank passages by BM25", len(texts)) as bar:
         for i, words in enumerate(texts):
-            own = slice(int(offsets[i]), int(offsets[i + 1]))
+            own = span(offsets, i)
             known = [word for word in words if word in index.vocab_dict]
             scores = index.get_scores(known) if known else np.zeros(int(index.scores["num_docs"]), np.float32)
             mine = scores[rows[own]]

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import field
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
+from pydantic import Field
 
 from hardneg.arrays import Float32
-from hardneg.errors import ModelError, PartError
+from hardneg.bounds import Count
+from hardneg.errors import ModelError
 from hardneg.kinds import NEUTRAL, fingerprint, part
 from hardneg.models import weights
 from hardneg.protocols import Role
@@ -31,16 +33,10 @@ class Encoder:
     revision: str | None = field(default=None, metadata=NEUTRAL)
     query_prompt: str | None = None
     passage_prompt: str | None = None
-    max_seq_length: int | None = None
+    max_seq_length: Annotated[int, Field(ge=3)] | None = None
     trust_remote_code: bool = False
     device: str | None = field(default=None, metadata=NEUTRAL)
-    batch_size: int = field(default=32, metadata=NEUTRAL)
-
-    def __post_init__(self) -> None:
-        if self.batch_size < 1:
-            raise PartError(f"`batch_size` must be at least 1, not {self.batch_size!r}")
-        if self.max_seq_length is not None and self.max_seq_length < 3:
-            raise PartError(f"`max_seq_length` must be at least 3, not {self.max_seq_length!r}")
+    batch_size: Count = field(default=32, metadata=NEUTRAL)
 
     def identity(self) -> str:
         """A hash of the weights, the prompts and the length limit."""
@@ -76,7 +72,7 @@ class Encoder:
         return out
 
     def _run(self, texts: Sequence[str], role: Role, **options: Any) -> Any:
-        model = _load_encoder(self)
+        model = _load_encoder(self, self.identity())
         encode = model.encode_query if role == "query" else model.encode_document
         prompt = self.query_prompt if role == "query" else self.passage_prompt
         return encode(list(texts), prompt=prompt, batch_size=self.batch_size, show_progress_bar=False, **options)
@@ -91,11 +87,7 @@ class CrossEncoder:
     max_length: int | None = None
     trust_remote_code: bool = False
     device: str | None = field(default=None, metadata=NEUTRAL)
-    batch_size: int = field(default=32, metadata=NEUTRAL)
-
-    def __post_init__(self) -> None:
-        if self.batch_size < 1:
-            raise PartError(f"`batch_size` must be at least 1, not {self.batch_size!r}")
+    batch_size: Count = field(default=32, metadata=NEUTRAL)
 
     def identity(self) -> str:
         """A hash of the weights and the length limit."""
@@ -108,7 +100,7 @@ class CrossEncoder:
         """
         if not len(queries):
             return np.zeros(0, dtype=np.float32)
-        model = _load_cross_encoder(self)
+        model = _load_cross_encoder(self, self.identity())
         order = np.argsort([-len(q) - len(p) for q, p in zip(queries, passages, strict=True)], kind="stable")
         pairs = [(queries[i], passages[i]) for i in order]
         sorted_scores = np.asarray(
@@ -127,7 +119,8 @@ class CrossEncoder:
 
 
 @lru_cache(maxsize=4)
-def _load_encoder(part: Encoder) -> st.SentenceTransformer:
+def _load_encoder(part: Encoder, _weights: str) -> st.SentenceTransformer:
+    """The loaded model. ``_weights`` makes a folder that was trained into another call."""
     import sentence_transformers as st
 
     model = _load(st.SentenceTransformer, part)
@@ -137,7 +130,7 @@ def _load_encoder(part: Encoder) -> st.SentenceTransformer:
 
 
 @lru_cache(maxsize=4)
-def _load_cross_encoder(part: CrossEncoder) -> st.CrossEncoder:
+def _load_cross_encoder(part: CrossEncoder, _weights: str) -> st.CrossEncoder:
     import sentence_transformers as st
 
     folder = weights.snapshot(part.model, part.revision)

@@ -32,15 +32,25 @@ def snapshot(model: str, revision: str | None) -> Path:
         ) from error
 
 
-@lru_cache(maxsize=32)
 def identity(model: str, revision: str | None) -> str:
-    """SHA-256 over the names and contents of a model folder's files; for the hub's copy, model and commit."""
+    """SHA-256 over the names and contents of a model folder's files; for the hub's copy, model and commit.
+
+    A folder whose files have changed since the last call, after training, has another identity.
+    """
     folder = snapshot(model, revision)
     if folder != Path(model).expanduser():  # the hub's copy, in a folder named by the commit
         return f"{model}@{folder.name}"
+    files = sorted({file for pattern in FILES for file in folder.rglob(pattern)})
+    stats = ((file, file.stat()) for file in files)
+    return _hashed(folder, tuple((file, stat.st_size, stat.st_mtime_ns) for file, stat in stats))
+
+
+@lru_cache(maxsize=32)
+def _hashed(folder: Path, files: tuple[tuple[Path, int, int], ...]) -> str:
+    """The hash of these files, read once for each state (size and time of change) that they are in."""
     digest = hashlib.sha256()
-    for file in sorted({file for pattern in FILES for file in folder.rglob(pattern)}):
-        digest.update(f"{file.relative_to(folder).as_posix()}\0{file.stat().st_size}\0".encode())
+    for file, size, _ in files:
+        digest.update(f"{file.relative_to(folder).as_posix()}\0{size}\0".encode())
         with file.open("rb") as stream:
             while block := stream.read(1 << 22):
                 digest.update(block)

@@ -1,46 +1,35 @@
-"""What a job's language models will be asked, and what that costs, told from a sample before anything is spent."""
+"""What a job's language models will be asked and what that costs, told from a sample before anything is spent."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-from pydantic import BaseModel
 
-from hardneg.arrays import offsets_of, taken
 from hardneg.data.batch import Batch
-from hardneg.data.chat import Request, Usage
+from hardneg.data.chat import Question, Usage
 from hardneg.data.merge import merge
-from hardneg.data.passage_style import style
-from hardneg.generators.llm import LLM
+from hardneg.data.subset import subset
 from hardneg.generators.random import Random
 from hardneg.llm.answer_log import answers_of
-from hardneg.llm.questions import Question, ask
-from hardneg.pipeline.pipeline import Pipeline
-from hardneg.prompts.shapes import Passages, Requirements, Varied
-from hardneg.protocols import Generator, LLMClient
-from hardneg.scorers.llm_judge import LLMJudge
+from hardneg.llm.questions import ask
+from hardneg.llm.tokens import guess_tokens
+from hardneg.pipeline.plan import Plan
+from hardneg.pipeline.run import Pipeline
+from hardneg.protocols import Asks, LLMClient
 
 SAMPLE = 50
-PIECES = re.compile(r"\d|[^\W\d]{1,8}|[^\w\s]{1,2}|\n")
-"""About what a vocabulary makes tokens of: within 8 % of SmolLM2's on prompts with texts of three collections. The
-`tokenizer` of a client counts in place of it."""
-TEMPLATE = 8
-"""Tokens that a chat template adds to a message."""
-AROUND: Mapping[type[BaseModel], tuple[int, int]] = {Passages: (8, 6), Requirements: (90, 14), Varied: (10, 28)}
-"""Tokens of an answer beside its words: once, and for each negative."""
-PER_GRADE = 12
 ENOUGH = 10
-"""Known answers from which the rest is told; with fewer the length of passages tells it."""
+"""Known answers from which the rest is told. With fewer, the length of the corpus's passages tells it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
-    """One stage: what it will use, and at most more in rounds or where a cascade cannot be told yet. ``basis`` says
-    from what: ``done``, ``answers`` (of so many sampled questions) or ``lengths``.
+    """What one stage will use. ``rounds``: up to so many times more.
+
+    ``basis`` says what the forecast was told from: ``done``, so many ``answers``, or ``lengths``.
     """
 
     stage: str
@@ -54,99 +43,79 @@ class Forecast:
 
 
 def estimate(pipeline: Pipeline, *, asked: int = 0) -> list[Forecast]:
-    """A forecast for every stage that asks a language model. Reads the data; runs the generators that prompts show.
+    """A forecast for every stage that asks a language model. Reads the data and runs the generators that prompts show.
 
-    ``asked``: so many questions of each generator are really asked, and paid; the answers stay for the job.
+    ``asked``: so many questions of each generator are really asked, and paid. The answers stay for the job.
     """
-    plan = pipeline.plan
-    stages, loader, _ = pipeline.ready()
-    read = pipeline.store.summary(stages.read) or {}
-    count = int(read["examples"])
-    sample = _sample(loader.examples(0), asked or SAMPLE)
+    plan, stages = pipeline.plan, pipeline.stages
+    loader, _ = pipeline.ready()
+    count = int((pipeline.store.summary(stages.read) or {})["examples"])
+    first = loader.examples(0)
+    most = min(asked or SAMPLE, len(first))
+    sample = subset(first, np.unique(np.linspace(0, len(first) - 1, most).astype(np.int64)))
     out = []
-    parts = [(stages.generate[name], part) for name, part in plan.generators.items()]
-    for stage, part in [*parts, *((stages.score[name], part) for name, part in plan.scorers.items())]:
+    for stage, part, grades in (
+        *((stages.generate[name], part, False) for name, part in plan.generators.items()),
+        *((stages.score[name], part, True) for name, part in plan.scorers.items()),
+    ):
         if (done := pipeline.usage(stage)) is not None:
             out.append(Forecast(stage.name, done, basis="done"))
-        elif isinstance(part, LLM):
-            questions = [question for question in part.questions(sample) if question is not None]
-            if asked:
-                ask(part.client, questions, sample.corpus.cache, "ask a sample")
-            out.append(_of_generator(stage.name, part, questions, sample, count))
-        elif isinstance(part, LLMJudge):
-            out.append(_of_judge(stage.name, part, sample, count, _candidates(pipeline, sample)))
+        elif isinstance(part, Asks):
+            batch = _pool(plan, sample) if grades else _shown(plan, part, sample)
+            previews = part.preview(batch)
+            if asked and not grades:
+                ask(part.client, [question for question, _ in previews], sample.corpus.cache, "ask a sample")
+            out.append(_forecast(stage.name, part, previews, sample, count / len(sample)))
     return out
 
 
-def _sample(batch: Batch, most: int) -> Batch:
-    """Examples evenly spaced over the first shard."""
-    chosen = np.unique(np.linspace(0, len(batch) - 1, min(most, len(batch))).astype(np.int64))
-    own = [np.arange(batch.positive_offsets[i], batch.positive_offsets[i + 1]) for i in chosen]
-    return Batch.of(
-        batch.corpus,
-        taken(batch.ids, chosen),
-        taken(batch.queries, chosen),
-        offsets_of([len(places) for places in own]),
-        batch.positive_rows[np.concatenate(own)],
-        query_hashes=batch.query_hashes[chosen],
-        controls=batch.controls,
-    )
+def _shown(plan: Plan, part: object, sample: Batch) -> Batch:
+    """The sample with the candidates that a prompt shows."""
+    names = plan.named(part, "generators")
+    return merge(sample, {name: plan.generators[name].generate(sample) for name in names}) if names else sample
 
 
-def _candidates(pipeline: Pipeline, sample: Batch) -> int:
-    """How many candidates an example will have at most."""
-    trained = [part for name, part in pipeline.plan.generators.items() if name not in pipeline.plan.controls]
-    return max(1, sum(_size(generator, sample) for generator in trained))
+def _pool(plan: Plan, sample: Batch) -> Batch:
+    """The sample with as many random passages as it will have candidates at most."""
+    size = max(1, sum(_size(plan.generators[name], sample) for name in plan.trained))
+    return merge(sample, {"any": Random(depth=size).generate(sample)})
 
 
-def _size(generator: Generator, sample: Batch) -> int:
+def _size(generator: Any, sample: Batch) -> int:
     for name in ("depth", "per_query"):
         if isinstance(size := getattr(generator, name, None), int):
             return size
     return round(len(generator.generate(sample).rows) / len(sample))
 
 
-def _of_generator(stage: str, part: LLM, questions: Sequence[Question], sample: Batch, count: int) -> Forecast:
-    requests = [question.request for question in questions]
-    known = _known(part.client, requests, sample)
+def _forecast(
+    stage: str, part: Asks, previews: Sequence[tuple[Question, int]], sample: Batch, factor: float
+) -> Forecast:
+    """The usage of a sample's questions, times ``factor``."""
+    client, requests = part.client, [question.request for question, _ in previews]
+    known = _known(client, requests, sample)
     if len(known) >= ENOUGH:
-        each, basis = sum(known, start=Usage()), f"{len(known)} answers"
-        return Forecast(stage, _scaled(part.client, each, count / len(known), count), part.rounds, basis)
-    once, every = AROUND[questions[0].shape]
-    positives = " ".join(sample.corpus.contents(sample.positive_rows))
-    tokens_of_a_word = len(PIECES.findall(positives)) / max(len(positives.split()), 1)
-    written = once + part.per_query * (every + style(sample.corpus).usual * tokens_of_a_word)
-    read = np.mean([_tokens(part.client, request) for request in requests])
-    written = min(written, requests[0].sampling.max_tokens)
-    return Forecast(stage, _scaled(part.client, Usage(1, round(read), round(written)), count, count), part.rounds)
+        used, basis = sum(known, start=Usage()), f"{len(known)} answers"
+        share = len(known) / len(requests)
+    else:
+        read = sum(_tokens(client, request) for request in requests)
+        used, basis, share = Usage(0, read, sum(tokens for _, tokens in previews)), "lengths", 1.0
+        if getattr(part, "cascade", None) is not None:
+            basis = "lengths, at most: the cascade asks about fewer"
+    read, written = (round(n * factor / share) for n in (used.prompt_tokens, used.completion_tokens))
+    cost = client.prices.of(read, written) if client.prices else 0.0
+    usage = Usage(round(len(requests) * factor), read, written, cost=cost)
+    return Forecast(stage, usage, getattr(part, "rounds", 0), basis)
 
 
-def _of_judge(stage: str, part: LLMJudge, sample: Batch, count: int, candidates: int) -> Forecast:
-    """As if all candidates were random passages and all were asked about."""
-    pool = merge(sample, {"any": Random(depth=candidates).generate(sample)})
-    everything = replace(part, cascade=None, near=None)
-    requests = [question.request for question in everything.questions(pool, everything.shown(pool))]
-    read = sum(_tokens(part.client, request) for request in requests)
-    used = Usage(len(requests), read, PER_GRADE * len(pool.rows) + 4 * len(requests))
-    factor = count / len(sample)
-    basis = "lengths, at most: the cascade asks about fewer" if part.cascade is not None else "lengths"
-    return Forecast(stage, _scaled(part.client, used, factor, round(len(requests) * factor)), basis=basis)
-
-
-def _known(client: LLMClient, requests: Sequence[Request], sample: Batch) -> list[Usage]:
-    """The usage of those whose answers are there already."""
+def _known(client: LLMClient, requests: Sequence[Any], sample: Batch) -> list[Usage]:
+    """The usage of the requests that are answered already."""
     log = answers_of(sample.corpus.cache, client.identity())
     found = [log.get(request.key(client.identity())) for request in requests]
     return [Usage(1, a.prompt_tokens or 0, a.completion_tokens or 0) for a in found if a is not None]
 
 
-def _tokens(client: LLMClient, request: Request) -> int:
-    """What a model will read: counted where the client can count."""
-    if counter := getattr(client, "count", None):
-        return int(counter(request))
-    return sum(len(PIECES.findall(message.content)) + TEMPLATE for message in request.messages)
-
-
-def _scaled(client: LLMClient, used: Usage, factor: float, requests: int) -> Usage:
-    read, written = round(used.prompt_tokens * factor), round(used.completion_tokens * factor)
-    return Usage(requests, read, written, cost=client.prices.of(read, written) if client.prices else 0.0)
+def _tokens(client: LLMClient, request: Any) -> int:
+    """What a model will read: counted where the client can count, else guessed."""
+    counter = getattr(client, "count", None)
+    return int(counter(request)) if counter else guess_tokens(request)

@@ -28,6 +28,14 @@ def judgments(file: Path) -> Iterator[tuple[int, str, str, int]]:
             ) from error
 
 
+def grades_of(file: Path) -> dict[str, dict[str, int]]:
+    """The judgments of a BEIR qrels file: a grade by query id and passage id. Raises `DataError` for a broken line."""
+    grades: dict[str, dict[str, int]] = {}
+    for _, query, passage, grade in judgments(existing(file)):
+        grades.setdefault(query, {})[passage] = grade
+    return grades
+
+
 @part
 class BEIR:
     """A BEIR folder; each file may end in ``.gz`` or ``.zst``.

@@ -24,32 +24,12 @@ def auc(scores: Float64, labels: Bool, weights: NDArray[Any] | None = None) -> F
     >>> auc(np.array([0.1, 0.4, 0.35, 0.8]), np.array([False, False, True, True])).tolist()
     [0.75]
     """
-    true, false = _by_score(scores, labels, weights)
+    true, false = by_score(scores, labels, weights)
     below = np.cumsum(false, axis=1) - false / 2
-    return _ratio((true * below).sum(axis=1), true.sum(axis=1) * false.sum(axis=1))
+    return ratio((true * below).sum(axis=1), true.sum(axis=1) * false.sum(axis=1))
 
 
-def false_share(scores: Float64, labels: Bool, kept: float, weights: NDArray[Any] | None = None) -> Float64:
-    """Float64 [r]: the share of true entries among the ``kept`` share of entries with the lowest scores."""
-    inside, weight, order = _lowest(scores, kept, weights)
-    return _ratio((inside * weight * labels[order]).sum(axis=1), (inside * weight).sum(axis=1))
-
-
-def mean_kept(scores: Float64, values: Float64, kept: float, weights: NDArray[Any] | None = None) -> Float64:
-    """Float64 [r]: the mean of ``values`` [m] over the ``kept`` share of entries with the lowest scores."""
-    inside, weight, order = _lowest(scores, kept, weights)
-    return _ratio((inside * weight * values[order]).sum(axis=1), (inside * weight).sum(axis=1))
-
-
-def lost(scores: Float64, labels: Bool, caught: float, weights: NDArray[Any] | None = None) -> Float64:
-    """Float64 [r]: the share of false entries at or above the highest threshold that catches ``caught`` of the true."""
-    true, false = (part[:, ::-1].cumsum(axis=1) for part in _by_score(scores, labels, weights))
-    end = (true >= caught * true[:, -1:]).argmax(axis=1)
-    share = _ratio(false[np.arange(len(false)), end], false[:, -1])
-    return np.where(true[:, -1] > 0, share, np.nan)
-
-
-def _by_score(scores: Float64, labels: Bool, weights: NDArray[Any] | None) -> tuple[Float64, Float64]:
+def by_score(scores: Float64, labels: Bool, weights: NDArray[Any] | None) -> tuple[Float64, Float64]:
     """Float64 [r, distinct scores] twice: the weight of true and of false entries of each score, rising."""
     weight = np.ones((1, len(scores))) if weights is None else weights
     values, group = np.unique(scores, return_inverse=True)
@@ -59,15 +39,7 @@ def _by_score(scores: Float64, labels: Bool, weights: NDArray[Any] | None) -> tu
     return true, np.add.reduceat(np.where(labels, 0.0, weight)[:, order], begins, axis=1)
 
 
-def _lowest(scores: Float64, kept: float, weights: NDArray[Any] | None) -> tuple[Bool, Float64, Int64]:
-    order = np.argsort(scores, kind="stable")
-    weight = np.ones((1, len(scores))) if weights is None else weights[:, order]
-    running = np.cumsum(weight, axis=1, dtype=np.float64)
-    inside = running <= kept * running[:, -1:] + 1e-9
-    return inside, np.asarray(weight, np.float64), order
-
-
-def _ratio(part: Float64, whole: Float64) -> Float64:
+def ratio(part: Float64, whole: Float64) -> Float64:
     out: Float64 = np.divide(part, whole, out=np.full_like(part, np.nan), where=whole > 0)
     return out
 
@@ -101,29 +73,3 @@ def level_shift(probabilities: Float64, labels: Bool) -> float:
     wanted = float(np.clip(labels.mean(), 0.5 / len(labels), 1 - 0.5 / len(labels)))
     found: Any = brentq(lambda shift: float(np.mean(1 / (1 + np.exp(-logits - shift)))) - wanted, -40, 40)
     return float(found)
-
-
-def reliability(probabilities: Float64, labels: Bool, bins: int = 10) -> list[dict[str, Any]]:
-    """The reliability curve: for each of ``bins`` equal ranges of probability that occurs, how many, their mean
-    probability, and the share that is true.
-    """
-    place = np.minimum((probabilities * bins).astype(np.int64), bins - 1)
-    out = []
-    for number in range(bins):
-        inside = place == number
-        if inside.any():
-            out.append(
-                {
-                    "count": int(inside.sum()),
-                    "probability": float(probabilities[inside].mean()),
-                    "true": float(labels[inside].mean()),
-                }
-            )
-    return out
-
-
-def calibration_error(probabilities: Float64, labels: Bool, bins: int = 10) -> float:
-    """The expected calibration error in [0, 1]: mean difference of probability and share over `reliability`'s bins."""
-    curve = reliability(probabilities, labels, bins)
-    off = sum(entry["count"] * abs(entry["probability"] - entry["true"]) for entry in curve)
-    return float(off / max(len(labels), 1))

@@ -122,7 +122,7 @@ class Evaluation:
 
     def sets(self) -> dict[str, Any]:
         """Per set: ``before`` and ``after``, each with every term, and the same under ``at`` for equal sizes."""
-        terms = self._resampled()
+        means = None if self.resamples is None else self.resamples.means
         out: dict[str, Any] = {}
         for view, (name, moment) in enumerate((n, m) for n in self.names for m in MOMENTS):
             place = out.setdefault(name, {}).setdefault(moment, {})
@@ -132,8 +132,8 @@ class Evaluation:
                     own = [found for key, found in self.moments.items() if key[view]]
                     tally += eci.Tally.of_moments(sum(own, start=eci.Moments()))
                 report = asdict(tally.report())
-                edges = {term: eci.interval(values[:, view, size]) for term, values in terms.items()}
-                report["intervals"] = {term: [float(low), float(high)] for term, (low, high) in edges.items()}
+                found = {} if means is None else eci.intervals(means[:, view, size])
+                report["intervals"] = {term: [low, high] for term, (low, high) in found.items()}
                 if k:
                     del report["sem"]
                     place.setdefault("at", {})[str(k)] = report

@@ -12,7 +12,7 @@ from hardneg.data.batch import Batch
 
 
 @dataclass
-class Written:
+class LanguageModels:
     """Counts, filled batch by batch. ``judges``: the scorer of each `relevance` filter; ``safety``: the names of the
     `eci_safety` filters.
     """
@@ -28,11 +28,11 @@ class Written:
         if batch.selection is not None:
             chosen[batch.selection.chosen] = True
         for name, source in batch.sources.items():
-            if source.asked is None:
+            if source.writing is None:
                 continue
             places = self.rounds.setdefault(name, defaultdict(lambda: dict.fromkeys(("written", "kept", "chosen"), 0)))
-            for number in np.unique(source.asked.rounds[source.proposed]).tolist():
-                own = source.proposed & (source.asked.rounds == number)
+            for number in np.unique(source.writing.rounds[source.proposed]).tolist():
+                own = source.proposed & (source.writing.rounds == number)
                 for what, mask in (("written", own), ("kept", own & batch.kept), ("chosen", own & chosen)):
                     places[number][what] += int(mask.sum())
         for judge, scorer in self.judges.items():

@@ -8,7 +8,7 @@ from hardneg.data.batch import Batch
 from hardneg.data.candidates import Scores
 from hardneg.kinds import part
 from hardneg.models.embeddings import dots, embed, row_embeddings, similarities
-from hardneg.protocols import AnyEncoder
+from hardneg.protocols import AnyEncoder, Encoder
 
 
 @part
@@ -20,6 +20,11 @@ class BiEncoder:
     """
 
     encoder: AnyEncoder
+
+    @property
+    def cosine(self) -> Encoder:
+        """The encoder."""
+        return self.encoder
 
     def score(self, batch: Batch) -> Scores:
         """Scores of every candidate and every positive."""

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from hardneg.arrays import Bool, Float32, Float64, Int64, offsets_of, places_of
+from hardneg.bounds import Positive
 from hardneg.data.batch import Batch
 from hardneg.data.candidates import Scores
-from hardneg.errors import PartError
 from hardneg.kinds import part
 from hardneg.models import bm25, ranks
 from hardneg.models.embeddings import dots, embed, matrix, row_embeddings, similarities
@@ -36,11 +36,9 @@ class FalseNegative:
     language: str = "english"
     stopwords: str = "english"
     level: float = 2.5
-    slope: float = 1.4
+    slope: Positive = 1.4
 
     def __post_init__(self) -> None:
-        if not self.slope > 0:
-            raise PartError(f"`slope` must be above 0, not {self.slope!r}")
         self.settings()
 
     def identity(self) -> str:

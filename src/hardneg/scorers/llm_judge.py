@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from hardneg.arrays import Bool, Int64
+from hardneg.bounds import Count, Positive
 from hardneg.data.batch import Batch
 from hardneg.data.candidates import Scores
-from hardneg.data.chat import Sampling, Usage
+from hardneg.data.chat import Question, Sampling, Usage
 from hardneg.errors import PartError
 from hardneg.kinds import part
-from hardneg.llm.questions import Answer, Question, ask
+from hardneg.llm.questions import Answer, ask
 from hardneg.prompts import prompt
 from hardneg.prompts.shapes import Grades
-from hardneg.protocols import AnyFilter, AnyLLMClient, Learner
+from hardneg.protocols import AnyLLMClient
 
 OFFERED = ("query", "positives", "candidates", "count")
 UNGRADED = -1.0
 POSITIVE = 3.0
 TOKENS_PER_GRADE = 24
+"""Room for one grade in an answer, in tokens."""
+TOKENS_OF_A_GRADE = 12
+"""What a grade usually takes."""
 AROUND = 128
 
 
@@ -31,41 +36,28 @@ class LLMJudge:
 
     One request shows the query, its positives and up to ``per_request`` candidates in an order drawn by ``seed``.
     Positives have grade 3 by definition. A candidate that the model gave no grade, and one that was not asked about,
-    has -1. ``cascade``: a filter of the job (a YAML alias of it); only candidates within ``near`` of its threshold are
-    asked about. Candidates of controls are never asked about.
+    has -1. ``cascade`` names a filter of the job with a threshold: only candidates within ``near`` of it are asked
+    about. Candidates of controls are never asked about.
     """
 
     client: AnyLLMClient
     prompt: str = "judge.v1"
-    per_request: int = 20
+    per_request: Count = 20
     seed: int = 0
     temperature: float | None = 0.0
-    max_tokens: int | None = None
-    cascade: AnyFilter | None = None
-    near: float | None = None
+    max_tokens: Count | None = None
+    cascade: str | None = None
+    near: Positive | None = None
 
     def __post_init__(self) -> None:
-        if self.per_request < 1:
-            raise PartError(f"`per_request` must be at least 1, not {self.per_request!r}")
         if (self.cascade is None) != (self.near is None):
             raise PartError("`near` and `cascade` belong together: how near to the threshold of which filter")
-        if self.near is not None and not self.near > 0:
-            raise PartError(f"`near` must be above 0, not {self.near!r}")
-        if isinstance(self.cascade, Learner) and self.cascade.learns:
-            raise PartError("`cascade` cannot be a filter that learns from the whole job first; give it its values")
         prompt(self.prompt).fit([Grades], "grade", OFFERED, "a judge")
         Sampling(1, self.temperature)  # checks it
-        if self.cascade is not None and self.scorer is None:
-            raise PartError("`cascade` must be a filter with a threshold on a scorer, such as `eci_safety`")
 
     def identity(self) -> str:
         """The prompt's checksum."""
         return prompt(self.prompt).label
-
-    @property
-    def scorer(self) -> str | None:
-        """The scorer that the cascade looks at."""
-        return getattr(self.cascade, "scorer", None)
 
     def score(self, batch: Batch) -> Scores:
         """Grades as numbers."""
@@ -93,7 +85,8 @@ class LLMJudge:
         wanted = batch.trainable & self._near(batch)
         out = []
         for i, identifier in enumerate(batch.ids):
-            own = np.arange(int(batch.offsets[i]), int(batch.offsets[i + 1]))
+            candidates = batch.candidates_of(i)
+            own = np.arange(candidates.start, candidates.stop)
             own = own[wanted[own]].tolist()
             random.Random(f"{self.seed} {identifier}").shuffle(own)  # noqa: S311  an order, no secret
             out += [np.array(own[k : k + self.per_request]) for k in range(0, len(own), self.per_request)]
@@ -103,9 +96,18 @@ class LLMJudge:
         """Bool [m]: near to the threshold of the cascade, on either side; all without one."""
         if self.cascade is None:
             return np.ones(len(batch.rows), dtype=bool)
-        verdicts = self.cascade.judge(batch)
+        verdicts = batch.verdicts[self.cascade]
         near: Bool = np.abs(verdicts.value - verdicts.limit) <= np.float32(self.near)
         return near
+
+    def preview(self, batch: Batch) -> list[tuple[Question, int]]:
+        """What would be asked about a batch if every candidate were near to the cascade's threshold."""
+        everything = replace(self, cascade=None, near=None)
+        shown = everything.shown(batch)
+        return [
+            (question, 4 + TOKENS_OF_A_GRADE * len(own))
+            for question, own in zip(everything.questions(batch, shown), shown, strict=True)
+        ]
 
     def questions(self, batch: Batch, shown: list[Int64]) -> list[Question]:
         """One for each list of candidates."""
@@ -116,7 +118,7 @@ class LLMJudge:
             i = int(np.searchsorted(batch.offsets, own[0], side="right")) - 1
             texts: dict[str, Any] = {
                 "query": batch.queries[i],
-                "positives": positives[int(batch.positive_offsets[i]) : int(batch.positive_offsets[i + 1])],
+                "positives": positives[batch.positives_of(i)],
                 "candidates": batch.contents(own),
                 "count": len(own),
             }

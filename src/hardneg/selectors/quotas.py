@@ -13,16 +13,12 @@ from hardneg.data.candidates import Selection
 from hardneg.errors import PartError
 
 
-def check(per_query: int, quota: Mapping[str, int], reuse: int | None) -> None:
+def check(per_query: int, quota: Mapping[str, int]) -> None:
     """Raises `PartError` for places that cannot be given out."""
-    if per_query < 1:
-        raise PartError(f"`per_query` must be at least 1, not {per_query!r}")
-    if any(count < 0 for count in quota.values()) or sum(quota.values()) > per_query:
+    if sum(quota.values()) > per_query:
         raise PartError(
             f"`quota` keeps {sum(quota.values())} places of `per_query` {per_query}; it may keep that many at most"
         )
-    if reuse is not None and reuse < 1:
-        raise PartError(f"`reuse` must be at least 1, not {reuse!r}")
 
 
 def give(

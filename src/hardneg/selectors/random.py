@@ -10,6 +10,7 @@ from dataclasses import field
 import numpy as np
 
 from hardneg.arrays import offsets_of, places_of
+from hardneg.bounds import Count, Natural
 from hardneg.data.batch import Batch
 from hardneg.data.candidates import Selection
 from hardneg.errors import PartError
@@ -26,14 +27,14 @@ class Random:
     """
 
     scorer: str
-    per_query: int = 7
+    per_query: Count = 7
     window: tuple[int, int] = (0, 50)
     seed: int = 0
-    quota: Mapping[str, int] = field(default_factory=dict)
-    reuse: int | None = None
+    quota: Mapping[str, Natural] = field(default_factory=dict)
+    reuse: Count | None = None
 
     def __post_init__(self) -> None:
-        quotas.check(self.per_query, self.quota, self.reuse)
+        quotas.check(self.per_query, self.quota)
         if not 0 <= self.window[0] < self.window[1]:
             raise PartError(
                 f"`window` must be two places, the first at least 0 and below the last, not {self.window!r}"

@@ -8,6 +8,7 @@ from dataclasses import field
 
 import numpy as np
 
+from hardneg.bounds import Count, Natural
 from hardneg.data.batch import Batch
 from hardneg.data.candidates import Selection
 from hardneg.kinds import part
@@ -23,12 +24,12 @@ class Top:
     """
 
     scorer: str
-    per_query: int = 7
-    quota: Mapping[str, int] = field(default_factory=dict)
-    reuse: int | None = None
+    per_query: Count = 7
+    quota: Mapping[str, Natural] = field(default_factory=dict)
+    reuse: Count | None = None
 
     def __post_init__(self) -> None:
-        quotas.check(self.per_query, self.quota, self.reuse)
+        quotas.check(self.per_query, self.quota)
 
     def select(self, batches: Iterable[Batch]) -> Iterator[Selection]:
         """One selection a batch, hardest first."""

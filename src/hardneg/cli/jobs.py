@@ -1,0 +1,116 @@
+"""Commands about a job: run, check, estimate."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from hardneg.cli.command import command
+from hardneg.cli.output import console, print_json
+from hardneg.errors import JobError
+
+
+def add(commands: Any) -> None:
+    """Adds these commands."""
+    run = command(commands, "run", "Run a job, or go on with it: what is finished is not computed again.", _run)
+    check = command(
+        commands,
+        "check",
+        "Validate a job and say, stage by stage, what is cached and what is to do. Loads no model.",
+        _check,
+    )
+    forecast = command(
+        commands,
+        "estimate",
+        "Requests, tokens and cost of a job's language models, told from a sample before anything is spent.",
+        _estimate,
+    )
+    for sub in (run, check, forecast):
+        sub.add_argument("job", type=Path, help="the job's YAML file")
+    forecast.add_argument(
+        "--ask",
+        type=int,
+        default=0,
+        metavar="N",
+        help="really ask N questions, at their price, and tell the rest from them; the answers are kept for the job",
+    )
+
+
+def _run(options: argparse.Namespace) -> None:
+    from hardneg.job.run_folder import Job
+
+    job = Job.read(options.job)
+    result = job.run()
+    report = json.loads((job.output / "report.json").read_text(encoding="utf-8"))
+    if options.json:
+        print_json(report)
+        return
+    from hardneg.report import tables
+
+    out = console()
+    out.print(tables.summary(report))
+    for name, export in report["exports"].items():
+        counts = ", ".join(f"{count:,} {what}" for what, count in export["counts"].items())
+        out.print(f"{name}: {job.output / export['folder']} ({counts})", markup=False)
+    out.print(f"report: {job.output / 'report.json'}", markup=False)
+    computed = ", ".join(result.ran) or "nothing: everything was there"
+    print(f"computed: {computed}", file=sys.stderr)
+
+
+def _check(options: argparse.Namespace) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    from hardneg.job.run_folder import Job
+
+    job = Job.read(options.job)
+    state = list(job.state())
+    if options.json:
+        print_json([{"stage": name, "state": what, "why": why} for name, what, why in state])
+        return
+    table = Table(box=None, pad_edge=False)
+    for column in ("stage", "state", "why"):
+        table.add_column(column)
+    for name, what, why in state:
+        table.add_row(name, what, Text(why), style="green" if what == "cached" else None)
+    out = console()
+    out.print(table)
+    to_do = sum(what != "cached" for _, what, _ in state)
+    out.print(f"{options.job} is valid; {to_do} of {len(state)} stages are to do", markup=False)
+
+
+def _estimate(options: argparse.Namespace) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    from hardneg.data.chat import Usage
+    from hardneg.job.run_folder import Job
+    from hardneg.pipeline.estimate import estimate
+
+    if options.ask < 0:
+        raise JobError(f"--ask must be at least 0, not {options.ask!r}")
+    job = Job.read(options.job)
+    with job.opened():
+        found = estimate(job.pipeline, asked=options.ask)
+    total = sum((forecast.usage for forecast in found), start=Usage())
+    if options.json:
+        print_json({"stages": [forecast.row() for forecast in found], "tokens": total.tokens, "cost": total.cost})
+        return
+    table = Table(box=None, pad_edge=False)
+    for column in ("stage", "requests", "tokens read", "tokens written", "cost", "told from"):
+        table.add_column(column, justify="left" if column in ("stage", "told from") else "right")
+    for forecast in found:
+        used, more = forecast.usage, f"; up to {forecast.rounds} times more in rounds" if forecast.rounds else ""
+        numbers = [f"{n:,}" for n in (used.requests, used.prompt_tokens, used.completion_tokens)]
+        table.add_row(forecast.stage, *numbers, f"{used.cost:,.2f}", Text(forecast.basis + more))
+    out = console()
+    out.print(table)
+    out.print(
+        f"together {total.tokens:,} tokens, {total.cost:,.2f} in money"
+        if found
+        else f"{options.job} asks no language model",
+        markup=False,
+    )

@@ -1,0 +1,109 @@
+"""What can be wrong with a job although every part of it is well made: each check yields a place and a problem."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from hardneg import kinds
+from hardneg.errors import PartError
+from hardneg.pipeline.plan import Plan
+from hardneg.protocols import Threshold, clients_of, learns
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
+Problem = tuple[tuple[str, ...], str]
+"""A key path of the document, and what is wrong there."""
+
+
+def outdated(raw: Mapping[str, Any]) -> Iterator[Problem]:
+    """Forms of earlier versions, with the form that took their place."""
+    generators = raw.get("generators")
+    for name, part in generators.items() if isinstance(generators, dict) else ():
+        if isinstance(part, dict) and "control" in part:
+            yield ("generators", str(name), "control"), f"name controls beside the generators: `controls: [{name}]`"
+    scorers = raw.get("scorers")
+    for name, part in scorers.items() if isinstance(scorers, dict) else ():
+        if isinstance(part, dict) and isinstance(part.get("cascade"), dict):
+            yield ("scorers", str(name), "cascade"), "name a filter of the job: `cascade: safe`"
+    for name, part in generators.items() if isinstance(generators, dict) else ():
+        if isinstance(part, dict) and isinstance(part.get("context"), dict):
+            yield ("generators", str(name), "context"), "name a generator of the job: `context: lexical`"
+
+
+def contradictions(plan: Plan, budget_in_money: bool) -> Iterator[Problem]:
+    """Names that nothing defines, and plans that cannot give a result."""
+    yield from _names(plan)
+    yield from _references(plan)
+    yield from _cascades(plan)
+    for name, part in plan.exports.items():
+        if (getattr(part, "negatives", None) or 0) > plan.selector.per_query:
+            most = plan.selector.per_query
+            yield ("exports", name, "negatives"), f"more than the {most} that `select.per_query` gives"
+    for name in getattr(plan.selector, "quota", {}):
+        if name not in plan.trained:
+            known = kinds.listed(plan.trained)
+            yield ("select", "quota", name), f"no generator to train on is called `{name}`; there are: {known}"
+    for client in clients_of([*plan.generators.values(), *plan.scorers.values()]) if budget_in_money else ():
+        if client.prices is None:
+            yield (
+                ("budget", "max_cost"),
+                f"the client of model `{getattr(client, 'model', client)}` has no `prices`; give them, per million "
+                "tokens: prices: {input: 0.1, output: 0.4}",
+            )
+
+
+def _names(plan: Plan) -> Iterator[Problem]:
+    groups = {
+        "generators": plan.generators,
+        "scorers": plan.scorers,
+        "filters": plan.filters,
+        "exports": plan.exports,
+    }
+    for group, names in groups.items():
+        for name in names:
+            if not NAME.fullmatch(name):
+                yield (group, name), "a name is made of letters, digits, `_` and `-`"
+    if not plan.trained:
+        yield ("generators",), "there is no generator that is not a control; add one"
+    if "final" in plan.generators:
+        yield ("generators", "final"), "`final` is the name of the final set in the report; choose another"
+    for control in plan.controls:
+        if control not in plan.generators:
+            hint = kinds.did_you_mean(control, plan.generators)
+            known = kinds.listed(plan.generators)
+            yield ("controls",), f"no generator is called `{control}`{hint}; there are: {known}"
+
+
+def _references(plan: Plan) -> Iterator[Problem]:
+    """Mentions of members that the job does not have, and circles."""
+    users: list[tuple[tuple[str, ...], object]] = [
+        ((group, name), part)
+        for group in ("generators", "scorers", "filters")
+        for name, part in plan.members(group).items()
+    ]
+    users += [(("exports", name), part) for name, part in plan.exports.items()] + [(("select",), plan.selector)]
+    mentions = [((*place, key), group, name) for place, part in users for key, group, name in plan.references(part)]
+    for place, group, name in [*mentions, (("eci", "scorer"), "scorers", plan.target)]:
+        known = plan.members(group)
+        if name not in known:
+            hint = kinds.did_you_mean(name, known)
+            listed = kinds.listed(known) or "none"
+            yield place, f"no {group[:-1]} is called `{name}`{hint}; the job's {group} are: {listed}"
+            return
+    try:
+        plan.order("generators")
+        plan.order("scorers", "filters")
+    except PartError as error:
+        yield ("generators",) if "generators" in str(error) else ("scorers",), str(error)
+
+
+def _cascades(plan: Plan) -> Iterator[Problem]:
+    for name, part in plan.scorers.items():
+        judge = plan.filters.get(getattr(part, "cascade", None) or "")
+        if judge is None:
+            continue
+        if learns(judge):
+            yield ("scorers", name, "cascade"), "that filter learns from the whole job first; give it its values"
+        elif not isinstance(judge, Threshold):
+            yield ("scorers", name, "cascade"), "name a filter with a threshold on a scorer, such as `eci_safety`"

@@ -1,0 +1,158 @@
+"""The YAML document of a job: its keys, its errors with file and line, and its JSON schema."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from hardneg import kinds
+from hardneg.engines.local import Local
+from hardneg.errors import JobError
+from hardneg.job import checks, yaml_document
+from hardneg.job.schema import json_schema, with_references
+from hardneg.pipeline.plan import Plan
+from hardneg.protocols import (
+    AnyEngine,
+    AnyExport,
+    AnyFilter,
+    AnyGenerator,
+    AnyReader,
+    AnyScorer,
+    AnySelector,
+)
+
+OPTIONAL = ("controls", "filters", "exports", "engine", "cache", "budget")
+"""Keys that may be left empty."""
+
+
+class ECI(BaseModel):
+    """What ECI is computed from."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    scorer: str
+    """The scorer of the encoder that will be trained."""
+    at: tuple[Annotated[int, Field(ge=1)], ...] = ()
+    """Numbers of negatives at which the sources are compared at equal size; left out: the selector's `per_query`."""
+    sem: bool = True
+    """Whether eci_sem is computed too (a matrix of the encoder's dimension squared for each kind of origin)."""
+
+
+class Cap(BaseModel):
+    """What the language models of a job may use, over all its runs."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    max_tokens: Annotated[int, Field(ge=1)] | None = None
+    """Tokens read and written."""
+    max_cost: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    """Money, by the `prices` of the clients."""
+
+
+class Document(BaseModel):
+    """The keys of a job."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
+
+    data: AnyReader
+    generators: dict[str, AnyGenerator]
+    controls: tuple[str, ...] = ()
+    """Generators that are scored and reported beside the others and never trained on."""
+    scorers: dict[str, AnyScorer]
+    filters: dict[str, AnyFilter] = {}
+    select: AnySelector
+    eci: ECI
+    exports: dict[str, AnyExport] = {}
+    budget: Cap = Cap()
+    engine: AnyEngine = Local()
+    output: Path
+    cache: Path | None = None
+
+    def plan(self) -> Plan:
+        """The parts, ready to run."""
+        return Plan(
+            reader=self.data,
+            generators=self.generators,
+            scorers=self.scorers,
+            filters=self.filters,
+            selector=self.select,
+            target=self.eci.scorer,
+            at=self.eci.at,
+            controls=self.controls,
+            sem=self.eci.sem,
+            exports=self.exports,
+        )
+
+
+BOUNDS = {
+    "greater_than_equal": "at least {ge}",
+    "greater_than": "above {gt}",
+    "less_than_equal": "at most {le}",
+    "less_than": "below {lt}",
+    "finite_number": "a finite number",
+}
+"""pydantic's names for a number that is out of bounds, in our words."""
+SECTIONS: dict[str, type[BaseModel]] = {"eci": ECI, "budget": Cap}
+
+
+def read(path: Path) -> tuple[bytes, Document, Plan]:
+    """The bytes of a job's file, its document and its plan. Paths in it are relative to the current folder.
+
+    Raises `JobError` with file, line and key for everything that is wrong with the document.
+    """
+    source = yaml_document.source(path)
+    raw, lines = yaml_document.parse(source, path)
+    if not isinstance(raw, dict):
+        raise JobError(f"{path}: a job is a mapping of keys, this is a {type(raw).__name__}; see `hardneg schema`")
+
+    def refuse_first(problems: Iterator[checks.Problem]) -> None:
+        for place, problem in problems:
+            raise JobError(f"{path}:{_line(place, lines)}: {'.'.join(place)}: {problem}")
+
+    refuse_first(checks.outdated(raw))
+    try:
+        document = Document.model_validate({k: v for k, v in raw.items() if v is not None or k not in OPTIONAL})
+    except ValidationError as error:
+        raise JobError("\n".join(_messages(error, path, lines))) from error
+    plan = document.plan()
+    refuse_first(checks.contradictions(plan, document.budget.max_cost is not None))
+    return source, document, plan
+
+
+def schema() -> Any:
+    """The JSON schema of a job, for editors."""
+    document = with_references(Document.model_json_schema())
+    document["$defs"] = document.get("$defs", {}) | json_schema()
+    document["$schema"] = "https://json-schema.org/draft/2020-12/schema"
+    return document
+
+
+def _messages(error: ValidationError, path: Path, lines: Mapping[yaml_document.Place, int]) -> Iterator[str]:
+    """One line a mistake: the file, the line, the key path, what is wrong."""
+    for detail in error.errors(include_url=False):
+        place = detail["loc"]
+        problem = detail["msg"].removeprefix("Value error, ")
+        if detail["type"] == "missing":
+            problem = "this key is missing"
+        elif detail["type"] == "extra_forbidden":
+            problem = str(
+                kinds.unknown_key(
+                    str(place[-1]), (Document if len(place) == 1 else SECTIONS[str(place[0])]).model_fields
+                ).message()
+            )
+        elif detail["type"] in BOUNDS:
+            problem = f"must be {BOUNDS[detail['type']].format(**detail.get('ctx', {}))}, not {detail['input']!r:.60}"
+        elif detail["type"] not in ("part", "unknown_key", "value_error"):
+            problem = f"{problem}, found {detail['input']!r:.60}"
+        yield f"{path}:{_line(place, lines)}: {'.'.join(map(str, place))}: {problem}"
+
+
+def _line(place: Sequence[str | int], lines: Mapping[yaml_document.Place, int]) -> int:
+    """The line of a key, or of the nearest key around it."""
+    for end in range(len(place), -1, -1):
+        if tuple(place[:end]) in lines:
+            return lines[tuple(place[:end])]
+    return 1

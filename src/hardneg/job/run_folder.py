@@ -1,0 +1,191 @@
+"""A job in its folder: claimed, run, exported, with a report and a manifest."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from hardneg import kinds
+from hardneg.cache.folders import Cache, default_cache
+from hardneg.errors import JobError
+from hardneg.exports import provenance
+from hardneg.files.durable import publishing, replacing
+from hardneg.files.text_lines import file_hash
+from hardneg.job.document import Cap, read
+from hardneg.llm.budget import Budget, limited
+from hardneg.pipeline.plan import Plan
+from hardneg.pipeline.run import Pipeline, Result
+from hardneg.pipeline.store import Folder, read_json, write_json
+from hardneg.report.card import card
+
+PACKAGES = ("hardneg", "numpy", "pyarrow", "bm25s", "PyStemmer", "sentence-transformers", "transformers", "torch")
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A job as read. ``source`` holds the file's bytes."""
+
+    path: Path
+    source: bytes
+    plan: Plan
+    output: Path
+    pipeline: Pipeline
+    store: Folder
+    cap: Cap
+
+    @classmethod
+    def read(cls, path: Path) -> Job:
+        """A job from its YAML file. Raises `JobError` for everything that is wrong with it."""
+        source, document, plan = read(path)
+        store = Folder(document.output)
+        pipeline = Pipeline(plan, store, Cache(document.cache or default_cache()), document.engine)
+        return cls(path, source, plan, document.output, pipeline, store, document.budget)
+
+    @contextmanager
+    def opened(self) -> Iterator[None]:
+        """The run's folder, made and claimed for this job, with other runs kept out and the budget in force."""
+        claim = self._claim()
+        try:
+            self.output.mkdir(parents=True, exist_ok=True)
+        except (OSError, ValueError) as error:
+            raise JobError(f"{self.output}: cannot be made ({error}); choose another `output`") from error
+        with self.store.locked(), limited(Budget(self.cap.max_tokens, self.cap.max_cost)):
+            self._take(claim)
+            yield
+
+    def run(self) -> Result:
+        """Runs the job, or goes on with it, and writes everything into its folder."""
+        begin = time.monotonic()
+        with self.opened():
+            with replacing(self.output / "job.yaml") as file:
+                file.write_bytes(self.source)
+            result = self.pipeline.run()
+            self._write_provenance(result)
+            exports = {name: self._export(name, result) for name in self.plan.exports}
+            report = result.report | {"exports": exports}
+            empty = [f"`{name}`" for name, summary in exports.items() if summary["counts"].get("rows") == 0]
+            if empty:
+                problem = f"nothing was left to write for the export {', '.join(empty)}"
+                report["warnings"] = [*report["warnings"], problem]
+            write_json(self.output / "report.json", report)
+            for name, summary in exports.items():
+                self._write_card(name, summary, report)
+            write_json(self.output / "manifest.json", self._manifest(result, exports, time.monotonic() - begin))
+        return result
+
+    def finished(self) -> Result:
+        """The result of a job that has been run. Computes nothing. Raises `JobError` when there is something to do."""
+        missing = [name for name, state, _ in self.state() if state != "cached" and not name.startswith("export.")]
+        if missing:
+            raise JobError(
+                f"{self.path}: has not been run to the end ({', '.join(missing)}); run `hardneg run {self.path}`"
+            )
+        return self.pipeline.run()
+
+    def state(self) -> Iterator[tuple[str, str, str]]:
+        """For each stage its name, ``cached`` or ``to do``, and what made it so. Loads no model, computes nothing."""
+        for stage in self.pipeline.stages:
+            if (summary := self.store.summary(stage)) is not None:
+                yield stage.name, "cached", f"{summary['shards']} shards" if "shards" in summary else ""
+                continue
+            finished = self.store.shards(stage)
+            if finished:
+                yield stage.name, "to do", f"{finished} shards are there, the rest is to do"
+            elif (earlier := self.store.latest(stage.name, stage)) is not None:
+                changes = stage.changed_since(earlier) or ["nothing that shows"]
+                yield stage.name, "to do", "invalidated by " + "; ".join(changes)
+            else:
+                yield stage.name, "to do", "never run"
+
+    def _claim(self) -> dict[str, Any]:
+        """What the run folder is claimed for: the kind of data and where it lies.
+
+        Says what is missing before the folder is touched.
+        """
+        reader = self.plan.reader
+        files = [str(file.resolve()) for file in reader.files()]
+        return {"data": kinds.kind_of(reader), "files": files or [str(getattr(reader, "path", ""))]}
+
+    def _take(self, claim: dict[str, Any]) -> None:
+        """Refuses a folder that is another job's, or that holds files and is no run's at all."""
+        file = self.output / "claim.json"
+        if not file.exists():
+            if any(not other.name.startswith(".") for other in self.output.iterdir()):
+                raise JobError(
+                    f"{self.output}: holds files and is not the folder of a run; choose another `output`, or empty it"
+                )
+            write_json(file, claim)
+        elif (other := read_json(file)) != claim:
+            raise JobError(
+                f"{self.output}: is the folder of another job, on other data ({', '.join(other.get('files', []))}); "
+                "choose another `output`, or delete that folder"
+            )
+
+    def _write_provenance(self, result: Result) -> None:
+        """Origins and scores of every chosen negative, once for all exports."""
+        stage, file = result.stages.provenance, self.output / provenance.FILE
+        if self.store.summary(stage) is None or not file.is_file():
+            result.ran.append(stage.name)
+            with replacing(file) as unfinished:
+                provenance.write(result.batches.relabelled(), unfinished)
+            self.store.complete(stage, {"sha256": file_hash(file)})
+
+    def _export(self, name: str, result: Result) -> dict[str, Any]:
+        """Writes one export unless it is there. Returns its folder, its counts, and size and checksum of its files."""
+        stage, folder = result.stages.export[name], self.output / "exports" / name
+        mark = folder / ".fingerprint"
+        summary = self.store.summary(stage)
+        whole = summary is not None and all((folder / file).is_file() for file in summary["files"])
+        if summary is not None and whole and mark.exists() and mark.read_text() == stage.fingerprint:
+            return summary
+        result.ran.append(stage.name)
+        with publishing(folder) as unfinished:
+            counts = self.plan.exports[name].write(result.batches.relabelled(), unfinished)
+            files = {
+                file.relative_to(unfinished).as_posix(): {"bytes": file.stat().st_size, "sha256": file_hash(file)}
+                for file in sorted(unfinished.rglob("*"))
+                if file.is_file()
+            }
+            (unfinished / ".fingerprint").write_text(stage.fingerprint)
+            if (folder / "README.md").exists():  # somebody may have filled in the licence
+                (unfinished / "README.md").write_bytes((folder / "README.md").read_bytes())
+        summary = {"folder": f"exports/{name}", "counts": counts, "files": files}
+        self.store.complete(stage, summary)
+        return summary
+
+    def _write_card(self, name: str, summary: Mapping[str, Any], report: Mapping[str, Any]) -> None:
+        path = self.output / "exports" / name / "README.md"
+        earlier = path.read_text(encoding="utf-8") if path.exists() else ""
+        source = self.source.decode("utf-8", "replace")
+        text = card(name, summary, report, job=source, version=_version("hardneg") or "", earlier=earlier)
+        if text != earlier:
+            with replacing(path) as file:
+                file.write_text(text, encoding="utf-8")
+
+    def _manifest(self, result: Result, exports: Mapping[str, Any], seconds: float) -> dict[str, Any]:
+        stages = {
+            stage.name: {"fingerprint": stage.fingerprint, "seconds": (self.store.summary(stage) or {}).get("seconds")}
+            for stage in result.stages
+        }
+        return {
+            "versions": {name: _version(name) for name in PACKAGES},
+            "job": {"sha256": hashlib.sha256(self.source).hexdigest()},
+            "corpus": result.corpus.fingerprint,
+            "stages": stages,
+            "ran": result.ran,
+            "exports": {name: summary["files"] for name, summary in exports.items()},
+            "seconds": round(seconds, 3),
+        }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None

@@ -1,0 +1,55 @@
+"""What an OpenAI-compatible server says, in our terms."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+from hardneg.data.chat import Completion
+
+
+def completion_of(answer: Any) -> Completion:
+    """A completion of the SDK's answer. Raises ValueError where the server's answer has not the API's form."""
+    choices = getattr(answer, "choices", None)
+    if not choices:
+        raise ValueError("the server's answer has no choices")
+    choice, usage = choices[0], getattr(answer, "usage", None)
+    text = choice.message.content
+    return Completion(
+        text if isinstance(text, str) else "",
+        choice.finish_reason or "stop",
+        _count(getattr(usage, "prompt_tokens", None)),
+        _count(getattr(usage, "completion_tokens", None)),
+    )
+
+
+def _count(value: Any) -> int | None:
+    """A number of tokens; None for anything that is none."""
+    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
+
+
+def retry_after(headers: Mapping[str, str]) -> float | None:
+    """Seconds that a server asks to wait (`retry-after-ms`, or `Retry-After` in seconds or as a date).
+
+    None where it does not say, or says nonsense.
+
+    >>> retry_after({"retry-after": "3"}), retry_after({"retry-after-ms": "250"}), retry_after({"retry-after": "nan"})
+    (3.0, 0.25, None)
+    """
+    for name, unit in (("retry-after-ms", 1_000.0), ("retry-after", 1.0)):
+        value = headers.get(name)
+        if value is None:
+            continue
+        try:
+            seconds = float(value) / unit
+        except ValueError:
+            try:
+                seconds = parsedate_to_datetime(value).timestamp() - time.time()
+            except (ValueError, TypeError):
+                continue
+        if math.isfinite(seconds) and seconds >= 0:
+            return seconds
+    return None
