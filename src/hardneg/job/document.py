@@ -9,6 +9,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from hardneg import kinds
+from hardneg.bounds import Natural
 from hardneg.engines.local import Local
 from hardneg.errors import JobError
 from hardneg.job import checks, yaml_document
@@ -22,9 +23,10 @@ from hardneg.protocols import (
     AnyReader,
     AnyScorer,
     AnySelector,
+    clients_of,
 )
 
-OPTIONAL = ("controls", "filters", "exports", "engine", "cache", "budget")
+OPTIONAL = ("controls", "deepen", "filters", "exports", "engine", "cache", "budget")
 """Keys that may be left empty."""
 
 
@@ -64,6 +66,9 @@ class Document(BaseModel):
     scorers: dict[str, AnyScorer]
     filters: dict[str, AnyFilter] = {}
     select: AnySelector
+    deepen: Natural | None = None
+    """How often the search goes four times deeper for queries with too few negatives left. Left out: 2, or 0 where a
+    scorer asks a language model."""
     eci: ECI
     exports: dict[str, AnyExport] = {}
     budget: Cap = Cap()
@@ -73,6 +78,7 @@ class Document(BaseModel):
 
     def plan(self) -> Plan:
         """The parts, ready to run."""
+        asks = bool(clients_of(list(self.scorers.values())))
         return Plan(
             reader=self.data,
             generators=self.generators,
@@ -83,6 +89,7 @@ class Document(BaseModel):
             at=self.eci.at,
             controls=self.controls,
             sem=self.eci.sem,
+            deepen=(0 if asks else 2) if self.deepen is None else self.deepen,
             exports=self.exports,
         )
 

@@ -90,7 +90,10 @@ class Job:
 
     def state(self) -> Iterator[tuple[str, str, str]]:
         """For each stage its name, ``cached`` or ``to do``, and what made it so. Loads no model, computes nothing."""
+        unneeded = self._unneeded()
         for stage in self.pipeline.stages:
+            if stage.name in unneeded:
+                continue
             if (summary := self.store.summary(stage)) is not None:
                 yield stage.name, "cached", f"{summary['shards']} shards" if "shards" in summary else ""
                 continue
@@ -102,6 +105,18 @@ class Job:
                 yield stage.name, "to do", "invalidated by " + "; ".join(changes)
             else:
                 yield stage.name, "to do", "never run"
+
+    def _unneeded(self) -> set[str]:
+        """The stages of deeper waves that no example needs, as far as that is known."""
+        out: set[str] = set()
+        empty = False
+        for wave in self.pipeline.stages.waves[1:]:
+            if empty:
+                out.update(stage.name for stage in wave)
+            elif (summary := self.store.summary(wave.examples)) is not None and not summary["in"]:
+                empty = True
+                out.update(stage.name for stage in wave if stage is not wave.examples)
+        return out
 
     def _claim(self) -> dict[str, Any]:
         """What the run folder is claimed for: the kind of data and where it lies.
@@ -169,9 +184,11 @@ class Job:
                 file.write_text(text, encoding="utf-8")
 
     def _manifest(self, result: Result, exports: Mapping[str, Any], seconds: float) -> dict[str, Any]:
+        unneeded = self._unneeded()
         stages = {
             stage.name: {"fingerprint": stage.fingerprint, "seconds": (self.store.summary(stage) or {}).get("seconds")}
             for stage in result.stages
+            if stage.name not in unneeded
         }
         return {
             "versions": {name: _version(name) for name in PACKAGES},

@@ -2,65 +2,96 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
+import numpy as np
+
+from hardneg.arrays import Int64
 from hardneg.data import parquet
 from hardneg.data.batch import Batch
 from hardneg.data.corpus import Corpus
 from hardneg.data.merge import merge
-from hardneg.pipeline.graph import Stages
+from hardneg.data.subset import splice
+from hardneg.pipeline.graph import Stages, Wave
 from hardneg.pipeline.stage import Stage
 from hardneg.pipeline.store import Store
 
 
 @dataclass(frozen=True, slots=True)
 class Loader:
-    """Makes batches of stored shards. It goes to the workers, so it holds no data itself."""
+    """Makes batches of stored shards. It goes to the workers, so it holds no data itself.
+
+    ``waves``: for each wave that took place, the numbers of the shards that have examples in it.
+    """
 
     store: Store
     corpus: Corpus
     stages: Stages
     controls: frozenset[str]
+    waves: tuple[frozenset[int], ...]
 
-    def examples(self, shard: int) -> Batch:
-        """The examples of a shard, without candidates."""
-        return parquet.examples_batch(self.store.read(self.stages.read, shard), self.corpus, self.controls)
+    def examples(self, shard: int, wave: int = 0) -> Batch:
+        """The examples of a wave in a shard, without candidates."""
+        table = self.store.read(self.stages.waves[wave].examples, shard)
+        return parquet.examples_batch(table, self.corpus, self.controls)
 
-    def given(self, stage: Stage, shard: int) -> Batch:
+    def given(self, wave: Wave, stage: Stage, shard: int) -> Batch:
         """The batch that ``stage`` works on: the examples, with what its input stages found out and nothing more."""
-        inputs = {inner.name: inner for inner in stage.inputs}
-        batch = self.examples(shard)
-        if self.stages.merge.name in inputs:
-            batch = parquet.merged(batch, self.store.read(self.stages.merge, shard))
+        names = {inner.name for inner in stage.inputs}
+        batch = self.examples(shard, wave.number)
+        if wave.merge.name in names:
+            batch = parquet.merged(batch, self.store.read(wave.merge, shard))
         shown = {
             name: parquet.candidates(self.store.read(inner, shard))
-            for name, inner in self.stages.generate.items()
-            if inner.name in inputs
+            for name, inner in wave.generate.items()
+            if inner.name in names
         }
         if shown:
             batch = merge(batch, shown)
-        scores = {
-            name: parquet.scores(self.store.read(inner, shard))
-            for name, inner in self.stages.score.items()
-            if inner.name in inputs
-        }
-        verdicts = {
-            name: parquet.verdicts(self.store.read(inner, shard))
-            for name, inner in self.stages.filters.items()
-            if inner.name in inputs
-        }
-        return replace(batch, scores=scores, verdicts=verdicts)
+        return self._with(
+            batch,
+            shard,
+            wave,
+            [name for name, inner in wave.score.items() if inner.name in names],
+            [name for name, inner in wave.filters.items() if inner.name in names],
+        )
+
+    def judged(self, shard: int, scorers: Iterable[str] | None = None) -> Batch:
+        """The batch with the candidates, scores and verdicts of the last wave that each example went through.
+
+        ``scorers``: whose scores are read. Left out: all.
+        """
+        names = list(self.stages.first.score) if scorers is None else list(scorers)
+        whole = self._wave(0, shard, names)
+        for number, shards in enumerate(self.waves[1:], 1):
+            if shard in shards:
+                deeper = self._wave(number, shard, names)
+                whole = splice(whole, places_in(whole, deeper), deeper)
+        return whole
 
     def everything(self, shard: int) -> Batch:
-        """The batch with all candidates, scores, verdicts and the selection."""
-        batch = parquet.merged(self.examples(shard), self.store.read(self.stages.merge, shard))
+        """The batch with all that is known, and the selection."""
+        chosen = parquet.selection(self.store.read(self.stages.select, shard))
+        return replace(self.judged(shard), selection=chosen)
+
+    def _wave(self, number: int, shard: int, scorers: Iterable[str]) -> Batch:
+        wave = self.stages.waves[number]
+        batch = parquet.merged(self.examples(shard, number), self.store.read(wave.merge, shard))
+        return self._with(batch, shard, wave, scorers, wave.filters)
+
+    def _with(self, batch: Batch, shard: int, wave: Wave, scorers: Iterable[str], filters: Iterable[str]) -> Batch:
         return replace(
             batch,
-            scores={name: parquet.scores(self.store.read(s, shard)) for name, s in self.stages.score.items()},
-            verdicts={name: parquet.verdicts(self.store.read(s, shard)) for name, s in self.stages.filters.items()},
-            selection=parquet.selection(self.store.read(self.stages.select, shard)),
+            scores={name: parquet.scores(self.store.read(wave.score[name], shard)) for name in scorers},
+            verdicts={name: parquet.verdicts(self.store.read(wave.filters[name], shard)) for name in filters},
         )
+
+
+def places_in(whole: Batch, some: Batch) -> Int64:
+    """The numbers of the examples of ``some`` within ``whole``."""
+    number = {identifier: i for i, identifier in enumerate(whole.ids)}
+    return np.array([number[identifier] for identifier in some.ids], dtype=np.int64)
 
 
 @dataclass(frozen=True, slots=True)

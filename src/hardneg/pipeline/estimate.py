@@ -55,8 +55,8 @@ def estimate(pipeline: Pipeline, *, asked: int = 0) -> list[Forecast]:
     sample = subset(first, np.unique(np.linspace(0, len(first) - 1, most).astype(np.int64)))
     out = []
     for stage, part, grades in (
-        *((stages.generate[name], part, False) for name, part in plan.generators.items()),
-        *((stages.score[name], part, True) for name, part in plan.scorers.items()),
+        *((stages.first.generate[name], part, False) for name, part in plan.generators.items()),
+        *((stages.first.score[name], part, True) for name, part in plan.scorers.items()),
     ):
         if (done := pipeline.usage(stage)) is not None:
             out.append(Forecast(stage.name, done, basis="done"))

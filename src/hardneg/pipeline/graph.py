@@ -1,7 +1,12 @@
-"""The stages of a plan: what each takes its input from, and what decides its output."""
+"""The stages of a plan: what each takes its input from, and what decides its output.
+
+The first wave takes every example through generators, scorers and filters. Where too few negatives are left, the next
+wave takes just those examples through the same parts with a greater depth, and its candidates take the place of theirs.
+"""
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +18,30 @@ from hardneg.protocols import Asker, Generator, clients_of, learns
 
 SHARD = 1_000
 """Examples in a shard: the unit of work, the most that a stop loses, and what is in memory."""
+DEEPER = 4
+"""By how much each wave is deeper than the one before."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wave:
+    """The stages from examples to verdicts. ``examples``: the stage that says which examples go through it."""
+
+    number: int
+    examples: Stage
+    generate: Mapping[str, Stage]
+    merge: Stage
+    learn: Mapping[str, Stage]
+    score: Mapping[str, Stage]
+    filters: Mapping[str, Stage]
+
+    def __iter__(self) -> Iterator[Stage]:
+        if self.number:
+            yield self.examples
+        yield from self.generate.values()
+        yield self.merge
+        yield from self.score.values()
+        yield from self.learn.values()
+        yield from self.filters.values()
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,23 +49,21 @@ class Stages:
     """The stages of a plan. Iterating gives each after its inputs."""
 
     read: Stage
-    generate: Mapping[str, Stage]
-    merge: Stage
-    score: Mapping[str, Stage]
-    learn: Mapping[str, Stage]
-    filters: Mapping[str, Stage]
+    waves: tuple[Wave, ...]
     select: Stage
     evaluate: Stage
     provenance: Stage
     export: Mapping[str, Stage]
 
+    @property
+    def first(self) -> Wave:
+        """The wave that every example goes through."""
+        return self.waves[0]
+
     def __iter__(self) -> Iterator[Stage]:
         yield self.read
-        yield from self.generate.values()
-        yield self.merge
-        yield from self.score.values()
-        yield from self.learn.values()
-        yield from self.filters.values()
+        for wave in self.waves:
+            yield from wave
         yield self.select
         yield self.evaluate
         yield self.provenance
@@ -46,16 +73,43 @@ class Stages:
 def stages_of(plan: Plan, files: Mapping[str, str]) -> Stages:
     """The stages of a plan, with their fingerprints. ``files``: the content hash of every data file."""
     read = Stage("read", {"shard": SHARD, "reader": described(plan.reader), "files": dict(files)})
+    waves = [_wave(plan, 0, read, None)]
+    for number in range(1, plan.deepen + 1):
+        before = waves[-1]
+        wanted = {"per_query": plan.selector.per_query, "controls": sorted(plan.controls)}
+        short = Stage(f"short.deeper{number}", wanted, (before.examples, before.merge, *before.filters.values()))
+        waves.append(_wave(plan, number, short, waves[0]))
+    controls = {"controls": sorted(plan.controls)}
+    filters = tuple(stage for wave in waves for stage in wave.filters.values())
+    scores = tuple(stage for wave in waves for stage in wave.score.values())
+    looked_at = [wave.score[name] for wave in waves for name in plan.named(plan.selector, "scorers")]
+    select = Stage(
+        "select", described(plan.selector) | controls, (*(wave.merge for wave in waves), *looked_at, *filters)
+    )
+    evaluate = Stage(
+        "evaluate",
+        {"target": plan.target, "at": list(plan.at), "sem": plan.sem, "version": 5},
+        (*(wave.score[plan.target] for wave in waves), *filters, select),
+    )
+    provenance = Stage("provenance", {"version": 1}, (*scores, select))
+    export = {name: Stage(f"export.{name}", described(part), (*scores, select)) for name, part in plan.exports.items()}
+    return Stages(read, tuple(waves), select, evaluate, provenance, export)
+
+
+def _wave(plan: Plan, number: int, examples: Stage, first: Wave | None) -> Wave:
+    suffix = f".deeper{number}" if number else ""
+    controls = {"controls": sorted(plan.controls)}
     generate: dict[str, Stage] = {}
     for _, name in plan.order("generators"):
-        generator = plan.generators[name]
+        generator = deeper(plan, name, number)
         shown = tuple(generate[other] for other in plan.named(generator, "generators"))
-        generate[name] = Stage(f"generate.{name}", described(generator) | _trial(plan, generator), (read, *shown))
-    generate = {name: generate[name] for name in plan.generators}
-    merged = Stage("merge", {"generators": list(generate)}, tuple(generate.values()))
-    controls = {"controls": sorted(plan.controls)}
-    score: dict[str, Stage] = {}
+        # what cannot be deepened keeps what it proposed in the first wave
+        own = (first.generate[name],) if first is not None and generator is plan.generators[name] else ()
+        what = described(generator) | _trial(plan, generator)
+        generate[name] = Stage(f"generate.{name}{suffix}", what, (examples, *shown, *own))
+    merged = Stage(f"merge{suffix}", {"generators": list(plan.generators)}, (examples, *generate.values()))
     learn: dict[str, Stage] = {}
+    score: dict[str, Stage] = {}
     filters: dict[str, Stage] = {}
     for group, name in plan.order("scorers", "filters"):
         part = plan.members(group)[name]
@@ -64,31 +118,48 @@ def stages_of(plan: Plan, files: Mapping[str, str]) -> Stages:
             *(score[other] for other in plan.named(part, "scorers")),
             *(filters[other] for other in plan.named(part, "filters")),
         )
-        if group == "scorers":
-            own = controls if clients_of(part) else {}  # a judge is not asked about controls
-            score[name] = Stage(f"score.{name}", described(part) | own, inputs)
-            continue
         if learns(part):
-            learn[name] = Stage(f"learn.{name}", described(part) | controls, inputs)
+            learn[name] = first.learn[name] if first else Stage(f"learn.{name}", described(part) | controls, inputs)
             inputs = (*inputs, learn[name])
-        filters[name] = Stage(f"filter.{name}", described(part) | controls, inputs)
-    score = {name: score[name] for name in plan.scorers}
-    filters = {name: filters[name] for name in plan.filters}
-    select = Stage(
-        "select",
-        described(plan.selector) | controls,
-        (merged, *(score[name] for name in plan.named(plan.selector, "scorers")), *filters.values()),
+        if group == "scorers":
+            own_controls = controls if clients_of(part) else {}  # a judge is not asked about controls
+            score[name] = Stage(f"score.{name}{suffix}", described(part) | own_controls, inputs)
+        else:
+            filters[name] = Stage(f"filter.{name}{suffix}", described(part) | controls, inputs)
+    return Wave(
+        number,
+        examples,
+        {name: generate[name] for name in plan.generators},
+        merged,
+        {} if first else learn,
+        {name: score[name] for name in plan.scorers},
+        {name: filters[name] for name in plan.filters},
     )
-    evaluate = Stage(
-        "evaluate",
-        {"target": plan.target, "at": list(plan.at), "sem": plan.sem, "version": 5},
-        (score[plan.target], *filters.values(), select),
-    )
-    provenance = Stage("provenance", {"version": 1}, (*score.values(), select))
-    export = {
-        name: Stage(f"export.{name}", described(part), (*score.values(), select)) for name, part in plan.exports.items()
-    }
-    return Stages(read, generate, merged, score, learn, filters, select, evaluate, provenance, export)
+
+
+def deeper(plan: Plan, name: str, wave: int) -> Generator:
+    """The generator of a wave: with its depth, and that of generators inside it, times `DEEPER` to the wave.
+
+    A control, and a generator without a depth, is the plan's own.
+    """
+    part = plan.generators[name]
+    if not wave or name in plan.controls:
+        return part
+    deepened: Generator = _deepened(part, DEEPER**wave)
+    return deepened
+
+
+def _deepened(part: Any, factor: int) -> Any:
+    if not dataclasses.is_dataclass(part) or isinstance(part, type):
+        return part
+    changes: dict[str, Any] = {}
+    for entry in dataclasses.fields(part):
+        value = getattr(part, entry.name)
+        if entry.name == "depth" and isinstance(value, int):
+            changes["depth"] = value * factor
+        elif isinstance(value, Generator) and (inner := _deepened(value, factor)) is not value:
+            changes[entry.name] = inner
+    return dataclasses.replace(part, **changes) if changes else part
 
 
 def trial_of(plan: Plan) -> list[tuple[Group, str]]:

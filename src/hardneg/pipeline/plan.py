@@ -45,6 +45,8 @@ class Plan:
     """Generators that are scored and reported and never trained on."""
     sem: bool = True
     """Whether eci_sem is computed too, where the target scorer has an encoder."""
+    deepen: int = 0
+    """How many waves of greater depth follow for examples with too few negatives left."""
     exports: Mapping[str, Export] = field(default_factory=dict)
 
     @property

@@ -8,17 +8,20 @@ from dataclasses import asdict, dataclass, replace
 from functools import cached_property, partial
 from typing import Any
 
+import numpy as np
+
 from hardneg import progress
 from hardneg.cache.folders import Cache
 from hardneg.data import parquet
 from hardneg.data.chat import Usage
 from hardneg.data.corpus import Corpus
 from hardneg.data.merge import merge
+from hardneg.data.subset import proposals_for, subset
 from hardneg.files.text_lines import file_hash
 from hardneg.llm import budget
 from hardneg.pipeline import rounds, steps
-from hardneg.pipeline.batches import Batches, Loader
-from hardneg.pipeline.graph import SHARD, Stages, stages_of, trial_of
+from hardneg.pipeline.batches import Batches, Loader, places_in
+from hardneg.pipeline.graph import SHARD, Stages, Wave, deeper, stages_of, trial_of
 from hardneg.pipeline.plan import Plan
 from hardneg.pipeline.reading import read
 from hardneg.pipeline.report import report_of
@@ -61,34 +64,27 @@ class Pipeline:
         """Computes what the store lacks and returns the result. Safe to stop at any moment and to call again."""
         ran: list[str] = []
         loader, shards = self._read(ran)
-        run = _Run(self, loader, shards, ran)
-        plan, stages = self.plan, self.stages
-        trial = [(group, name, plan.members(group)[name]) for group, name in trial_of(plan)]
-        for _, name in plan.order("generators"):
-            generator = plan.generators[name]
-            work = partial(_generate, loader, stages.generate[name], name, generator, trial)
-            run.each(stages.generate[name], work, (generator, trial) if isinstance(generator, Asker) else generator)
-        run.each(stages.merge, partial(_merge, loader, stages.merge))
-        for group, name in plan.order("scorers", "filters"):
-            if group == "scorers":
-                scorer = plan.scorers[name]
-                run.each(stages.score[name], partial(_score, loader, stages.score[name], name, scorer), scorer)
-            else:
-                judge = self._ready(name, loader, shards, ran)
-                run.each(stages.filters[name], partial(_judge, loader, stages.filters[name], name, judge))
+        stages = self.stages
+        for wave in stages.waves:
+            if wave.number:
+                loader = self._deepened(loader, wave, ran)
+            if not loader.waves[-1]:
+                break
+            _Run(self, loader, wave, sorted(loader.waves[-1]), ran).wave()
+        run = _Run(self, loader, stages.first, list(range(shards)), ran)
         if run.missing(stages.select) is not None:  # all of it: a selector keeps count over the whole job
             run.finish(stages.select, self._select(loader, shards), range(shards))
         batches = Batches(loader, shards)
         report = self.store.summary(stages.evaluate)
         if report is None:
             ran.append("evaluate")
-            report = report_of(plan, batches, self.store.summary(stages.read) or {})
+            report = report_of(self.plan, batches, self.store.summary(stages.read) or {})
             self.store.complete(stages.evaluate, report)
         return Result(stages, loader.corpus, batches, report | self._asked(report), ran)
 
     def _asked(self, report: dict[str, Any]) -> dict[str, Any]:
         """What language models cost, by stage, and a warning for each stage with requests that failed."""
-        asked = (*self.stages.generate.values(), *self.stages.score.values())
+        asked = [stage for wave in self.stages.waves for stage in (*wave.generate.values(), *wave.score.values())]
         usage = {stage.name: spent for stage in asked if (spent := self.usage(stage)) is not None}
         failed = [
             f"{spent.failed:,} of the {spent.requests:,} requests of `{name}` had no usable answer"
@@ -110,24 +106,32 @@ class Pipeline:
         return sum((parquet.usage(self.store.read(stage, shard)) or Usage() for shard in shards), start=Usage())
 
     def learnt(self, name: str) -> Any:
-        """A filter of a finished run, with what it learnt from the whole job."""
-        judge, stage = self.plan.filters[name], self.stages.learn.get(name)
-        return replace(judge, **(self.store.summary(stage) or {})) if stage else judge  # type: ignore[type-var]
+        """A scorer or filter of a finished run, with what it learnt from the whole job."""
+        part = self.plan.filters.get(name) or self.plan.scorers[name]
+        stage = self.stages.first.learn.get(name)
+        return replace(part, **(self.store.summary(stage) or {})) if stage else part  # type: ignore[type-var]
 
-    def _ready(self, name: str, loader: Loader, shards: int, ran: list[str]) -> Filter:
-        """A filter that has learnt what it must know of the whole job before it judges any of it."""
-        judge, stage = self.plan.filters[name], self.stages.learn.get(name)
-        if stage is not None and self.store.summary(stage) is None and learns(judge):
+    def _deepened(self, loader: Loader, wave: Wave, ran: list[str]) -> Loader:
+        """The loader with one more wave: the examples that the wave before left too few negatives."""
+        stage, before = wave.examples, self.stages.waves[wave.number - 1]
+        summary = self.store.summary(stage)
+        if summary is None:
             ran.append(stage.name)
-            with progress.task(stage.name, shards) as bar:
-                batches = (loader.given(stage, shard) for shard in range(shards))
-                self.store.complete(stage, judge.learn(progress.counted(batches, bar)))
-        ready: Filter = self.learnt(name)
-        return ready
+            shards = []
+            for shard in sorted(loader.waves[-1]):
+                batch = loader.given(before, stage, shard)
+                usable = np.bincount(batch.owners[batch.kept & batch.trainable], minlength=len(batch))
+                short = np.flatnonzero(usable < self.plan.selector.per_query)
+                if len(short):
+                    self.store.write(stage, shard, parquet.examples_table(subset(batch, short)))
+                    shards.append(shard)
+            summary = {"in": shards, "shards": len(shards)}
+            self.store.complete(stage, summary)
+        return replace(loader, waves=(*loader.waves, frozenset(summary["in"])))
 
     def _select(self, loader: Loader, shards: int) -> Iterator[None]:
-        stage = self.stages.select
-        given = (loader.given(stage, shard) for shard in range(shards))
+        stage, scorers = self.stages.select, self.plan.named(self.plan.selector, "scorers")
+        given = (loader.judged(shard, scorers) for shard in range(shards))
         for shard, selection in zip(range(shards), self.plan.selector.select(given), strict=True):
             self.store.write(stage, shard, parquet.selection_table(selection))
             yield
@@ -141,22 +145,42 @@ class Pipeline:
             summary = read(self.plan.reader, stage, self.store, self.cache)
             self.store.complete(stage, summary)
         passages = Corpus(self.cache.root / "corpora" / summary["corpus"], self.cache)
-        return Loader(self.store, passages, self.stages, frozenset(self.plan.controls)), summary["shards"]
+        everything = frozenset(range(summary["shards"]))
+        return Loader(self.store, passages, self.stages, frozenset(self.plan.controls), (everything,)), len(everything)
 
 
 @dataclass(frozen=True)
 class _Run:
-    """One run under way: which shards are missing, and the names of the stages that it computed."""
+    """One wave under way: the shards that have examples in it, and the names of the stages that were computed."""
 
     pipeline: Pipeline
     loader: Loader
-    shards: int
+    of: Wave
+    shards: list[int]
     ran: list[str]
+
+    def wave(self) -> None:
+        """Takes the wave's examples through generators, scorers and filters."""
+        plan, wave, loader = self.pipeline.plan, self.of, self.loader
+        trial = [(group, name, plan.members(group)[name]) for group, name in trial_of(plan)]
+        for _, name in plan.order("generators"):
+            generator, stage = deeper(plan, name, wave.number), wave.generate[name]
+            if wave.number and generator is plan.generators[name]:
+                self.each(stage, partial(_keep, loader, wave, stage, name))
+                continue
+            work = partial(_generate, loader, wave, stage, name, generator, trial)
+            self.each(stage, work, (generator, trial) if isinstance(generator, Asker) else generator)
+        self.each(wave.merge, partial(_merge, loader, wave))
+        for group, name in plan.order("scorers", "filters"):
+            part = self._ready(name, plan.members(group)[name])
+            stage = (wave.score if group == "scorers" else wave.filters)[name]
+            step = _score if group == "scorers" else _judge
+            self.each(stage, partial(step, loader, wave, stage, name, part), part)
 
     def missing(self, stage: Stage) -> list[int] | None:
         """The shards that are to do. None for a stage that is complete."""
         store = self.pipeline.store
-        to_do = [shard for shard in range(self.shards) if not store.has(stage, shard)]
+        to_do = [shard for shard in self.shards if not store.has(stage, shard)]
         return to_do if to_do or store.summary(stage) is None else None
 
     def each(self, stage: Stage, work: Callable[[int], None], part: object = None) -> None:
@@ -164,7 +188,7 @@ class _Run:
         asks = bool(clients_of(part))
         to_do = self.missing(stage)
         if asks:  # a budget is the whole job's, also what earlier runs spent
-            there = [shard for shard in range(self.shards) if shard not in (to_do or ())]
+            there = [shard for shard in self.shards if shard not in (to_do or ())]
             done = self.pipeline.usage(stage) if to_do is None else None
             budget.current().spent += done or self.pipeline.spent(stage, there)
         if to_do is not None:
@@ -179,14 +203,26 @@ class _Run:
         with progress.task(stage.name, len(list(shards)) * SHARD) as bar:
             for _ in work:
                 bar.advance(SHARD)
-        summary: dict[str, Any] = {"shards": self.shards, "seconds": round(time.monotonic() - begin, 3)}
+        summary: dict[str, Any] = {"shards": len(self.shards), "seconds": round(time.monotonic() - begin, 3)}
         if asks:
-            summary["usage"] = asdict(self.pipeline.spent(stage, range(self.shards)))
+            summary["usage"] = asdict(self.pipeline.spent(stage, self.shards))
         self.pipeline.store.complete(stage, summary)
 
+    def _ready(self, name: str, part: Any) -> Any:
+        """The part, with what it learns from the whole job before it looks at any of it."""
+        stage, store = self.pipeline.stages.first.learn.get(name), self.pipeline.store
+        if stage is not None and store.summary(stage) is None and learns(part):
+            self.ran.append(stage.name)
+            with progress.task(stage.name, len(self.shards)) as bar:
+                batches = (self.loader.given(self.of, stage, shard) for shard in self.shards)
+                store.complete(stage, part.learn(progress.counted(batches, bar)))
+        return self.pipeline.learnt(name)
 
-def _generate(loader: Loader, stage: Stage, name: str, generator: Generator, trial: rounds.Trial, shard: int) -> None:
-    batch = loader.given(stage, shard)
+
+def _generate(
+    loader: Loader, wave: Wave, stage: Stage, name: str, generator: Generator, trial: rounds.Trial, shard: int
+) -> None:
+    batch = loader.given(wave, stage, shard)
     if isinstance(generator, Asker):
         found = rounds.generate(generator, name, batch, trial)
     else:
@@ -194,18 +230,24 @@ def _generate(loader: Loader, stage: Stage, name: str, generator: Generator, tri
     loader.store.write(stage, shard, parquet.candidates_table(steps.proposed(name, found, batch)))
 
 
-def _merge(loader: Loader, stage: Stage, shard: int) -> None:
-    proposals = {
-        name: parquet.candidates(loader.store.read(inner, shard)) for name, inner in loader.stages.generate.items()
-    }
-    loader.store.write(stage, shard, parquet.merged_table(merge(loader.examples(shard), proposals)))
+def _keep(loader: Loader, wave: Wave, stage: Stage, name: str, shard: int) -> None:
+    """What a generator proposed in the first wave for the examples of this one."""
+    batch, whole = loader.examples(shard, wave.number), loader.examples(shard)
+    found = parquet.candidates(loader.store.read(loader.stages.first.generate[name], shard))
+    loader.store.write(stage, shard, parquet.candidates_table(proposals_for(found, places_in(whole, batch))))
 
 
-def _score(loader: Loader, stage: Stage, name: str, scorer: Scorer, shard: int) -> None:
-    batch = loader.given(stage, shard)
+def _merge(loader: Loader, wave: Wave, shard: int) -> None:
+    proposals = {name: parquet.candidates(loader.store.read(inner, shard)) for name, inner in wave.generate.items()}
+    batch = loader.examples(shard, wave.number)
+    loader.store.write(wave.merge, shard, parquet.merged_table(merge(batch, proposals)))
+
+
+def _score(loader: Loader, wave: Wave, stage: Stage, name: str, scorer: Scorer, shard: int) -> None:
+    batch = loader.given(wave, stage, shard)
     loader.store.write(stage, shard, parquet.scores_table(batch, steps.scored(name, scorer, batch)))
 
 
-def _judge(loader: Loader, stage: Stage, name: str, judge: Filter, shard: int) -> None:
-    batch = loader.given(stage, shard)
+def _judge(loader: Loader, wave: Wave, stage: Stage, name: str, judge: Filter, shard: int) -> None:
+    batch = loader.given(wave, stage, shard)
     loader.store.write(stage, shard, parquet.verdicts_table(batch, steps.judged(name, judge, batch)))

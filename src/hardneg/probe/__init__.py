@@ -1,0 +1,10 @@
+"""The probe: which set of negatives trains the better retriever, answered in seconds from frozen embeddings.
+
+It knows arrays only. `docs/study.md` says how well its order agrees with that of really trained encoders, and where not.
+"""
+
+from hardneg.probe.crossfit import probe
+from hardneg.probe.score import Difference, ProbeScore, difference
+from hardneg.probe.training import Recipe
+
+__all__ = ["Difference", "ProbeScore", "Recipe", "difference", "probe"]
