@@ -16,6 +16,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from importlib import import_module
 from importlib.metadata import entry_points
+from pathlib import Path
 from typing import Annotated, Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler, TypeAdapter, ValidationError
@@ -24,6 +25,7 @@ from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError, cor
 from typing_extensions import dataclass_transform
 
 from hardneg.errors import PartError
+from hardneg.paths import resolved, resolved_name
 
 C = TypeVar("C", bound=type[Any])
 
@@ -47,7 +49,10 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "openai": "hardneg.llm.openai:OpenAI",
         "vllm": "hardneg.llm.vllm:VLLM",
     },
-    "encoders": {"sentence_transformers": "hardneg.models.sentence_transformers:Encoder"},
+    "encoders": {
+        "sentence_transformers": "hardneg.models.sentence_transformers:Encoder",
+        "hashed_words": "hardneg.testing:HashedWords",
+    },
     "pair_scorers": {
         "sentence_transformers_cross_encoder": "hardneg.models.sentence_transformers:CrossEncoder",
         "late_interaction": "hardneg.models.late_interaction:LateInteraction",
@@ -212,7 +217,23 @@ class Kind:
         if wrong:
             errors = [InitErrorDetails(type=error, loc=(key,), input=None) for key, error in wrong.items()]
             raise ValidationError.from_exception_data(kind, errors)
-        return adapter(cls).validate_python(fields)
+        return adapter(cls).validate_python({name: _placed(value, _hints(cls)[name]) for name, value in fields.items()})
+
+
+NAMED = "a name or a path"
+NameOrPath = Annotated[str, NAMED]
+"""The type of a field that holds the name of something on a hub, or its path."""
+
+
+def _placed(value: Any, hint: Any) -> Any:
+    """A value from a job's YAML, with paths taken as relative to the job's file."""
+    if not isinstance(value, str):
+        return value
+    bare = [get_args(leaf)[0] if get_origin(leaf) is Annotated else leaf for leaf in leaves(hint)]
+    if Path in bare:
+        return resolved(value)
+    named = any(note == NAMED for leaf in leaves(hint) for note in getattr(leaf, "__metadata__", ()))
+    return resolved_name(value) if named else value
 
 
 def unknown_key(key: str, known: Iterable[str]) -> PydanticCustomError:
