@@ -16,7 +16,7 @@ from hardneg.data.chat import Question, Sampling, Usage
 from hardneg.data.passage_style import passage_style
 from hardneg.data.records import Reason
 from hardneg.errors import PartError
-from hardneg.kinds import part
+from hardneg.kinds import NameOrPath, part
 from hardneg.llm.questions import Answer, ask
 from hardneg.llm.tokens import PIECES
 from hardneg.prompts import prompt
@@ -55,7 +55,7 @@ class LLM:
     """
 
     client: AnyLLMClient
-    prompt: str = "hard_negative.v1"
+    prompt: NameOrPath = "hard_negative.v1"
     per_query: Count = 3
     temperature: float | None = 0.7
     top_p: float | None = None

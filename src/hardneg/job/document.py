@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from hardneg import kinds
 from hardneg.bounds import Natural
@@ -14,6 +14,7 @@ from hardneg.engines.local import Local
 from hardneg.errors import JobError
 from hardneg.job import checks, yaml_document
 from hardneg.job.schema import json_schema, with_references
+from hardneg.paths import relative_to, resolved
 from hardneg.pipeline.plan import Plan
 from hardneg.protocols import (
     AnyEngine,
@@ -73,8 +74,8 @@ class Document(BaseModel):
     exports: dict[str, AnyExport] = {}
     budget: Cap = Cap()
     engine: AnyEngine = Local()
-    output: Path
-    cache: Path | None = None
+    output: Annotated[Path, AfterValidator(resolved)]
+    cache: Annotated[Path, AfterValidator(resolved)] | None = None
 
     def plan(self) -> Plan:
         """The parts, ready to run."""
@@ -106,7 +107,7 @@ SECTIONS: dict[str, type[BaseModel]] = {"eci": ECI, "budget": Cap}
 
 
 def read(path: Path) -> tuple[bytes, Document, Plan]:
-    """The bytes of a job's file, its document and its plan. Paths in it are relative to the current folder.
+    """The bytes of a job's file, its document and its plan. Paths in it are relative to the folder of that file.
 
     Raises `JobError` with file, line and key for everything that is wrong with the document.
     """
@@ -121,7 +122,8 @@ def read(path: Path) -> tuple[bytes, Document, Plan]:
 
     refuse_first(checks.outdated(raw))
     try:
-        document = Document.model_validate({k: v for k, v in raw.items() if v is not None or k not in OPTIONAL})
+        with relative_to(path.absolute().parent):
+            document = Document.model_validate({k: v for k, v in raw.items() if v is not None or k not in OPTIONAL})
     except ValidationError as error:
         raise JobError("\n".join(_messages(error, path, lines))) from error
     plan = document.plan()

@@ -18,7 +18,7 @@ from pydantic import SecretStr
 from hardneg.bounds import Count, Positive, Share
 from hardneg.data.chat import Completion, Prices, Request, ignored
 from hardneg.errors import PartError
-from hardneg.kinds import NEUTRAL, part
+from hardneg.kinds import NEUTRAL, NameOrPath, part
 from hardneg.llm.connection import Connection
 from hardneg.llm.tokens import count_tokens
 
@@ -59,7 +59,7 @@ class OpenAI:
     patience: Positive = field(default=600.0, metadata=NEUTRAL)
     max_failed: Share = field(default=0.01, metadata=NEUTRAL)
     prices: Prices | None = field(default=None, metadata=NEUTRAL)
-    tokenizer: str | None = field(default=None, metadata=NEUTRAL)
+    tokenizer: NameOrPath | None = field(default=None, metadata=NEUTRAL)
 
     def __post_init__(self) -> None:
         if self.api_key_env is not None and not VARIABLE.fullmatch(self.api_key_env):

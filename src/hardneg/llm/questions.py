@@ -44,6 +44,7 @@ def ask(client: LLMClient, questions: Sequence[Question], cache: Cache, title: s
             for i, answer in zip(wrong, _settled(client, second, log, None), strict=True):
                 spent = replace(found[i].usage, failed=0) + answer.usage
                 found[i] = replace(answer, usage=spent, raw=answer.raw or found[i].raw)
+            _stop_if_useless(client, found)
     finally:
         log.sync()
     return found
@@ -108,7 +109,7 @@ def _settled(client: LLMClient, questions: Sequence[Question], log: Answers, bar
 
 
 def _stop_if_hopeless(client: LLMClient, found: Sequence[Answer]) -> None:
-    """Raises `ModelError` where too many requests of a step were never answered, or most of them were refused."""
+    """Raises `ModelError` where too many requests of a step have no usable answer, or most of them were refused."""
     unreachable = [answer.error for answer in found if answer.failure == "unreachable"]
     if len(unreachable) > client.max_failed * len(found):
         raise ModelError(
@@ -121,6 +122,16 @@ def _stop_if_hopeless(client: LLMClient, found: Sequence[Answer]) -> None:
         raise ModelError(
             f"{len(refused)} of {len(found)} requests were refused ({refused[-1]}); see what the server accepts "
             "(`structured: false`, `cap`, `extra`, a shorter prompt) and run again: what is answered is kept"
+        )
+
+
+def _stop_if_useless(client: LLMClient, found: Sequence[Answer]) -> None:
+    """Raises `ModelError` where more answers than the client's ``max_failed`` were not valid, asked twice."""
+    wrong = [answer for answer in found if answer.value is None and answer.failure is None]
+    if len(wrong) > client.max_failed * len(found):
+        raise ModelError(
+            f"{len(wrong)} of {len(found)} answers could not be used, asked twice ({wrong[-1].error}: "
+            f"{(wrong[-1].raw or '')[:80]!r}); choose another model or prompt, or raise the client's `max_failed`"
         )
 
 

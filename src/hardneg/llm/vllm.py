@@ -16,7 +16,7 @@ from typing import Any
 from hardneg.bounds import Count, Share
 from hardneg.data.chat import Completion, Prices, Request, ignored
 from hardneg.errors import MissingExtraError, ModelError
-from hardneg.kinds import NEUTRAL, part
+from hardneg.kinds import NEUTRAL, NameOrPath, part
 from hardneg.llm.tokens import count_tokens
 from hardneg.models import weights
 
@@ -32,7 +32,7 @@ class VLLM:
     ``StructuredOutputsParams``. Needs the extra ``vllm``.
     """
 
-    model: str
+    model: NameOrPath
     revision: str | None = None
     engine: Mapping[str, Any] = field(default_factory=dict)
     chat: Mapping[str, Any] = field(default_factory=dict)

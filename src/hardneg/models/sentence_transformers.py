@@ -13,7 +13,7 @@ from pydantic import Field
 from hardneg.arrays import Float32
 from hardneg.bounds import Count
 from hardneg.errors import ModelError
-from hardneg.kinds import NEUTRAL, fingerprint, part
+from hardneg.kinds import NEUTRAL, NameOrPath, fingerprint, part
 from hardneg.models import weights
 from hardneg.protocols import Role
 
@@ -29,7 +29,7 @@ class Encoder:
     model's own are used. Embeddings are normalised: similarities are cosines.
     """
 
-    model: str = field(metadata=NEUTRAL)
+    model: NameOrPath = field(metadata=NEUTRAL)
     revision: str | None = field(default=None, metadata=NEUTRAL)
     query_prompt: str | None = None
     passage_prompt: str | None = None
@@ -82,7 +82,7 @@ class Encoder:
 class CrossEncoder:
     """A cross-encoder: a model's name on the hub, or its folder. Scores are the model's own, after its activation."""
 
-    model: str = field(metadata=NEUTRAL)
+    model: NameOrPath = field(metadata=NEUTRAL)
     revision: str | None = field(default=None, metadata=NEUTRAL)
     max_length: int | None = None
     trust_remote_code: bool = False

@@ -62,7 +62,14 @@ class _Bench:
     """All that does not depend on the set of negatives."""
 
     def __init__(
-        self, queries: Floats, passages: Floats, positives: Ints, written: Floats, seed: int, distractors: int, plan: Recipe
+        self,
+        queries: Floats,
+        passages: Floats,
+        positives: Ints,
+        written: Floats,
+        seed: int,
+        distractors: int,
+        plan: Recipe,
     ) -> None:
         import torch
 
@@ -95,7 +102,14 @@ class _Bench:
         for number, held_out in enumerate(halves):
             train = np.concatenate([half for other, half in enumerate(halves) if other != number])
             weights = fit(
-                self.dimensions, self.asked, self.own, self.positives, negatives, train, self.plan, [self.seed, 1, number]
+                self.dimensions,
+                self.asked,
+                self.own,
+                self.positives,
+                negatives,
+                train,
+                self.plan,
+                [self.seed, 1, number],
             )
             likelihoods[held_out], ranks[held_out] = self._ask(weights, held_out)
         return _scored(likelihoods, ranks, len(self.rows))
@@ -153,11 +167,15 @@ def _flat(name: str, rows_of: Sequence[ArrayLike], queries: int, limit: int) -> 
     if flat.size and not np.issubdtype(flat.dtype, np.integer):
         raise ValueError(f"rows of set {name!r} must be whole numbers, not {flat.dtype}")
     if flat.size and (flat.min() < 0 or flat.max() >= limit):
-        raise ValueError(f"set {name!r} has row {int(flat.min() if flat.min() < 0 else flat.max())}; rows end at {limit - 1}")
+        raise ValueError(
+            f"set {name!r} has row {int(flat.min() if flat.min() < 0 else flat.max())}; rows end at {limit - 1}"
+        )
     return flat.astype(np.int64), np.cumsum([0, *(part.size for part in parts)])
 
 
-def _check(queries: Floats, passages: Floats, positives: NDArray[np.generic], written: Floats, seed: int, distractors: int) -> None:
+def _check(
+    queries: Floats, passages: Floats, positives: NDArray[np.generic], written: Floats, seed: int, distractors: int
+) -> None:
     if queries.ndim != 2 or passages.ndim != 2 or written.ndim != 2:
         raise ValueError("queries, passages and written must be matrices")
     if not queries.shape[1] == passages.shape[1] == written.shape[1]:

@@ -15,10 +15,13 @@ from hardneg.kinds import NEUTRAL, part
 
 
 def judgments(file: Path) -> Iterator[tuple[int, str, str, int]]:
-    """Line number, query id, passage id and grade of every line of a BEIR qrels file but the first, its header."""
+    """Line number, query id, passage id and grade of every line of a BEIR qrels file but its header.
+
+    A first line whose third column is a whole number is a judgment: the file has no header.
+    """
     for number, text in lines(file):
         columns = text.split("\t")
-        if number == 1:
+        if number == 1 and not (len(columns) == 3 and columns[2].strip().lstrip("-").isdigit()):
             continue
         try:
             yield number, columns[0], columns[1], int(columns[2])
@@ -41,8 +44,8 @@ class BEIR:
     """A BEIR folder; each file may end in ``.gz`` or ``.zst``.
 
     A judgment counts as positive from ``min_grade`` on. Counted and left out: passages without text, queries without a
-    judgment in this split, queries without a positive. Errors: an id that occurs twice, a query of white space, a
-    judgment of an unknown query or passage, two different grades of one pair.
+    judgment in this split, queries without a positive. Errors: an id that occurs twice, a judged query of white space,
+    a judgment of an unknown query or passage, two different grades of one pair.
     """
 
     path: Path = field(metadata=NEUTRAL)
@@ -77,10 +80,6 @@ class BEIR:
         for number, record in json_lines(queries_file):
             identifier = text_of(record, ("_id",), queries_file, number)
             query = text_of(record, ("text",), queries_file, number)
-            if not query.strip():
-                raise DataError.at(
-                    queries_file, number, f"the text of query `{identifier}` is empty; give it a text or delete it"
-                )
             if identifier in queries:
                 first = queries[identifier][0]
                 raise DataError.at(queries_file, number, f"query id `{identifier}` is there already, in line {first}")
@@ -88,8 +87,15 @@ class BEIR:
         grades = self._grades(judged_file, queries, corpus, empty)
         for identifier, (number, query) in queries.items():
             judged = grades.get(identifier)
-            if judged is None:
+            if not query.strip():
+                if judged is not None:
+                    raise DataError.at(
+                        queries_file, number, f"the text of query `{identifier}` is empty; give it a text or delete it"
+                    )
+                yield Read(None, str(queries_file), number, "query without text")
+            elif judged is None:
                 yield Read(None, str(queries_file), number, "query without a judgment in this split")
+            if judged is None or not query.strip():
                 continue
             positives = [p for p, grade in judged.items() if grade >= self.min_grade]
             with_text = tuple(p for p in positives if p not in empty)

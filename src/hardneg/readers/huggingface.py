@@ -12,7 +12,7 @@ from hardneg.data import training_rows as formats
 from hardneg.data.corpus import Corpus
 from hardneg.data.records import Example, Passage, Read
 from hardneg.errors import DataError, MissingExtraError
-from hardneg.kinds import NEUTRAL, part
+from hardneg.kinds import NEUTRAL, NameOrPath, part
 
 
 @part
@@ -24,7 +24,7 @@ class HuggingFace:
     is the hub's configuration name. The extra ``datasets``.
     """
 
-    path: str = field(metadata=NEUTRAL)
+    path: NameOrPath = field(metadata=NEUTRAL)
     split: str = "train"
     name: str | None = None
     revision: str | None = None

@@ -13,8 +13,8 @@ from hardneg.bounds import Count, Positive
 from hardneg.data.batch import Batch
 from hardneg.data.candidates import Scores
 from hardneg.data.chat import Question, Sampling, Usage
-from hardneg.errors import PartError
-from hardneg.kinds import part
+from hardneg.errors import ModelError, PartError
+from hardneg.kinds import NameOrPath, part
 from hardneg.llm.questions import Answer, ask
 from hardneg.prompts import prompt
 from hardneg.prompts.shapes import Grades
@@ -41,7 +41,7 @@ class LLMJudge:
     """
 
     client: AnyLLMClient
-    prompt: str = "judge.v1"
+    prompt: NameOrPath = "judge.v1"
     per_request: Count = 20
     seed: int = 0
     temperature: float | None = 0.0
@@ -68,6 +68,11 @@ class LLMJudge:
             for place, grade in self._grades(answer):
                 if place <= len(own):
                     grades[own[place - 1]] = grade
+        asked = sum(map(len, shown))
+        if asked and (grades == UNGRADED).all():
+            raise ModelError(
+                f"the judge graded none of {asked} candidates; see what the model answers, or choose another `prompt`"
+            )
         usage = sum((answer.usage for answer in answers), start=Usage())
         return Scores(grades, np.full(len(batch.positive_rows), POSITIVE, np.float32), usage)
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from importlib import import_module
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -18,9 +20,11 @@ from hardneg.data.records import Passage, Read
 from hardneg.data.word_weights import words
 from hardneg.kinds import part
 from hardneg.protocols import Filter, Generator, Role, Scorer, Selector
-from hardneg.testing.fault_server import Fault as Fault
-from hardneg.testing.fault_server import FaultServer as FaultServer
-from hardneg.testing.fault_server import at_random as at_random
+
+if TYPE_CHECKING:
+    from hardneg.testing.fault_server import Fault as Fault
+    from hardneg.testing.fault_server import FaultServer as FaultServer
+    from hardneg.testing.fault_server import at_random as at_random
 
 
 @part
@@ -117,3 +121,10 @@ def check_selector(selector: Selector, batch: Batch) -> Selection:
     owners = np.repeat(np.arange(len(batch)), np.diff(selection.offsets))
     assert (batch.owners[selection.chosen] == owners).all(), "each example's own candidates"
     return selection
+
+
+def __getattr__(name: str) -> Any:
+    """The fault server's names, loaded on use, so that ``python -m hardneg.testing.fault_server`` loads it once."""
+    if name in ("Fault", "FaultServer", "at_random"):
+        return getattr(import_module("hardneg.testing.fault_server"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
