@@ -37,7 +37,7 @@ def mined(batch: Batch, model: str, margin: float, per_query: int = 2) -> Batch:
 @pytest.fixture
 def batch(batch_of: BatchOf, tiny_encoder: str) -> Batch:
     """Three queries, the last with two positives; the margin leaves 2, fewer than 2, and 2 negatives."""
-    from tests_support import margin_that_leaves_a_short_set
+    from support import margin_that_leaves_a_short_set
 
     bare = batch_of()
     return mined(bare, tiny_encoder, margin_that_leaves_a_short_set(bare, tiny_encoder))
@@ -48,7 +48,7 @@ def written(part: object, batch: Batch, folder: Path) -> tuple[list[dict], dict]
 
     folder.mkdir(exist_ok=True)
     counts = part.write([batch], folder)
-    file = next(folder.iterdir())
+    file = next(file for file in folder.iterdir() if file.is_file())
     if file.suffix == ".parquet":
         return list(datasets.load_dataset(str(folder), split="train", cache_dir=str(folder.parent / "hf"))), counts
     return [json.loads(line) for line in file.read_text().splitlines()], counts
@@ -63,12 +63,12 @@ def test_rows_are_those_of_sentence_transformers_own_miner(
     from datasets import Dataset
     from sentence_transformers import SentenceTransformer
     from sentence_transformers.util import mine_hard_negatives
-    from tests_support import PASSAGES, margin_that_leaves_a_short_set
+    from support import PASSAGES, margin_that_leaves_a_short_set
 
     bare = batch_of({name: text for name, text in PASSAGES.items() if name != "copy"})
     margin = margin_that_leaves_a_short_set(bare, tiny_encoder)
     rows, _ = written(
-        SentenceTransformers(format=layout, scores=scores), mined(bare, tiny_encoder, margin), tmp_path / "out"
+        SentenceTransformers(format=layout, scores=scores, short="drop"), mined(bare, tiny_encoder, margin), tmp_path / "out"
     )
     pairs = [
         {"anchor": bare.queries[i], "positive": bare.corpus.passage(int(row)).contents}
@@ -101,10 +101,36 @@ def test_rows_are_those_of_sentence_transformers_own_miner(
 def test_short_examples_are_left_out_of_n_tuples_and_counted(batch: Batch, tmp_path: Path) -> None:
     sizes = np.diff(batch.selection.offsets).tolist()
     assert min(sizes) < 2 == max(sizes)
-    rows, counts = written(SentenceTransformers(format="n-tuple"), batch, tmp_path / "out")
+    rows, counts = written(SentenceTransformers(format="n-tuple", short="drop"), batch, tmp_path / "out")
     full = [i for i, size in enumerate(sizes) if size == 2]
     assert len(rows) == counts["rows"] == sum(int((batch.positive_owners == i).sum()) for i in full)
     assert counts["examples left out as too short"] == len(sizes) - len(full)
+
+
+def test_short_examples_repeat_their_negatives(batch: Batch, tmp_path: Path) -> None:
+    sizes = np.diff(batch.selection.offsets)
+    rows, counts = written(SentenceTransformers(format="n-tuple"), batch, tmp_path / "out")
+    some = np.flatnonzero(sizes > 0)
+    assert len(rows) == int(np.isin(batch.positive_owners, some).sum())
+    assert counts["examples with repeated negatives"] == int(((sizes > 0) & (sizes < 2)).sum())
+    repeated = [row for row in rows if row["negative_1"] == row["negative_2"]]
+    assert len(repeated) == sum(int((batch.positive_owners == i).sum()) for i in np.flatnonzero(sizes == 1))
+    with pytest.raises(HardnegError, match="has . of 2 negatives"):
+        written(SentenceTransformers(format="n-tuple", short="error"), batch, tmp_path / "error")
+
+
+@pytest.mark.parametrize("layout", FORMATS)
+def test_the_sidecar_names_the_passages_of_every_row(batch: Batch, tmp_path: Path, layout: str) -> None:
+    rows, _ = written(SentenceTransformers(format=layout), batch, tmp_path / "out")
+    sidecar = (tmp_path / "out" / "__provenance__" / "rows.jsonl").read_text()
+    lines = [json.loads(line) for line in sidecar.splitlines()]
+    assert [line["row"] for line in lines] == list(range(len(rows)))
+    query = dict(zip(batch.ids, batch.queries, strict=True))
+    for row, line in zip(rows, lines, strict=True):
+        texts = [text for name in row if name.startswith(("positive", "negative")) for text in [row[name]]]
+        texts = texts[0] if isinstance(texts[0], list) else texts
+        assert row["anchor"] == query[line["query_id"]]
+        assert texts == [batch.corpus.passage(batch.corpus.row(name)).contents for name in line["passage_ids"]]
 
 
 def test_negatives_cuts_and_width_counts(batch: Batch, tmp_path: Path) -> None:
@@ -130,7 +156,7 @@ def test_flagembedding_leaves_out_examples_without_a_negative(batch: Batch, tmp_
     )
     rows, counts = written(FlagEmbedding(), empty, tmp_path / "out")
     assert len(rows) == 1
-    assert counts["examples left out without a negative"] == 2
+    assert counts["examples left out as too short"] == 2
 
 
 def test_jsonl_holds_everything_and_is_read_back(batch: Batch, tmp_path: Path) -> None:

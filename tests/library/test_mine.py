@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 from datasets import Dataset
-from tests_support import PASSAGES
+from support import PASSAGES
 
 import hardneg
 from hardneg import DataError
@@ -53,7 +53,7 @@ def test_every_layout(layout: str) -> None:
 
 
 def test_rules_and_generators_can_be_chosen(tiny_encoder: str) -> None:
-    strict = mined(tiny_encoder, margin=0.5)
+    strict = mined(tiny_encoder, margin=-0.02)
     loose = mined(tiny_encoder, margin=-0.5)
     kept = [found.report["counts"]["kept"] for found in (strict, loose)]
     assert kept[0] < kept[1]
@@ -89,11 +89,25 @@ def test_two_models_that_cannot_be_hashed_do_not_share_a_cache(tmp_path: Path) -
     assert one != other
 
 
-def test_sets_that_are_too_short_are_counted_and_warned_about() -> None:
-    found = mined(HashedWords(), per_query=6, output_format="n-tuple")
-    assert len(found.dataset) + found.report["left out"] >= 3
-    if found.report["left out"]:
-        assert "queries are left out" in found.report["warnings"][-1]
+def test_short_sets_are_repeated_and_warned_about() -> None:
+    with pytest.warns(UserWarning, match="1 queries repeat their negatives: they have fewer than 6"):
+        found = mined(HashedWords(), per_query=7, output_format="n-tuple")
+    assert "queries repeat their negatives" in found.report["warnings"][-1]
+
+
+def test_a_set_without_any_negative_is_an_error() -> None:
+    with pytest.raises(hardneg.HardnegError, match="no negative is left for any query"):
+        mined(HashedWords(), margin=5.0)
+
+
+def test_records_and_columns_are_data_sets_too() -> None:
+    rows = [{"q": "where did the cat sit", "p": PASSAGES["cat"]}, {"q": "loyal animals", "p": PASSAGES["dogs"]}]
+    columns = {name: [row[name] for row in rows] for name in ("q", "p")}
+    options = OPEN | {"output_format": "triplet"}
+    one, other = (hardneg.mine(data, HashedWords(), **options).dataset.to_dict() for data in (rows, columns))
+    assert one == other
+    with pytest.raises(DataError, match="name one split"):
+        hardneg.mine({"train": Dataset.from_list(rows)}, HashedWords())
 
 
 def test_columns_and_names_that_make_no_sense() -> None:

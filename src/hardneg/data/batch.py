@@ -154,6 +154,15 @@ class Batch:
         text = self._new_text(candidate)
         return Passage(id=new_id(text), text=text)
 
+    def passage_ids(self, candidates: Int64) -> list[str]:
+        """The ids of these candidates' passages."""
+        rows = self.rows[candidates]
+        known = iter(self.corpus.ids(rows[rows >= 0]))
+        return [
+            next(known) if row >= 0 else new_id(self._new_text(j))
+            for row, j in zip(rows.tolist(), candidates.tolist(), strict=True)
+        ]
+
     def _new_text(self, candidate: int) -> str:
         text = self.texts[candidate] if self.texts is not None else None
         if text is None:

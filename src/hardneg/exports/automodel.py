@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 from hardneg.bounds import Count
 from hardneg.data.batch import Batch
 from hardneg.exports.rows import Example, Short, Used, examples, rectangle, write_lines
+from hardneg.exports.sidecar import recorded, recording
 from hardneg.kinds import part
 
 CORPUS = "corpus"
@@ -34,7 +35,8 @@ class Automodel:
         counts: dict[str, int] = {}
         rows = rectangle(examples(batches, scored=False), self.negatives, self.short, counts)
         if self.form == "inline":
-            write_lines(folder / "train.jsonl", map(_inline, rows))
+            with recording(folder) as record:
+                write_lines(folder / "train.jsonl", map(_inline, recorded(rows, record)))
         else:
             counts["passages"] = _write_by_id(rows, folder)
         return counts

@@ -9,6 +9,7 @@ from typing import Any
 from hardneg.bounds import Count
 from hardneg.data.batch import Batch
 from hardneg.exports.rows import Short, examples, rectangle, write_lines
+from hardneg.exports.sidecar import recorded, recording
 from hardneg.kinds import part
 
 
@@ -29,15 +30,17 @@ class MSSwift:
         def chat(text: str) -> list[dict[str, str]]:
             return [{"role": "user", "content": text}]
 
-        write_lines(
-            folder / "train.jsonl",
-            (
-                {
-                    "messages": chat(row.query),
-                    "positive_messages": [chat(passage.contents) for passage in row.positives],
-                    "negative_messages": [chat(passage.contents) for passage in row.negatives],
-                }
-                for row in rectangle(examples(batches, scored=False), self.negatives, self.short, counts)
-            ),
-        )
+        rows = rectangle(examples(batches, scored=False), self.negatives, self.short, counts)
+        with recording(folder) as record:
+            write_lines(
+                folder / "train.jsonl",
+                (
+                    {
+                        "messages": chat(row.query),
+                        "positive_messages": [chat(passage.contents) for passage in row.positives],
+                        "negative_messages": [chat(passage.contents) for passage in row.negatives],
+                    }
+                    for row in recorded(rows, record)
+                ),
+            )
         return counts

@@ -9,6 +9,7 @@ from typing import Any
 from hardneg.data.batch import Batch
 from hardneg.errors import DataError
 from hardneg.exports.rows import examples
+from hardneg.exports.sidecar import recording
 from hardneg.kinds import part
 
 
@@ -21,7 +22,7 @@ class MSMARCO:
     def write(self, batches: Iterable[Batch], folder: Path) -> dict[str, Any]:
         """Writes ``triples.tsv``; returns the number of lines."""
         count = 0
-        with (folder / "triples.tsv").open("w", encoding="utf-8", newline="\n") as file:
+        with recording(folder) as record, (folder / "triples.tsv").open("w", encoding="utf-8", newline="\n") as file:
             for row in examples(batches, scored=False):
                 for positive in row.positives:
                     for negative in row.negatives:
@@ -30,6 +31,7 @@ class MSMARCO:
                         if any("\t" in cell or "\n" in cell for cell in cells):
                             raise DataError(f"an id of {cells!r} has a tab or a line break and cannot be in a TSV")
                         file.write("\t".join(cells) + "\n")
+                        record(row.id, [positive.id, negative.id])
                         count += 1
         return {"rows": count}
 

@@ -98,7 +98,15 @@ def _passages(batch: Batch) -> dict[int, Passage]:
     return dict(zip(rows.tolist(), map(Passage, *columns), strict=True))
 
 
-Short = Literal["drop", "repeat", "error"]
+Short = Literal["repeat", "drop", "error"]
+"""What happens to an example with fewer negatives than a row has."""
+LEFT_OUT = "examples left out as too short"
+REPEATED = "examples with repeated negatives"
+
+
+def too_short(query: str, has: int, wanted: int) -> HardnegError:
+    """The error for ``short: error``."""
+    return HardnegError(f"query `{query}` has {has} of {wanted} negatives; use `short: repeat` or `short: drop`")
 
 
 def rectangle(rows: Iterable[Example], width: int | None, short: Short, counts: dict[str, int]) -> Iterator[Example]:
@@ -106,19 +114,16 @@ def rectangle(rows: Iterable[Example], width: int | None, short: Short, counts: 
 
     Those with fewer are dropped, have theirs repeated in turn, or are an error; those with none are always dropped.
     """
-    left_out, repeated = "examples left out as too short", "examples with repeated negatives"
-    counts |= {"rows": 0, left_out: 0} | ({repeated: 0} if short == "repeat" and width else {})
+    counts |= {"rows": 0, LEFT_OUT: 0} | ({REPEATED: 0} if short == "repeat" and width else {})
     for row in rows:
         has, wanted = len(row.negatives), width or len(row.negatives)
         if has < wanted and short == "error":
-            raise HardnegError(
-                f"query `{row.id}` has {has} of {wanted} negatives; use `short: repeat` or `short: drop`"
-            )
+            raise too_short(row.id, has, wanted)
         if not has or (has < wanted and short == "drop"):
-            counts[left_out] += 1
+            counts[LEFT_OUT] += 1
             continue
         if has < wanted:
-            counts[repeated] += 1
+            counts[REPEATED] += 1
         counts["rows"] += 1
         yield row.only([place % has for place in range(wanted)])
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -10,10 +11,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from hardneg.arrays import owners_of, places_of
+from hardneg.arrays import Float64, Int64, offsets_of, owners_of, places_of
 from hardneg.bounds import Count
 from hardneg.data.batch import Batch
-from hardneg.exports.rows import longest, scores_for, selection
+from hardneg.data.candidates import Selection
+from hardneg.exports.rows import LEFT_OUT, REPEATED, Short, longest, scores_for, selection, too_short
+from hardneg.exports.sidecar import Record, recording
 from hardneg.kinds import part
 
 
@@ -21,8 +24,9 @@ from hardneg.kinds import part
 class SentenceTransformers:
     """``train.parquet`` with exactly the columns that a trainer takes by position, no more.
 
-    ``triplet``: anchor, positive, negative. ``n-tuple``: anchor, positive, negative_1 to negative_n; sets with fewer
-    negatives are left out and counted (``negatives`` is n; left out, the longest set decides). ``labeled-pair``:
+    ``triplet``: anchor, positive, negative. ``n-tuple``: anchor, positive, negative_1 to negative_n, where
+    ``negatives`` is n; left out, the longest set decides. Sets with fewer repeat theirs in turn; with ``short: drop``
+    they are left out and counted, with ``short: error`` they stop the export. ``labeled-pair``:
     anchor, positive, label 1 or 0. ``labeled-list``: anchor, positive (a list, the positive first), labels. With
     ``scores`` there is a last column ``scores`` (triplet, n-tuple: the positive's, then the negatives'); ``score`` and
     ``scores`` take the place of the labels; ``scorer`` says whose; else the first's. An example with several positives
@@ -33,93 +37,129 @@ class SentenceTransformers:
     scores: bool = False
     scorer: str | None = None
     negatives: Count | None = None
+    short: Short = "repeat"
 
     def write(self, batches: Iterable[Batch], folder: Path) -> dict[str, Any]:
-        """Writes ``train.parquet``; returns the number of rows, and of examples that were left out as too short."""
+        """Writes ``train.parquet``; returns the number of rows, and of examples that were short."""
         width = (self.negatives or longest(batches)) if self.format == "n-tuple" else 0
-        counts = {"rows": 0, "examples left out as too short": 0}
+        counts = {"rows": 0, LEFT_OUT: 0} | ({REPEATED: 0} if width and self.short == "repeat" else {})
         writer: pq.ParquetWriter | None = None
         try:
-            for batch in batches:
-                table, short = self.table(batch, width)
-                counts["rows"] += table.num_rows
-                counts["examples left out as too short"] += short
-                writer = writer or pq.ParquetWriter(folder / "train.parquet", table.schema)
-                writer.write_table(table)
+            with recording(folder) as record:
+                for batch in batches:
+                    made = self.table(batch, width)
+                    counts["rows"] += made.rows.num_rows
+                    counts[LEFT_OUT] += made.left_out
+                    if REPEATED in counts:
+                        counts[REPEATED] += made.repeated
+                    writer = writer or pq.ParquetWriter(folder / "train.parquet", made.rows.schema)
+                    writer.write_table(made.rows)
+                    made.record(batch, record)
         finally:
             if writer is not None:
                 writer.close()
         return counts
 
-    def table(self, batch: Batch, width: int) -> tuple[pa.Table, int]:
-        """The rows of one batch, and how many examples are left out. ``width`` is the n of an n-tuple."""
+    def table(self, batch: Batch, width: int) -> Made:
+        """The rows of one batch. ``width`` is the n of an n-tuple.
+
+        Raises `HardnegError` for a short example where ``short`` is ``error``.
+        """
         chosen = selection(batch)
         counts = np.diff(chosen.offsets)
-        enough = counts >= max(width, 1)
+        short = counts < max(width, 1)
+        if width and self.short == "error" and short.any():
+            i = int(np.argmax(short))
+            raise too_short(batch.ids[i], int(counts[i]), width)
+        enough = counts > 0 if self.short == "repeat" else ~short
         # one row a positive: everything below is indexed by the positive's number
         row = np.flatnonzero(enough[batch.positive_owners])
         owner = batch.positive_owners[row]
-        queries = pa.array(batch.queries, pa.string())
+        left_out, repeated = int((~enough).sum()), int((short & enough).sum())
+        passages, where = self._passages(batch, chosen)
+        own, p = batch.positive_owners, len(batch.positive_rows)
+        if self.format == "n-tuple":
+            place = np.arange(width)[None, :] % np.maximum(counts[owner], 1)[:, None] + chosen.offsets[owner][:, None]
+            entries = np.concatenate([row[:, None], p + place], axis=1)
+        elif self.format == "labeled-pair":  # positives stay even without a negative; negatives stand there once
+            owners = np.concatenate([own, owners_of(chosen.offsets)])
+            entries = np.argsort(owners, kind="stable")[:, None]
+            owner, left_out, repeated = owners[entries[:, 0]], 0, 0
+        else:
+            spans = counts[owner]
+            entry = np.repeat(np.arange(len(row)), spans)
+            place = chosen.offsets[owner][entry] + places_of(offsets_of(spans))
+            if self.format == "triplet":
+                entries, owner = np.stack([row[entry], p + place], axis=1), owner[entry]
+            else:
+                return self._labeled_lists(batch, chosen, row, place, spans, left_out)
+        columns = {"anchor": pa.array(batch.queries, pa.string()).take(pa.array(owner))}
+        for number, name in enumerate(self._names(width)):
+            columns[name] = passages.take(pa.array(where[entries[:, number]]))
+        if self.format == "labeled-pair" and not self.scores:
+            columns["label"] = pa.array((entries[:, 0] < p).astype(np.int64))
+        elif self.scores:
+            values = self._values(batch, chosen)[entries]
+            pair = self.format == "labeled-pair"
+            columns["score" if pair else "scores"] = pa.array(values[:, 0]) if pair else _lists(values)
+        return Made(pa.table(columns), owner, list(entries), left_out, repeated)
+
+    def _names(self, width: int) -> list[str]:
+        """The columns of passages."""
+        if self.format == "n-tuple":
+            return ["positive", *(f"negative_{k + 1}" for k in range(width))]
+        return ["positive", "negative"] if self.format == "triplet" else ["positive"]
+
+    def _passages(self, batch: Batch, chosen: Selection) -> tuple[pa.Array, Int64]:
+        """Distinct texts, and where those of positives, then of chosen candidates, are among them."""
         positive, own = batch.corpus.texts_of(batch.positive_rows)
         negative, others = batch.texts_of(chosen.chosen)
-        scores = scores_for(batch, self.scorer) if self.scores else None
-        short = int((~enough).sum())
-        if self.format == "n-tuple":
-            first = chosen.offsets[owner]
-            columns = {"anchor": queries.take(pa.array(owner)), "positive": positive.take(pa.array(own[row]))}
-            for k in range(width):
-                columns[f"negative_{k + 1}"] = negative.take(pa.array(others[first + k]))
-            if scores:
-                picked = scores.negatives[chosen.chosen][first[:, None] + np.arange(width)[None, :]]
-                columns["scores"] = _lists(np.concatenate([scores.positives[row][:, None], picked], axis=1))
-            return pa.table(columns), short
-        # one entry a (positive, negative): the row that it belongs to, and the negative's place among all chosen
-        spans = counts[owner]
-        entry = np.repeat(np.arange(len(row)), spans)
-        place = chosen.offsets[owner][entry] + places_of(np.concatenate([[0], np.cumsum(spans)]))
-        if self.format == "triplet":
-            columns = {
-                "anchor": queries.take(pa.array(owner[entry])),
-                "positive": positive.take(pa.array(own[row[entry]])),
-                "negative": negative.take(pa.array(others[place])),
-            }
-            if scores:
-                pair = np.stack([scores.positives[row[entry]], scores.negatives[chosen.chosen[place]]], axis=1)
-                columns["scores"] = _lists(pair)
-            return pa.table(columns), short
-        # positives, one an example's positive, then negatives, one a chosen candidate; `where` finds their texts
-        both, where = pa.concat_arrays([positive, negative]), np.concatenate([own, len(positive) + others])
-        if self.format == "labeled-list":
-            offsets = np.concatenate([[0], np.cumsum(spans + 1)]).astype(np.int32)
-            is_positive = np.zeros(int(offsets[-1]), dtype=bool)
-            is_positive[offsets[:-1]] = True
-            order = np.empty(len(is_positive), dtype=np.int64)
-            order[is_positive], order[~is_positive] = row, len(own) + place
-            texts = both.take(pa.array(where[order]))
-            columns = {
-                "anchor": queries.take(pa.array(owner)),
-                "positive": pa.ListArray.from_arrays(pa.array(offsets), texts),
-            }
-            if scores:
-                values = np.concatenate([scores.positives, scores.negatives[chosen.chosen]])[order]
-                columns["scores"] = pa.ListArray.from_arrays(pa.array(offsets), pa.array(values.astype(np.float64)))
-            else:
-                columns["labels"] = pa.ListArray.from_arrays(pa.array(offsets), pa.array(is_positive.astype(np.int64)))
-            return pa.table(columns), short
-        # labelled pairs: an example's positives, then its negatives once; positives stay even without a negative
-        owners = np.concatenate([batch.positive_owners, owners_of(chosen.offsets)])
-        order = np.argsort(owners, kind="stable")
+        return pa.concat_arrays([positive, negative]), np.concatenate([own, len(positive) + others])
+
+    def _values(self, batch: Batch, chosen: Selection) -> Float64:
+        """The scores of positives, then of chosen candidates."""
+        scores = scores_for(batch, self.scorer)
+        values: Float64 = np.concatenate([scores.positives, scores.negatives[chosen.chosen]]).astype(np.float64)
+        return values
+
+    def _labeled_lists(
+        self, batch: Batch, chosen: Selection, row: Int64, place: Int64, spans: Int64, left_out: int
+    ) -> Made:
+        """A row a positive: a list with the positive first, then the negatives."""
+        passages, where = self._passages(batch, chosen)
+        offsets = offsets_of(spans + 1)
+        is_positive = np.zeros(int(offsets[-1]), dtype=bool)
+        is_positive[offsets[:-1]] = True
+        entries = np.empty(len(is_positive), dtype=np.int64)
+        entries[is_positive], entries[~is_positive] = row, len(batch.positive_rows) + place
+        owner, ends = batch.positive_owners[row], pa.array(offsets.astype(np.int32))
         columns = {
-            "anchor": queries.take(pa.array(owners[order])),
-            "positive": both.take(pa.array(where[order])),
+            "anchor": pa.array(batch.queries, pa.string()).take(pa.array(owner)),
+            "positive": pa.ListArray.from_arrays(ends, passages.take(pa.array(where[entries]))),
         }
-        if scores:
-            columns["score"] = pa.array(
-                np.concatenate([scores.positives, scores.negatives[chosen.chosen]])[order].astype(np.float64)
-            )
+        if self.scores:
+            columns["scores"] = pa.ListArray.from_arrays(ends, pa.array(self._values(batch, chosen)[entries]))
         else:
-            columns["label"] = pa.array((order < len(own)).astype(np.int64))
-        return pa.table(columns), 0
+            columns["labels"] = pa.ListArray.from_arrays(ends, pa.array(is_positive.astype(np.int64)))
+        return Made(pa.table(columns), owner, np.split(entries, offsets[1:-1]) if len(row) else [], left_out, 0)
+
+
+@dataclass(frozen=True)
+class Made:
+    """The rows of one batch. ``entries``: the passages of each row, as numbers of positives, then of chosen ones."""
+
+    rows: pa.Table
+    owners: Int64
+    entries: list[Int64]
+    left_out: int
+    repeated: int
+
+    def record(self, batch: Batch, record: Record) -> None:
+        """Tells the ids of every row."""
+        chosen = selection(batch).chosen
+        ids = [*batch.corpus.ids(batch.positive_rows), *batch.passage_ids(chosen)]
+        for owner, own in zip(self.owners.tolist(), self.entries, strict=True):
+            record(batch.ids[owner], [ids[j] for j in own.tolist()])
 
 
 def _lists(values: np.ndarray[Any, Any]) -> pa.Array:

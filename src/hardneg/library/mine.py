@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import tempfile
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from hardneg.cache.folders import Cache
 from hardneg.engines.local import Local
-from hardneg.errors import DataError, PartError
-from hardneg.exports.rows import longest
+from hardneg.errors import DataError, HardnegError, MissingExtraError, PartError
+from hardneg.exports.rows import Short, longest
 from hardneg.exports.sentence_transformers import SentenceTransformers
 from hardneg.filters.duplicate import Duplicate
 from hardneg.filters.eci_safety import ECISafety
@@ -47,7 +48,7 @@ class Mined(NamedTuple):
 
 
 def mine(
-    dataset: Dataset,
+    dataset: Dataset | Sequence[Mapping[str, str]] | Mapping[str, Sequence[str]],
     model: Any,
     *,
     corpus: Sequence[str] | None = None,
@@ -61,12 +62,15 @@ def mine(
     filters: Mapping[str, Filter] | None = None,
     output_format: Literal["triplet", "n-tuple", "labeled-pair", "labeled-list"] = "n-tuple",
     scores: bool = False,
+    short: Short = "repeat",
     query_prompt: str | None = None,
     passage_prompt: str | None = None,
     batch_size: int = 32,
     cache: str | Path | None = None,
 ) -> Mined:
-    """Hard negatives for a data set of (query, positive) rows; rows with the same query are its positives together.
+    """Hard negatives for (query, positive) rows; rows with the same query are its positives together.
+
+    ``dataset``: a `datasets.Dataset`, a list of records, or a mapping of columns.
 
     ``model``: the encoder that will be trained: a name, a folder, a ``SentenceTransformer``, or anything with
     ``encode``. ``corpus``: where candidates come from; left out, the positives. ``query`` and ``positive`` name the
@@ -74,11 +78,13 @@ def mine(
     ``generators`` says otherwise; random passages are scored beside them as a control. Refused is what repeats another
     text, what is likelier than ``calibrated`` to be relevant, and what is nearer than ``margin`` to the positive (None
     switches either off); ``filters`` come after these and may read the scores ``target`` and ``doubt``. ``per_query``
-    negatives are chosen at most, hardest first; an n-tuple is as wide as the longest set, shorter ones are left out,
-    counted in the report and warned about. ``output_format`` and ``scores`` are the export `sentence_transformers`'s.
+    negatives are chosen at most, hardest first. ``output_format``, ``scores`` and ``short`` are those of the export
+    `sentence_transformers`: an n-tuple is as wide as the longest set, and shorter ones repeat theirs. Where a query has
+    too few negatives left, the search goes deeper for it. Queries that stay short are counted and warned about.
     ``cache`` keeps embeddings for another call; left out, they are forgotten.
 
-    Raises `DataError` for texts that cannot be mined, `PartError` for arguments that make no sense.
+    Raises `DataError` for texts that cannot be mined, `PartError` for arguments that make no sense, and `HardnegError`
+    where no negative is left for any query.
 
     >>> from datasets import Dataset
     >>> from hardneg.testing import HashedWords
@@ -87,21 +93,13 @@ def mine(
     >>> found.dataset[0]
     {'anchor': 'red cat', 'positive': 'a red cat', 'negative': 'a blue dog'}
     """
-    from datasets import Dataset
-
-    names = list(dataset.column_names)
-    for name in (query, positive):
-        if name is not None and name not in names:
-            raise DataError(f"there is no column `{name}`; the data set has: {', '.join(names)}")
-    if len(names) < 2 or (query is not None and query == positive):
-        raise DataError("the data set needs two columns, the query and the positive")
-    query = query or next(name for name in names if name != positive)
-    positive = positive or next(name for name in names if name != query)
-    pairs = Pairs(
-        queries=tuple(dataset[query]),
-        positives=tuple(dataset[positive]),
-        corpus=() if corpus is None else tuple(corpus),
-    )
+    try:
+        import pyarrow as pa
+        from datasets import Dataset
+    except ImportError as error:
+        raise MissingExtraError("datasets", "datasets", "`mine`") from error
+    queries, positives = _columns(dataset, query, positive)
+    pairs = Pairs(queries=tuple(queries), positives=tuple(positives), corpus=() if corpus is None else tuple(corpus))
     if CONTROL in (generators or {}):
         raise PartError(f"`{CONTROL}` is the name of the control; choose another for your generator")
     encoder = as_encoder(model, query_prompt=query_prompt, passage_prompt=passage_prompt, batch_size=batch_size)
@@ -123,18 +121,51 @@ def mine(
         selector=Top(scorer="target", per_query=per_query),
         target="target",
         controls=(CONTROL,),
+        deepen=2,
     )
-    export = SentenceTransformers(format=output_format, scores=scores, scorer="target")
+    export = SentenceTransformers(format=output_format, scores=scores, scorer="target", short=short)
     with tempfile.TemporaryDirectory(prefix="hardneg-") as folder:
         result = Pipeline(plan, Memory(), Cache(Path(cache or folder)), Local()).run()
-        import pyarrow as pa
-
         width = longest(result.batches) if output_format == "n-tuple" else 0
         made = [export.table(batch, width) for batch in result.batches]
-        short = sum(entry[1] for entry in made)
-        report = result.report | {"left out": short}
-        if short:
-            remark = f"{short} queries are left out: they have fewer than the {max(width, 1)} negatives of the others"
-            warnings: list[str] = [*result.report["warnings"]]
-            report["warnings"] = [*warnings, f"{remark}; lower `per_query`, raise `depth`, or take triplets"]
-        return Mined(Dataset(pa.concat_tables([entry[0] for entry in made])), report)
+        rows = pa.concat_tables([part.rows for part in made])
+        left_out, repeated = sum(part.left_out for part in made), sum(part.repeated for part in made)
+        problems = [f"{left_out} queries are left out: they have no negative left"] if left_out else []
+        if repeated:
+            problems.append(f"{repeated} queries repeat their negatives: they have fewer than {width}")
+        if not rows.num_rows:
+            raise HardnegError("no negative is left for any query; loosen the filters or raise `depth`")
+        for problem in problems:
+            warnings.warn(f"{problem}; loosen the filters, raise `depth`, or add a generator", stacklevel=2)
+        report = result.report | {"left out": left_out, "warnings": [*result.report["warnings"], *problems]}
+        return Mined(Dataset(rows), report)
+
+
+def _columns(dataset: Any, query: str | None, positive: str | None) -> tuple[list[str], list[str]]:
+    """The queries and positives of a data set, a list of records, or a mapping of columns."""
+    if not hasattr(dataset, "column_names"):
+        dataset = _as_dataset(dataset)
+    if isinstance(dataset.column_names, Mapping):  # a DatasetDict
+        raise DataError(f"the data set has several splits ({', '.join(dataset.column_names)}); name one: data['train']")
+    names = list(dataset.column_names)
+    for name in (query, positive):
+        if name is not None and name not in names:
+            raise DataError(f"there is no column `{name}`; the data set has: {', '.join(names)}")
+    if len(names) < 2 or (query is not None and query == positive):
+        raise DataError("the data set needs two columns, the query and the positive")
+    query = query or next(name for name in names if name != positive)
+    positive = positive or next(name for name in names if name != query)
+    return list(dataset[query]), list(dataset[positive])
+
+
+def _as_dataset(rows: Any) -> Dataset:
+    """A list of records or a mapping of columns as a data set."""
+    from datasets import Dataset
+
+    if isinstance(rows, Mapping) and all(isinstance(column, (list, tuple)) for column in rows.values()):
+        return Dataset.from_dict(dict(rows))
+    if isinstance(rows, Mapping):
+        raise DataError(f"this is a mapping with the keys {', '.join(map(str, rows))}; name one split, or give columns")
+    if isinstance(rows, (list, tuple)) and rows and all(isinstance(row, Mapping) for row in rows):
+        return Dataset.from_list(list(rows))
+    raise DataError("expected a `datasets.Dataset`, a list of records, or a mapping of columns")
