@@ -55,7 +55,7 @@ def card(
     """
     front, mark, _ = earlier.removeprefix("---\n").partition("\n---\n")
     rows = comparison.rows({"": report})
-    made = [line for line in job.splitlines() if not line.startswith(("output:", "cache:", "engine:"))]
+    made = _without(job, ("output:", "cache:", "engine:"))
     remarks = [*report["warnings"], *report["notes"]]
     files = summary["files"]
     return TEMPLATE.format(
@@ -64,9 +64,20 @@ def card(
         version=version,
         counts="\n".join(f"- {count:,} {what}" for what, count in summary["counts"].items()),
         files="\n".join(f"| `{file}` | {facts['bytes']:,} | `{facts['sha256']}` |" for file, facts in files.items()),
-        job="\n".join(made).strip(),
+        job=made.strip(),
         scorer=report["scorer"],
         title_of_table=comparison.TITLE,
         table=comparison.markdown(rows),
         remarks="\n".join(f"- {remark}" for remark in remarks),
     )
+
+
+def _without(job: str, keys: tuple[str, ...]) -> str:
+    """The YAML without these keys at its top, be their values on the same line or on the lines below."""
+    kept, keep = [], True
+    for line in job.splitlines():
+        if line[:1] not in ("", " ", "#"):
+            keep = not line.startswith(keys)
+        if keep:
+            kept.append(line)
+    return "\n".join(kept)
