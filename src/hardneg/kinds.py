@@ -34,6 +34,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "beir": "hardneg.readers.beir:BEIR",
         "jsonl": "hardneg.readers.training_file:TrainingFile",
         "parquet": "hardneg.readers.training_file:TrainingFile",
+        "csv": "hardneg.readers.training_file:TrainingFile",
         "huggingface": "hardneg.readers.huggingface:HuggingFace",
         "msmarco": "hardneg.readers.msmarco:MSMARCO",
     },

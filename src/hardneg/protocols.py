@@ -8,7 +8,7 @@ A part may have ``identity() -> str``, when its results depend on more (or less)
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Protocol, TypeGuard, TypeVar, runtime_checkable
 
@@ -37,6 +37,19 @@ class Reader(Protocol):
 
     def examples(self, corpus: Corpus, empty: frozenset[str]) -> Iterator[Read[Example]]:
         """The examples. ``corpus`` is made of `passages`; ``empty`` holds the ids of those left out as empty."""
+        ...
+
+
+@runtime_checkable
+class Judged(Protocol):
+    """A reader that may know more judgments than the job may: they measure the result and decide nothing."""
+
+    def judgments(self) -> Mapping[str, Mapping[str, int]] | None:
+        """A grade by query id and passage id, or None."""
+        ...
+
+    def judged_by(self) -> str | None:
+        """A hash of the judgments, or None."""
         ...
 
 
@@ -109,8 +122,18 @@ class Threshold(Filter, Protocol):
 
 
 @runtime_checkable
-class Learner(Filter, Protocol):
-    """A filter that must know something of the whole job before it judges a part of it."""
+class Estimator(Scorer, Protocol):
+    """A scorer whose scores are probabilities of being relevant: the report tells from it how many are false."""
+
+    @property
+    def estimates(self) -> float:
+        """The standard deviation of what all log odds have in common: how sure the probabilities are."""
+        ...
+
+
+@runtime_checkable
+class Learner(Protocol):
+    """A filter or scorer that must know something of the whole job before it looks at a part of it."""
 
     @property
     def learns(self) -> bool:
@@ -118,7 +141,7 @@ class Learner(Filter, Protocol):
         ...
 
     def learn(self, batches: Iterable[Batch]) -> dict[str, Any]:
-        """Values of fields, as JSON, that the filter is given before `judge`. Sees all batches of the job, once."""
+        """Values of fields, as JSON, that the part is given before its work. Sees all batches of the job, once."""
         ...
 
 

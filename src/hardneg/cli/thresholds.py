@@ -62,7 +62,7 @@ def _tune(options: argparse.Namespace) -> None:
     name = options.filter or known[0]
     relevant = None if options.qrels is None else grades_of(options.qrels)
     result = job.finished()
-    judge = job.pipeline.learnt(name)
+    judge = job.pipeline.learnt("filters", name)
     if options.false_negatives is not None and relevant is None and judge.rule != "calibrated":
         raise JobError(
             f"--false-negatives needs judgments (--qrels), or a filter with `calibrated`; `{name}` has neither"

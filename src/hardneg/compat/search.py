@@ -14,7 +14,7 @@ import numpy as np
 from hardneg.arrays import Float32, Int64
 from hardneg.compat.pairs import Pairs
 from hardneg.files.durable import replacing
-from hardneg.generators.dense import nearest
+from hardneg.models.dense_search import nearest
 from hardneg.models.in_memory import numbers, weights_of
 
 

@@ -89,6 +89,10 @@ class Batch:
         """Int64 [p]: the example of each positive."""
         return owners_of(self.positive_offsets)
 
+    def with_rows(self, offsets: Int64, rows: Int64) -> Batch:
+        """The examples with these rows of the corpus as candidates, and nothing known of them."""
+        return replace(self.without_candidates(), offsets=offsets, rows=rows)
+
     def candidates_of(self, i: int) -> slice:
         """The candidates of example ``i``, among all candidates."""
         return span(self.offsets, i)
@@ -124,6 +128,14 @@ class Batch:
         for name, source in self.sources.items():
             if name not in self.controls:
                 out |= source.proposed
+        return out
+
+    @property
+    def chosen(self) -> Bool:
+        """Bool [m]: the candidates that are selected; none before there is a selection."""
+        out = np.zeros(len(self.rows), dtype=bool)
+        if self.selection is not None:
+            out[self.selection.chosen] = True
         return out
 
     def texts_of(self, candidates: Int64) -> tuple[pa.Array, Int64]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections import Counter
 from dataclasses import dataclass
 from functools import lru_cache
@@ -11,12 +10,11 @@ from functools import lru_cache
 import numpy as np
 
 from hardneg.data.corpus import Corpus
+from hardneg.data.scripts import UNSPACED
 
 SAMPLE = 2_000
 SPOKEN = 200
 """Passages whose language is looked at."""
-UNSPACED = re.compile(r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]")
-"""Letters of scripts that put no space between words: Thai, Lao, Burmese, Khmer, Japanese, Chinese."""
 READABLE = 40
 """Characters below which a text's language is not told."""
 

@@ -7,6 +7,7 @@ n-tuples, labelled pairs and lists), FlagEmbedding (``query``, ``pos``, ``neg``,
 
 from __future__ import annotations
 
+import csv
 import hashlib
 import math
 import re
@@ -18,7 +19,7 @@ from typing import Any
 from hardneg.data.corpus import Corpus
 from hardneg.data.records import Example, Passage, Read
 from hardneg.errors import DataError, MissingExtraError
-from hardneg.files.text_lines import json_lines, text_of
+from hardneg.files.text_lines import json_lines, lines, text_of
 
 QUERY = ("query", "anchor", "question", "query_text", "sentence1")
 QUERY_ID = ("query_id", "qid", "_id", "id")
@@ -80,8 +81,39 @@ def records(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
         raise DataError(f"{path}: there is no such file")
     elif path.suffix == ".parquet":
         yield from parquet_records(path)
+    elif path.name.removesuffix(".gz").removesuffix(".zst").endswith((".csv", ".tsv")):
+        yield from table_records(path)
     else:
         yield from json_lines(path)
+
+
+def table_records(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Line numbers and records of a CSV or TSV file with a header. Columns named ``neg`` and the like hold one text.
+
+    Raises `DataError` where the header names none of the columns that are known, or a line has another width.
+    """
+    delimiter = "\t" if ".tsv" in path.suffixes else ","
+    numbers: list[int] = []
+
+    def texts() -> Iterator[str]:
+        for number, text in lines(path):
+            numbers.append(number)
+            yield text + "\n"
+
+    header: list[str] | None = None
+    for cells in csv.reader(texts(), delimiter=delimiter):
+        if header is None:
+            header = [cell.strip() for cell in cells]
+            if not set(header) & {*QUERY, *PASSAGE_ID}:
+                raise DataError.at(
+                    path,
+                    1,
+                    f"the header names no known column; expected one of {', '.join(QUERY)}, found {cells!r:.120}",
+                )
+            continue
+        if len(cells) != len(header):
+            raise DataError.at(path, numbers[-1], f"{len(cells)} columns, where the header has {len(header)}")
+        yield numbers[-1], dict(zip(header, cells, strict=True))
 
 
 def parquet_records(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:

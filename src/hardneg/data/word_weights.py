@@ -14,17 +14,18 @@ import numpy as np
 from hardneg import progress
 from hardneg.data.corpus import ROWS_PER_BLOCK, Corpus
 from hardneg.data.records import normalise
+from hardneg.data.scripts import spaced
 
 WORD = re.compile(r"\w+")
 
 
 def words(text: str) -> frozenset[str]:
-    """The set of words of a text, normalised.
+    """The set of words of a text, normalised. In scripts without spaces, pairs of letters (`data.scripts`).
 
     >>> sorted(words("The cat, the CAT!"))
     ['cat', 'the']
     """
-    return frozenset(WORD.findall(normalise(text)))
+    return frozenset(WORD.findall(spaced(normalise(text))))
 
 
 class Lexicon:
@@ -71,5 +72,5 @@ def lexicon(corpus: Corpus) -> Lexicon:
                 bar.advance(len(rows))
         (folder / "frequencies.json").write_text(json.dumps(dict(sorted(counts.items()))), encoding="utf-8")
 
-    folder = corpus.cache.made("lexicon", f"1-{corpus.fingerprint}", make)
+    folder = corpus.cache.made("lexicon", f"2-{corpus.fingerprint}", make)
     return Lexicon(json.loads((folder / "frequencies.json").read_text(encoding="utf-8")), len(corpus))

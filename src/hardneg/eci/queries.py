@@ -11,9 +11,9 @@ from hardneg.arrays import Bool, Float64, Int64
 from hardneg.eci.rules import limits
 
 NEAR = 0.05
-"""A negative is nearly unsafe when s(q, n) >= s+ - NEAR |s+|: 95 % of the positive's similarity, whatever its sign."""
+"""A negative is nearly above the positive when s(q, n) >= s+ - NEAR |s+|: 95 % of it, whatever the sign."""
 
-COLUMNS = ("with_negatives", "size", "positive", "hardness", "safety", "unsafe", "unsafe_95")
+COLUMNS = ("with_negatives", "size", "positive", "hardness", "safety", "above", "above_95")
 """The seven numbers: 1 if the query has a negative, else 0; how many; and, 0 for a query without any, s+, the mean
 s(q, n), the mean s+ - s(q, n), the number of negatives with s(q, n) >= s+, and of those at 95 % of it."""
 
@@ -25,8 +25,8 @@ TERMS = (
     "capacity",
     "efficiency",
     "eci_v1",
-    "unsafe_share",
-    "unsafe_share_95",
+    "above_positive",
+    "above_positive_95",
 )
 """What `terms_of` makes of them."""
 
@@ -202,6 +202,6 @@ def terms_of(means: Float64, undefined: float = 0.0) -> Mapping[str, Float64]:
         "capacity": capacity,
         "efficiency": efficiency,
         "eci_v1": capacity * efficiency,
-        "unsafe_share": ratio(unsafe, size),
-        "unsafe_share_95": ratio(near, size),
+        "above_positive": ratio(unsafe, size),
+        "above_positive_95": ratio(near, size),
     }

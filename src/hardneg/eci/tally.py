@@ -29,9 +29,9 @@ class Report:
     capacity: float
     efficiency: float
     eci_v1: float
-    unsafe_share: float
+    above_positive: float
     """Share of negatives with s(q, n) >= s+."""
-    unsafe_share_95: float
+    above_positive_95: float
     """Share of negatives with s(q, n) >= s+ - 0.05 |s+|."""
     intervals: Mapping[str, tuple[float, float]]
     """A 95 % interval of every term, by the bootstrap over queries. Empty where no resamples were given."""

@@ -5,20 +5,15 @@ from __future__ import annotations
 from importlib.util import find_spec
 from typing import Literal
 
-import numpy as np
-
-from hardneg import progress
-from hardneg.arrays import Float32, Int64, at_least, offsets_of
+from hardneg.arrays import offsets_of
 from hardneg.bounds import Count
 from hardneg.data.batch import Batch
 from hardneg.data.candidates import Candidates
 from hardneg.errors import MissingExtraError
 from hardneg.kinds import part
+from hardneg.models.dense_search import by_blocks, by_faiss
 from hardneg.models.embeddings import embed, matrix
 from hardneg.protocols import AnyEncoder
-
-QUERIES_PER_BLOCK = 512
-ROWS_PER_BLOCK = 32_768
 
 
 @part
@@ -42,64 +37,9 @@ class Dense:
         passages = matrix(self.encoder, batch.corpus)
         queries = embed(self.encoder, batch.queries, "query", batch.corpus.cache)
         offsets, barred = batch.barred()
-        find = _faiss if self.search == "faiss" else _blocks
+        find = by_faiss if self.search == "faiss" else by_blocks
         rows, scores = find(queries, passages, min(self.depth, len(passages)), offsets, barred)
         found = rows >= 0
         return Candidates(
             offsets_of(found.sum(axis=1)), rows[found], scores[found], model=f"cosine@{self.encoder.identity()}"
         )
-
-
-def _blocks(queries: Float32, passages: Float32, depth: int, offsets: Int64, barred: Int64) -> tuple[Int64, Float32]:
-    """The ``depth`` best rows [n, depth] and their similarities; -1 where there are fewer. Barred rows do not count."""
-    count, size = len(queries), len(passages)
-    rows, scores = np.full((count, depth), -1, np.int64), np.full((count, depth), -np.inf, np.float32)
-    with progress.task("search", count) as bar:
-        for begin in range(0, count, QUERIES_PER_BLOCK):
-            part = slice(begin, min(begin + QUERIES_PER_BLOCK, count))
-            own = barred[offsets[part.start] : offsets[part.stop]]
-            owner = np.repeat(np.arange(part.stop - part.start), np.diff(offsets[part.start : part.stop + 1]))
-            for low in range(0, size, ROWS_PER_BLOCK):
-                high = min(low + ROWS_PER_BLOCK, size)
-                similarities = queries[part] @ passages[low:high].T
-                here = (own >= low) & (own < high)
-                similarities[owner[here], own[here] - low] = -np.inf
-                near, near_scores = nearest(similarities, depth)
-                near = np.where(np.isfinite(near_scores), near + low, -1)
-                if low == 0:
-                    width = near.shape[1]
-                    rows[part, :width], scores[part, :width] = near, near_scores
-                    continue
-                all_rows = np.concatenate([rows[part], near], axis=1)
-                best, scores[part] = nearest(np.concatenate([scores[part], near_scores], axis=1), depth)
-                rows[part] = np.take_along_axis(all_rows, best, axis=1)
-            bar.advance(part.stop - part.start)
-    return rows, scores
-
-
-def nearest(scores: Float32, depth: int) -> tuple[Int64, Float32]:
-    """The columns [n, min(depth, width)] of the highest scores of each row, falling, ties by column."""
-    if scores.shape[1] > depth:
-        columns = np.sort(np.argpartition(scores, -depth, axis=1)[:, -depth:], axis=1)
-    else:
-        columns = np.broadcast_to(np.arange(scores.shape[1]), scores.shape)
-    values = np.take_along_axis(scores, columns, axis=1)
-    order = np.argsort(-values, axis=1, kind="stable")
-    return np.take_along_axis(columns, order, axis=1), np.take_along_axis(values, order, axis=1)
-
-
-def _faiss(queries: Float32, passages: Float32, depth: int, offsets: Int64, barred: Int64) -> tuple[Int64, Float32]:
-    """As `_blocks`, by faiss; queries with more barred rows than most are searched apart, deeper."""
-    import faiss
-
-    rows, scores = np.full((len(queries), depth), -1, np.int64), np.full((len(queries), depth), -np.inf, np.float32)
-    deeper = at_least(np.diff(offsets))
-    for more in np.unique(deeper):
-        group = np.flatnonzero(deeper == more)
-        k = min(depth + int(more), len(passages))
-        values, found = faiss.knn(queries[group], passages, k, metric=faiss.METRIC_INNER_PRODUCT)
-        for i, row, value in zip(group, found, values, strict=True):
-            usable = (row >= 0) & ~np.isin(row, barred[offsets[i] : offsets[i + 1]])
-            best = np.lexsort((row[usable], -value[usable]))[:depth]
-            rows[i, : len(best)], scores[i, : len(best)] = row[usable][best], value[usable][best]
-    return rows, scores

@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import astuple, dataclass
 from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 
 from hardneg import progress
+from hardneg.arrays import Float32, Int64, at_least, offsets_of, owners_of, places_of
 from hardneg.data.corpus import Corpus
+from hardneg.data.scripts import spaced
 from hardneg.errors import PartError
 from hardneg.kinds import fingerprint
 
 if TYPE_CHECKING:
     import bm25s
 
+UNKNOWN = "\0"
+"""A word that no passage has."""
 Method = Literal["robertson", "lucene", "atire", "bm25l", "bm25+"]
 
 
@@ -46,7 +50,7 @@ class Settings:
                 raise PartError(f"`language` {self.language!r} has no Snowball stemmer; there are: none, {known}")
 
     def tokens(self, texts: Iterable[str]) -> list[list[str]]:
-        """The words of each text, as they are indexed."""
+        """The words of each text, as they are indexed. In scripts without spaces, pairs of letters (`data.scripts`)."""
         import bm25s
         import Stemmer
 
@@ -54,7 +58,7 @@ class Settings:
         stopwords = [] if self.stopwords == "none" else self.stopwords
         try:
             tokens: list[list[str]] = bm25s.tokenize(  # pyright: ignore[reportAssignmentType]
-                list(texts),
+                [spaced(text) for text in texts],
                 stopwords=stopwords,
                 stemmer=stemmer,  # pyright: ignore[reportArgumentType]
                 return_ids=False,
@@ -67,7 +71,7 @@ class Settings:
 
 def identity() -> str:
     """The versions of the libraries that decide words and scores."""
-    return f"bm25s {version('bm25s')}, PyStemmer {version('PyStemmer')}"
+    return f"bm25s {version('bm25s')}, PyStemmer {version('PyStemmer')}, pairs of letters"
 
 
 @lru_cache(maxsize=2)
@@ -92,3 +96,42 @@ def index(settings: Settings, corpus: Corpus) -> bm25s.BM25 | None:
     loaded = bm25s.BM25.load(str(folder), mmap=True, show_progress=False)
     loaded.backend = "numba"
     return loaded
+
+
+class Found(NamedTuple):
+    """Passages found, query by query and best first: ``owners`` [m] (rising), ``rows`` [m], ``scores`` [m]."""
+
+    owners: Int64
+    rows: Int64
+    scores: Float32
+
+
+def search(
+    index: bm25s.BM25, queries: Sequence[Sequence[str]], depth: int, offsets: Int64, barred: Int64, size: int
+) -> Found:
+    """Up to ``depth`` passages of each query, ties in the order of bm25s.
+
+    ``queries``: the words of each. Rows ``barred`` (those of query i between two ``offsets``) are left out, and so are
+    passages that share no word with the query. ``size``: the number of passages.
+    """
+    asked = [list(words) or [UNKNOWN] for words in queries]
+    barred_pairs = owners_of(offsets) * size + barred
+    # What cannot be used is retrieved too, so as many more are asked for; queries are grouped by how many that is, in
+    # powers of two, so that one query with a thousand positives costs the others nothing.
+    depths = np.minimum(depth + at_least(np.diff(offsets)), size)
+    found: list[tuple[Int64, Int64, Float32]] = []
+    for deep in np.unique(depths):
+        group = np.flatnonzero(depths == deep)
+        rows, scores = index.retrieve([asked[i] for i in group.tolist()], k=int(deep), show_progress=False)
+        nothing = np.zeros(len(group))  # the score of a passage that shares no word with the query
+        if index.nonoccurrence_array is not None:
+            ids = (index.get_tokens_ids(asked[i]) for i in group.tolist())
+            nothing = np.array([index.nonoccurrence_array[own].sum() + 1e-6 for own in ids])
+        usable = (scores > nothing[:, None]) & ~np.isin(group[:, None] * size + rows, barred_pairs)
+        found.append((np.repeat(group, usable.sum(axis=1)), rows[usable].astype(np.int64), scores[usable]))
+    owner, row, score = (np.concatenate(column) for column in zip(*found, strict=True))
+    if len(found) > 1:
+        order = np.argsort(owner, kind="stable")  # within a query they are by score already
+        owner, row, score = owner[order], row[order], score[order]
+    first = places_of(offsets_of(np.bincount(owner, minlength=len(queries)))) < depth
+    return Found(owner[first], row[first], score[first])

@@ -14,7 +14,7 @@ from typing import Any
 from hardneg.kinds import described
 from hardneg.pipeline.plan import Group, Plan
 from hardneg.pipeline.stage import Stage
-from hardneg.protocols import Asker, Generator, clients_of, learns
+from hardneg.protocols import Asker, Generator, Judged, clients_of, learns
 
 SHARD = 1_000
 """Examples in a shard: the unit of work, the most that a stop loses, and what is in memory."""
@@ -30,7 +30,8 @@ class Wave:
     examples: Stage
     generate: Mapping[str, Stage]
     merge: Stage
-    learn: Mapping[str, Stage]
+    learn: Mapping[tuple[Group, str], Stage]
+    """By group and name: what a part learns from the whole job, in the first wave alone."""
     score: Mapping[str, Stage]
     filters: Mapping[str, Stage]
 
@@ -86,10 +87,12 @@ def stages_of(plan: Plan, files: Mapping[str, str]) -> Stages:
     select = Stage(
         "select", described(plan.selector) | controls, (*(wave.merge for wave in waves), *looked_at, *filters)
     )
+    judged = plan.reader.judged_by() if isinstance(plan.reader, Judged) else None
+    estimator = () if plan.estimator is None else tuple(wave.score[plan.estimator] for wave in waves)
     evaluate = Stage(
         "evaluate",
-        {"target": plan.target, "at": list(plan.at), "sem": plan.sem, "version": 5},
-        (*(wave.score[plan.target] for wave in waves), *filters, select),
+        {"target": plan.target, "at": list(plan.at), "sem": plan.sem, "judged": judged, "version": 6},
+        (*(wave.score[plan.target] for wave in waves), *estimator, *filters, select),
     )
     provenance = Stage("provenance", {"version": 1}, (*scores, select))
     export = {name: Stage(f"export.{name}", described(part), (*scores, select)) for name, part in plan.exports.items()}
@@ -108,7 +111,7 @@ def _wave(plan: Plan, number: int, examples: Stage, first: Wave | None) -> Wave:
         what = described(generator) | _trial(plan, generator)
         generate[name] = Stage(f"generate.{name}{suffix}", what, (examples, *shown, *own))
     merged = Stage(f"merge{suffix}", {"generators": list(plan.generators)}, (examples, *generate.values()))
-    learn: dict[str, Stage] = {}
+    learn: dict[tuple[Group, str], Stage] = {}
     score: dict[str, Stage] = {}
     filters: dict[str, Stage] = {}
     for group, name in plan.order("scorers", "filters"):
@@ -119,8 +122,10 @@ def _wave(plan: Plan, number: int, examples: Stage, first: Wave | None) -> Wave:
             *(filters[other] for other in plan.named(part, "filters")),
         )
         if learns(part):
-            learn[name] = first.learn[name] if first else Stage(f"learn.{name}", described(part) | controls, inputs)
-            inputs = (*inputs, learn[name])
+            key = (group, name)
+            what = described(part) | controls
+            learn[key] = first.learn[key] if first else Stage(f"learn.{group[:-1]}.{name}", what, inputs)
+            inputs = (*inputs, learn[key])
         if group == "scorers":
             own_controls = controls if clients_of(part) else {}  # a judge is not asked about controls
             score[name] = Stage(f"score.{name}{suffix}", described(part) | own_controls, inputs)

@@ -10,6 +10,7 @@ from hardneg.errors import PartError
 from hardneg.protocols import (
     CosineScorer,
     Encoder,
+    Estimator,
     Export,
     Filter,
     Generator,
@@ -59,6 +60,13 @@ class Plan:
         """The encoder whose cosine similarities the target scorer gives. None where its scores are something else."""
         scorer = self.scorers[self.target]
         return scorer.cosine if isinstance(scorer, CosineScorer) else None
+
+    @property
+    def estimator(self) -> str | None:
+        """The scorer whose probabilities tell how many negatives are false: one that a filter uses, else the first."""
+        known = [name for name, scorer in self.scorers.items() if isinstance(scorer, Estimator)]
+        used = [name for part in self.filters.values() for name in self.named(part, "scorers") if name in known]
+        return next(iter([*used, *known]), None)
 
     def members(self, group: Group) -> Mapping[str, object]:
         """The generators, scorers or filters by name."""

@@ -7,34 +7,44 @@ from typing import Any
 
 from hardneg import progress
 from hardneg.pipeline.batches import Batches
-from hardneg.pipeline.graph import SHARD
 from hardneg.pipeline.plan import Plan
 from hardneg.protocols import clients_of
 from hardneg.report.evaluation import Evaluation
+from hardneg.report.false_shares import FalseShares
+from hardneg.report.judgments import Grades
 from hardneg.report.language_models import LanguageModels
 from hardneg.report.shortcut import Shortcut
+from hardneg.report.views import Views
+from hardneg.report.warnings import notes, warnings
 
 
-def report_of(plan: Plan, batches: Batches, read: Mapping[str, Any]) -> dict[str, Any]:
-    """The part of ``report.json`` that the batches decide. ``read``: the summary of the stage `read`."""
-    encoder = plan.target_encoder
-    evaluation = Evaluation(
-        plan.target,
-        plan.at or (plan.selector.per_query,),
-        tuple(plan.generators),
-        frozenset(plan.controls),
-        encoder if plan.sem else None,
-    )
+def report_of(
+    plan: Plan, batches: Batches, read: Mapping[str, Any], spread: float, grades: Grades | None
+) -> dict[str, Any]:
+    """The part of ``report.json`` that the batches decide.
+
+    ``read``: the summary of the stage `read`. ``spread``: that of the job's estimator. ``grades``: judgments, if any.
+    """
+    encoder, per_query = plan.target_encoder, plan.selector.per_query
+    views = Views(tuple(plan.generators), frozenset(plan.controls))
+    evaluation = Evaluation(plan.target, plan.at or (per_query,), views, encoder if plan.sem else None)
+    shares = FalseShares(views, plan.target, per_query, plan.estimator, spread, grades)
     shortcut = Shortcut(encoder, len(batches))
     scorers = {name: getattr(part, "scorer", None) for name, part in plan.filters.items()}
     judges = {name: s for name, s in scorers.items() if s is not None and clients_of(plan.scorers[s])}
     written = LanguageModels(judges, tuple(name for name, s in scorers.items() if s is not None and name not in judges))
-    with progress.task("evaluate", len(batches) * SHARD) as bar:
+    with progress.task("evaluate", int(read["examples"])) as bar:
         for batch in batches:
-            evaluation.add(batch, plan.selector.per_query)
+            members = views.members(batch)
+            evaluation.add(batch, members, per_query)
+            shares.add(batch, members)
             shortcut.add(batch)
             written.add(batch)
-            bar.advance(SHARD)
-    report = evaluation.report(shortcut.report()) | written.report()
-    report["read"] = {key: read[key] for key in ("passages", "examples", "skipped")}
-    return dict(report)
+            bar.advance(len(batch))
+    report = evaluation.report() | shares.report() | written.report()
+    report |= {
+        "per_query": per_query,
+        "shortcut": shortcut.report(),
+        "read": {key: read[key] for key in ("passages", "examples", "skipped", "corpus")},
+    }
+    return report | {"warnings": warnings(report), "notes": notes(report)}

@@ -49,12 +49,12 @@ def tried(batch: Batch, name: str, found: Candidates, trial: Trial) -> tuple[Bat
     judged = merge(batch.without_candidates(), {name: found})
     spent = Usage()
     for group, part_name, part in trial:
+        ready: Any = replace(part, **part.learn([judged])) if learns(part) else part  # type: ignore[type-var]
         if group == "scorers":
-            scores = steps.scored(part_name, part, judged)
+            scores = steps.scored(part_name, ready, judged)
             spent += scores.usage or Usage()
             judged = replace(judged, scores={**judged.scores, part_name: scores})
         else:
-            ready: Any = replace(part, **part.learn([judged])) if learns(part) else part  # type: ignore[type-var]
             judged = replace(judged, verdicts={**judged.verdicts, part_name: steps.judged(part_name, ready, judged)})
     return judged, spent
 

@@ -22,12 +22,12 @@ from hardneg.llm import budget
 from hardneg.pipeline import rounds, steps
 from hardneg.pipeline.batches import Batches, Loader, places_in
 from hardneg.pipeline.graph import SHARD, Stages, Wave, deeper, stages_of, trial_of
-from hardneg.pipeline.plan import Plan
+from hardneg.pipeline.plan import Group, Plan
 from hardneg.pipeline.reading import read
 from hardneg.pipeline.report import report_of
 from hardneg.pipeline.stage import Stage
 from hardneg.pipeline.store import Store
-from hardneg.protocols import Asker, Engine, Filter, Generator, Scorer, clients_of, learns
+from hardneg.protocols import Asker, Engine, Filter, Generator, Judged, Scorer, clients_of, learns
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,10 @@ class Pipeline:
         report = self.store.summary(stages.evaluate)
         if report is None:
             ran.append("evaluate")
-            report = report_of(self.plan, batches, self.store.summary(stages.read) or {})
+            name = self.plan.estimator
+            spread = self.learnt("scorers", name).estimates if name is not None else 0.0
+            grades = self.plan.reader.judgments() if isinstance(self.plan.reader, Judged) else None
+            report = report_of(self.plan, batches, self.store.summary(stages.read) or {}, spread, grades)
             self.store.complete(stages.evaluate, report)
         return Result(stages, loader.corpus, batches, report | self._asked(report), ran)
 
@@ -105,11 +108,11 @@ class Pipeline:
         """What the language model's answers in these shards cost."""
         return sum((parquet.usage(self.store.read(stage, shard)) or Usage() for shard in shards), start=Usage())
 
-    def learnt(self, name: str) -> Any:
+    def learnt(self, group: Group, name: str) -> Any:
         """A scorer or filter of a finished run, with what it learnt from the whole job."""
-        part = self.plan.filters.get(name) or self.plan.scorers[name]
-        stage = self.stages.first.learn.get(name)
-        return replace(part, **(self.store.summary(stage) or {})) if stage else part  # type: ignore[type-var]
+        part: Any = self.plan.members(group)[name]
+        stage = self.stages.first.learn.get((group, name))
+        return replace(part, **(self.store.summary(stage) or {})) if stage else part
 
     def _deepened(self, loader: Loader, wave: Wave, ran: list[str]) -> Loader:
         """The loader with one more wave: the examples that the wave before left too few negatives."""
@@ -172,7 +175,7 @@ class _Run:
             self.each(stage, work, (generator, trial) if isinstance(generator, Asker) else generator)
         self.each(wave.merge, partial(_merge, loader, wave))
         for group, name in plan.order("scorers", "filters"):
-            part = self._ready(name, plan.members(group)[name])
+            part = self._ready(group, name)
             stage = (wave.score if group == "scorers" else wave.filters)[name]
             step = _score if group == "scorers" else _judge
             self.each(stage, partial(step, loader, wave, stage, name, part), part)
@@ -208,15 +211,16 @@ class _Run:
             summary["usage"] = asdict(self.pipeline.spent(stage, self.shards))
         self.pipeline.store.complete(stage, summary)
 
-    def _ready(self, name: str, part: Any) -> Any:
+    def _ready(self, group: Group, name: str) -> Any:
         """The part, with what it learns from the whole job before it looks at any of it."""
-        stage, store = self.pipeline.stages.first.learn.get(name), self.pipeline.store
+        stage, store = self.pipeline.stages.first.learn.get((group, name)), self.pipeline.store
+        part = self.pipeline.plan.members(group)[name]
         if stage is not None and store.summary(stage) is None and learns(part):
             self.ran.append(stage.name)
             with progress.task(stage.name, len(self.shards)) as bar:
                 batches = (self.loader.given(self.of, stage, shard) for shard in self.shards)
                 store.complete(stage, part.learn(progress.counted(batches, bar)))
-        return self.pipeline.learnt(name)
+        return self.pipeline.learnt(group, name)
 
 
 def _generate(

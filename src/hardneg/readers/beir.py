@@ -10,7 +10,7 @@ from hardneg.data import training_rows as formats
 from hardneg.data.corpus import Corpus
 from hardneg.data.records import Example, Passage, Read
 from hardneg.errors import DataError
-from hardneg.files.text_lines import existing, json_lines, lines, text_of
+from hardneg.files.text_lines import existing, file_hash, json_lines, lines, text_of
 from hardneg.kinds import NEUTRAL, part
 
 
@@ -43,7 +43,8 @@ def grades_of(file: Path) -> dict[str, dict[str, int]]:
 class BEIR:
     """A BEIR folder; each file may end in ``.gz`` or ``.zst``.
 
-    A judgment counts as positive from ``min_grade`` on. Counted and left out: passages without text, queries without a
+    ``judged`` names a split with all judgments: they are never shown to the job, and the report counts with them how
+    many negatives are really false. A judgment counts as positive from ``min_grade`` on. Counted and left out: passages without text, queries without a
     judgment in this split, queries without a positive. Errors: an id that occurs twice, a judged query of white space,
     a judgment of an unknown query or passage, two different grades of one pair.
     """
@@ -51,21 +52,37 @@ class BEIR:
     path: Path = field(metadata=NEUTRAL)
     split: str = "train"
     min_grade: int = 1
+    judged: str | None = field(default=None, metadata=NEUTRAL)
+
+    def judgments(self) -> dict[str, dict[str, int]] | None:
+        """The judgments of the split ``judged``, those below ``min_grade`` as 0."""
+        if self.judged is None:
+            return None
+        found = grades_of(self._split(self.judged))
+        return {q: {p: max(g - self.min_grade + 1, 0) for p, g in own.items()} for q, own in found.items()}
+
+    def judged_by(self) -> str | None:
+        """A hash of the file of the split ``judged``."""
+        return None if self.judged is None else file_hash(existing(self._split(self.judged)))
 
     def files(self) -> list[Path]:
         """Corpus, queries and judgments."""
         if not self.path.is_dir():
             raise DataError(f"{self.path}: there is no such folder")
-        judged = self.path / "qrels" / f"{self.split}.tsv"
-        if not judged.exists() and (self.path / "qrels").is_dir():
-            known = sorted(file.name.split(".")[0] for file in (self.path / "qrels").iterdir())
-            if self.split not in known:
-                raise DataError(f"{judged}: there is no such file; the splits here are: {', '.join(known)}")
         return [
             existing(self.path / "corpus.jsonl"),
             existing(self.path / "queries.jsonl"),
-            existing(judged),
+            existing(self._split(self.split)),
         ]
+
+    def _split(self, name: str) -> Path:
+        """The judgments of a split. Raises `DataError` that lists the splits where there is none of this name."""
+        file = self.path / "qrels" / f"{name}.tsv"
+        if not file.exists() and (self.path / "qrels").is_dir():
+            known = sorted(file.name.split(".")[0] for file in (self.path / "qrels").iterdir())
+            if name not in known:
+                raise DataError(f"{file}: there is no such file; the splits here are: {', '.join(known)}")
+        return file
 
     def passages(self) -> Iterator[Read[Passage]]:
         """The corpus, in the order of the file."""

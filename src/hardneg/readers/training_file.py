@@ -15,9 +15,11 @@ from hardneg.kinds import NEUTRAL, part
 
 @part
 class TrainingFile:
-    """JSONL (``.gz``, ``.zst``), Parquet, or a folder saved by ``datasets``: ``query``, ``positive`` (or ``pos``,
-    ``positives``: a text, a passage, or a list), maybe ``query_id``, ``positive_ids``, ``neg``. The training files of
-    sentence-transformers, FlagEmbedding and Tevatron are read as they are (`formats`).
+    """JSONL, CSV or TSV with a header (``.gz``, ``.zst``), Parquet, or a folder saved by ``datasets``.
+
+    Keys or columns: ``query``, ``positive`` (or ``pos``, ``positives``: a text, a passage, or a list), maybe
+    ``query_id``, ``positive_ids``, ``neg``. The training files of sentence-transformers, FlagEmbedding and Tevatron are
+    read as they are (`data.training_rows`).
 
     Rows with one query are one example. ``corpus`` is such a file of passages (``_id``, ``title``, ``text``); the texts
     of the training file are added to it where it lacks them. Without it they are the corpus, negatives too. Counted and

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 NUMBERS = ("size", "hardness", "safety", "efficiency", "capacity", "eci_v1")
-COLUMNS = ("rank", "run", "set", "what", *NUMBERS, "low", "high", "eci_sem", "unsafe_share", "best")
+COLUMNS = ("rank", "run", "set", "what", *NUMBERS, "low", "high", "eci_sem", "above_positive", "best")
 
 TITLE = "after filtering; eci_v1 (arXiv:2603.20990v1) with its 95 % interval over queries; eci_sem after version 3"
 
@@ -35,7 +35,7 @@ def rows(reports: Mapping[str, Mapping[str, Any]], moment: str = "after") -> lis
                     "low": low,
                     "high": high,
                     "eci_sem": terms["sem"]["eci_sem"] if terms["sem"] else None,
-                    "unsafe_share": terms["unsafe_share"],
+                    "above_positive": terms["above_positive"],
                     "best": None,
                 }
             )
@@ -78,7 +78,7 @@ def _cells(row: Mapping[str, Any]) -> list[str]:
         *(f"{row[term]:.3f}" for term in NUMBERS[1:]),
         f"{row['low']:.3f} to {row['high']:.3f}",
         "" if row["eci_sem"] is None else f"{row['eci_sem']:.3f}",
-        f"{row['unsafe_share']:.1%}",
+        f"{row['above_positive']:.1%}",
         best,
     ]
 

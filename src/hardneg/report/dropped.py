@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
-from hardneg.arrays import Bool, Int64
 from hardneg.data.batch import Batch
 from hardneg.errors import PartError
-
-Grades = Mapping[str, Mapping[str, int]]
-"""Judgments: a grade by query id and passage id."""
+from hardneg.report.judgments import Grades, judged
 
 
 def clearest(
@@ -61,25 +58,6 @@ def caught(batches: Iterable[Batch], relevant: Grades) -> tuple[int, int, int, i
         counts += [found.sum(), (found & refused).sum(), (~found).sum(), (~found & refused).sum()]
     first, second, third, fourth = counts.tolist()
     return first, second, third, fourth
-
-
-def is_sample(grades: Grades | None) -> bool:
-    """Judgments that say what is not relevant too are a sample; others are taken for complete."""
-    return any(grade <= 0 for own in (grades or {}).values() for grade in own.values())
-
-
-def judged(batch: Batch, numbers: Int64, relevant: Grades, above: int = 0) -> Bool:
-    """Bool [len(numbers)]: the candidates whose grade for their query is above ``above``; no grade is above nothing."""
-    rows = batch.rows[numbers]
-    passages = batch.corpus.ids(np.maximum(rows, 0))
-    owners = batch.owners[numbers]
-    return np.array(
-        [
-            row >= 0 and relevant.get(batch.ids[int(owner)], {}).get(passage, -1) > above
-            for row, passage, owner in zip(rows, passages, owners, strict=True)
-        ],
-        dtype=bool,
-    )
 
 
 def _case(batch: Batch, j: int) -> dict[str, Any]:

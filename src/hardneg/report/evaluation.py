@@ -15,27 +15,23 @@ from hardneg.arrays import Bool
 from hardneg.data.batch import Batch
 from hardneg.protocols import Encoder
 from hardneg.report.semantics import moments
-from hardneg.report.warnings import notes, warnings
+from hardneg.report.views import Views
 
-MOMENTS = ("before", "after")
 PATTERNS = 4
 """eci_sem is kept for every pattern of so many sources at most, with their unions; else for each source alone."""
-COMBINED = 6
-"""Unions are scored of so many sources at most; of more, there would be hundreds."""
 
 
 @dataclass
 class Evaluation:
     """Tallies and counts, filled batch by batch.
 
-    ``scorer`` is the job's target scorer, ``at`` the equal sizes, ``encoder`` the target encoder for eci_sem (None:
-    without eci_sem), ``generators`` all of them in job order.
+    ``scorer`` is the job's target scorer, ``at`` the equal sizes, ``encoder`` the target encoder for eci_sem. None:
+    without eci_sem.
     """
 
     scorer: str
     at: tuple[int, ...]
-    generators: tuple[str, ...]
-    controls: frozenset[str] = frozenset()
+    views: Views
     encoder: Encoder | None = None
     batches: int = 0
     tallies: dict[tuple[int, int], eci.Tally] = field(default_factory=lambda: defaultdict(eci.Tally))
@@ -46,35 +42,10 @@ class Evaluation:
     first: dict[str, int] = field(default_factory=dict)
     generated: dict[str, int] = field(default_factory=lambda: defaultdict(int))
 
-    @property
-    def trained(self) -> tuple[str, ...]:
-        """The generators that are no control."""
-        return tuple(name for name in self.generators if name not in self.controls)
-
-    @property
-    def unions(self) -> list[tuple[str, ...]]:
-        """Every union of two or more generators that are trained on; none when there are too many."""
-        if len(self.trained) > COMBINED:
-            return []
-        return [tuple(self.trained[i] for i in u) for u in eci.unions(len(self.trained)) if len(u) > 1]
-
-    @property
-    def names(self) -> list[str]:
-        """The sets: ``final``, every generator, every union."""
-        return ["final", *self.generators, *(" + ".join(union) for union in self.unions)]
-
-    def add(self, batch: Batch, per_query: int) -> None:
-        """Counts one batch that has been through selection."""
+    def add(self, batch: Batch, members: Bool, per_query: int) -> None:
+        """Counts one batch that has been through selection. ``members``: `Views.members` of it."""
         scores = batch.scores[self.scorer]
         plus = eci.reference(scores.positives, batch.positive_owners, len(batch))
-        kept = batch.kept
-        chosen = np.zeros(len(batch.rows), dtype=bool)
-        if batch.selection is not None:
-            chosen[batch.selection.chosen] = True
-        proposed = {name: batch.sources[name].proposed for name in self.generators}
-        masks = [*proposed.values(), *(np.any([proposed[name] for name in union], axis=0) for union in self.unions)]
-        views = [batch.trainable, chosen, *(view for mask in masks for view in (mask, mask & kept))]
-        members = np.stack(views, axis=1)
         columns = eci.per_query_of_sets(plus, scores.negatives, batch.offsets, members, self.at)
         for view in range(columns.shape[1]):
             for size in range(columns.shape[2]):
@@ -84,22 +55,23 @@ class Evaluation:
         self.batches += 1
         if self.encoder is not None:
             self._add_moments(batch, self.encoder, members)
-        self._count(batch, kept, chosen, per_query)
+        self._count(batch, per_query)
 
     def _add_moments(self, batch: Batch, encoder: Encoder, members: Bool) -> None:
         """Moments by pattern of sets; where there would be too many patterns, by set and without the unions."""
-        if len(self.trained) <= PATTERNS:
+        if len(self.views.trained) <= PATTERNS:
             parts = [members]
         else:
-            parts = [members * (np.arange(members.shape[1]) == view) for view in range(2 + 2 * len(self.generators))]
+            single = 2 + 2 * len(self.views.generators)
+            parts = [members * (np.arange(members.shape[1]) == view) for view in range(single)]
         for part in parts:
             for key, found in moments(batch, encoder, self.scorer, part).items():
                 self.moments[key] += found
 
-    def _count(self, batch: Batch, kept: Bool, chosen: Bool, per_query: int) -> None:
+    def _count(self, batch: Batch, per_query: int) -> None:
         """Counts leave out candidates that only a control proposed."""
-        real = batch.trainable
-        kept = kept & real
+        real, chosen = batch.trainable, batch.chosen
+        kept = batch.kept & real
         for name, source in batch.sources.items():
             self.generated[name] += int(source.proposed.sum())
         sizes = np.bincount(batch.owners[chosen], minlength=len(batch))
@@ -124,7 +96,7 @@ class Evaluation:
         """Per set: ``before`` and ``after``, each with every term, and the same under ``at`` for equal sizes."""
         means = None if self.resamples is None else self.resamples.means
         out: dict[str, Any] = {}
-        for view, (name, moment) in enumerate((n, m) for n in self.names for m in MOMENTS):
+        for view, (name, moment) in enumerate(self.views.views):
             place = out.setdefault(name, {}).setdefault(moment, {})
             for size, k in enumerate((0, *self.at)):
                 tally = self.tallies[view, size]
@@ -150,23 +122,21 @@ class Evaluation:
         """
         values = self._resampled()
         out = []
-        for (i, one), (j, other) in combinations(enumerate(self.generators, 1), 2):
+        for (i, one), (j, other) in combinations(enumerate(self.views.generators, 1), 2):
             found = [self.tallies[2 * place + 1, 0].report().eci_v1 for place in (i, j)]
             low, high = eci.interval(values["eci_v1"][:, 2 * i + 1, 0] - values["eci_v1"][:, 2 * j + 1, 0])
             out.append({"sets": [one, other], "eci_v1": found[0] - found[1], "interval": [float(low), float(high)]})
         return out
 
-    def report(self, shortcut: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        """The part of ``report.json`` that the batches decide."""
-        sets = self.sets()
-        report = {
+    def report(self) -> dict[str, Any]:
+        """The part of ``report.json`` that the tallies decide."""
+        return {
             "metric": "eci_v1 (arXiv:2603.20990v1)",
             "scorer": self.scorer,
-            "controls": sorted(self.controls),
-            "hybrids": [" + ".join(union) for union in self.unions],
-            "sets": sets,
+            "controls": sorted(self.views.controls),
+            "hybrids": self.views.hybrids,
+            "sets": self.sets(),
             "differences": self.differences(),
-            "shortcut": shortcut,
             "generated": dict(self.generated),
             "counts": dict(self.counts),
             "dropped": {
@@ -174,4 +144,3 @@ class Evaluation:
                 for name, rules in self.reasons.items()
             },
         }
-        return report | {"warnings": warnings(report), "notes": notes(report)}

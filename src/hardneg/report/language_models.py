@@ -24,9 +24,7 @@ class LanguageModels:
 
     def add(self, batch: Batch) -> None:
         """Counts one batch that has been through selection."""
-        chosen = np.zeros(len(batch.rows), dtype=bool)
-        if batch.selection is not None:
-            chosen[batch.selection.chosen] = True
+        chosen = batch.chosen
         for name, source in batch.sources.items():
             if source.writing is None:
                 continue

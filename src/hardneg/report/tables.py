@@ -9,7 +9,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-TERMS = ("size", "positive", "hardness", "safety", "efficiency", "eci_v1", "unsafe_share")
+TERMS = ("size", "positive", "hardness", "safety", "efficiency", "eci_v1", "above_positive")
 
 
 def summary(report: Mapping[str, Any]) -> RenderableType:
@@ -46,7 +46,7 @@ def sets(report: Mapping[str, Any], *, title: str | None = None) -> Table:
         for moment in ("before", "after"):
             terms = moments[moment]
             cells = [
-                f"{terms[t]:.1%}" if t == "unsafe_share" else f"{terms[t]:.{1 if t == 'size' else 3}f}" for t in TERMS
+                f"{terms[t]:.1%}" if t == "above_positive" else f"{terms[t]:.{1 if t == 'size' else 3}f}" for t in TERMS
             ]
             low, high = terms["intervals"]["eci_v1"]
             cells.insert(TERMS.index("eci_v1") + 1, f"±{(high - low) / 2:.3f}")

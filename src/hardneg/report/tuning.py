@@ -17,7 +17,7 @@ from hardneg.errors import JobError
 from hardneg.filters.eci_safety import ECISafety
 from hardneg.protocols import Encoder
 from hardneg.report.detection import level_shift
-from hardneg.report.dropped import Grades, is_sample, judged
+from hardneg.report.judgments import Grades, is_sample, judged
 from hardneg.report.semantics import moments
 
 POINTS = 41
@@ -79,7 +79,7 @@ class Curves:
     @property
     def names(self) -> list[str]:
         """The quantities that there are."""
-        known = ["survival", "unsafe_share", "hardness", "safety", "eci_v1"]
+        known = ["survival", "above_positive", "hardness", "safety", "eci_v1"]
         if self.judged:
             known += ["false_negatives", "found"]
         elif self.rule == "calibrated":

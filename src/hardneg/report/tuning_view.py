@@ -14,7 +14,7 @@ from hardneg.report.tuning import Curves
 
 HEADINGS: Mapping[str, str] = {
     "survival": "kept",
-    "unsafe_share": "unsafe",
+    "above_positive": "unsafe",
     "false_negatives": "false",
     "found": "false caught",
 }
@@ -24,7 +24,7 @@ def table(found: Curves, rows: int = 21) -> Table:
     """About ``rows`` of the thresholds, the current one among them."""
     out = Table(title=f"what `{found.rule}` leaves, 95 % intervals over queries", title_justify="left")
     out.add_column("threshold", justify="right")
-    shares = ("survival", "unsafe_share", "false_negatives", "found")
+    shares = ("survival", "above_positive", "false_negatives", "found")
     for name in found.names:
         out.add_column(HEADINGS.get(name, name), justify="right")
     out.add_column("eci_sem", justify="right")
@@ -53,7 +53,7 @@ def plot(found: Curves, path: Path) -> None:
     except ImportError as error:
         raise MissingExtraError("matplotlib", "plots", "`--plot`") from error
     shares: list[str] = [
-        name for name in ("survival", "unsafe_share", "false_negatives", "found") if name in found.names
+        name for name in ("survival", "above_positive", "false_negatives", "found") if name in found.names
     ]
     panels: list[tuple[str, list[str]]] = [
         ("share", shares),

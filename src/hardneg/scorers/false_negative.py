@@ -1,33 +1,44 @@
-"""The probability that a candidate is an unlabelled positive, from ranks alone: the calibrated safety."""
+"""The probability that a candidate is an unlabelled positive, from ranks alone."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import numpy as np
 
-from hardneg.arrays import Bool, Float32, Float64, Int64, offsets_of, places_of
-from hardneg.bounds import Positive
+from hardneg import false_negatives
+from hardneg.arrays import Bool, Float64, Int64, offsets_of, places_of
 from hardneg.data.batch import Batch
 from hardneg.data.candidates import Scores
+from hardneg.data.subset import subset
+from hardneg.false_negatives.level import DEPTH
 from hardneg.kinds import part
-from hardneg.models import bm25, ranks
+from hardneg.models import bm25, dense_search, ranks
 from hardneg.models.embeddings import dots, embed, matrix, row_embeddings, similarities
 from hardneg.protocols import AnyEncoder, AnyPairScorer, Encoder
 from hardneg.scorers.cross_encoder import score_batch
+
+PER_BATCH, QUERIES = 250, 2_000
+"""The level is told from so many queries of a batch at most, and from so many in all."""
 
 
 @part
 class FalseNegative:
     """The probability that a passage answers the query although nobody labelled it, in [0, 1].
 
-    sigmoid(level - slope * u), where u is the mean natural logarithm of the ranks at which the whole corpus's ranking
-    has the passage: for the query and for the known positive, by the ``encoder`` (and each of ``encoders``) and, with
-    ``lexical``, by BM25; a ``reranker`` adds its rank among the query's candidates and positives. All count the same.
-    Nothing is fitted to the job. A positive is ranked for the query alone. A text that is not in the corpus has no rank
-    by BM25. ``docs/safety.md`` says what is assumed, where ``level`` and ``slope`` come from and what fails.
+    1 / (1 + exp(-(level - 1.6 u))), where u is made of the natural logarithms of the ranks at which the whole corpus's
+    ranking has the passage, for the query and for the known positive: by the ``encoder`` and each of ``encoders``, and
+    with ``lexical`` by BM25. A ``reranker`` adds its rank among the query's candidates and positives
+    (`hardneg.false_negatives.evidence`).
+
+    ``level`` says how many unlabelled answers there are. Left out, it is told from the job's own queries, by how often
+    the encoder and BM25 agree at the head of their lists; ``spread`` is its standard deviation. `hardneg tune --qrels`
+    fits it to judgments. ``docs/safety.md`` says what is assumed and what fails.
     """
+
+    version: ClassVar[int] = 2
 
     encoder: AnyEncoder
     encoders: tuple[AnyEncoder, ...] = ()
@@ -35,41 +46,99 @@ class FalseNegative:
     reranker: AnyPairScorer | None = None
     language: str = "english"
     stopwords: str = "english"
-    level: float = 2.5
-    slope: Positive = 1.4
+    level: float | None = None
+    spread: float | None = None
 
     def __post_init__(self) -> None:
         self.settings()
 
     def identity(self) -> str:
         """The versions of the libraries that decide words and scores."""
-        return bm25.identity() if self.lexical else ""
+        return bm25.identity()
 
     def settings(self) -> bm25.Settings:
         """How words are made for BM25."""
         return bm25.Settings(self.language, self.stopwords)
 
+    @property
+    def estimates(self) -> float:
+        """The standard deviation of the level: the scores are probabilities, and know how sure they are."""
+        return false_negatives.level(_nothing()).spread if self.spread is None else self.spread
+
+    @property
+    def learns(self) -> bool:
+        """Whether the level is to be told from the job."""
+        return self.level is None
+
+    def learn(self, batches: Iterable[Batch]) -> dict[str, Any]:
+        """The level and its spread, from some queries of every batch."""
+        found, left = _nothing(), QUERIES
+        for batch in batches:
+            count = min(PER_BATCH, left, len(batch))
+            if not count:
+                break
+            chosen = np.unique(np.linspace(0, len(batch) - 1, count).astype(np.int64))
+            found += self.agreement(subset(batch, chosen))
+            left -= len(chosen)
+        told = false_negatives.level(found)
+        return {"level": round(told.value, 6), "spread": round(told.spread, 6)}
+
+    def agreement(self, batch: Batch) -> false_negatives.Agreement:
+        """How far encoder and BM25 agree on the passages nearest to the queries of a batch."""
+        index = bm25.index(self.settings(), batch.corpus)
+        if index is None:
+            return _nothing()
+        offsets, barred = batch.barred()
+        depth = min(DEPTH, len(batch.corpus))
+        queries = embed(self.encoder, batch.queries, "query", batch.corpus.cache)
+        near, scores = dense_search.by_blocks(queries, matrix(self.encoder, batch.corpus), depth, offsets, barred)
+        near = np.where(np.isfinite(scores), near, -1)
+        words = self.settings().tokens(batch.queries)
+        lexical = bm25.search(index, words, depth, offsets, barred, len(batch.corpus))
+        owners = np.concatenate([np.repeat(np.arange(len(batch)), near.shape[1]), lexical.owners])
+        rows = np.concatenate([near.reshape(-1), lexical.rows])
+        pairs = np.unique(np.stack([owners, rows])[:, rows >= 0], axis=1)
+        head = batch.with_rows(offsets_of(np.bincount(pairs[0], minlength=len(batch))), pairs[1])
+        views = [_dense(self.encoder, head), _lexical(self.settings(), head)]
+        of_query, of_positive, own = (np.stack([getattr(v, side) for v in views], axis=1) for side in SIDES)
+        u = false_negatives.evidence(of_query, of_positive, own, head.owners)
+        return false_negatives.Agreement.of(of_query, u, head.owners, own)
+
     def score(self, batch: Batch) -> Scores:
         """Probabilities of every candidate and, as far as the query alone tells, of every positive."""
-        negatives: list[Float64] = []
-        positives: list[Float64] = []
-        for encoder in (self.encoder, *self.encoders):
-            of_negatives, of_positives = _dense(encoder, batch)
-            negatives += of_negatives
-            positives += of_positives
-        if self.lexical and (found := _lexical(self.settings(), batch)):
-            negatives += found[0]
-            positives += found[1]
+        views = [_dense(encoder, batch) for encoder in (self.encoder, *self.encoders)]
+        if self.lexical and bm25.index(self.settings(), batch.corpus) is not None:
+            views.append(_lexical(self.settings(), batch))
+        of_query, of_positive, own, alone = (
+            np.stack([getattr(view, side) for view in views], axis=1) for side in (*SIDES, "positives")
+        )
         if self.reranker is not None:
-            of_pool = _in_pool(score_batch(self.reranker, batch), batch)
-            negatives.append(of_pool[0])
-            positives.append(of_pool[1])
-        return Scores(self._probability(negatives), self._probability(positives))
+            pool, positives = _in_pool(score_batch(self.reranker, batch), batch)
+            of_query = np.concatenate([of_query, pool[:, None]], axis=1)
+            alone = np.concatenate([alone, positives[:, None]], axis=1)
+        u = false_negatives.evidence(of_query, of_positive, own, batch.owners)
+        level = false_negatives.level(_nothing()).value if self.level is None else self.level
+        probabilities = [false_negatives.probability(values, level) for values in (u, np.nanmean(alone, axis=1))]
+        return Scores(probabilities[0].astype(np.float32), probabilities[1].astype(np.float32))
 
-    def _probability(self, logarithms: Sequence[Float64]) -> Float32:
-        u = np.nanmean(np.stack(logarithms), axis=0)  # the encoder's is never missing
-        out: Float32 = (1 / (1 + np.exp(self.slope * u - self.level))).astype(np.float32)
-        return out
+
+SIDES = ("query", "positive", "own")
+
+
+def _nothing() -> false_negatives.Agreement:
+    return false_negatives.Agreement.of(np.zeros((0, 2)), np.zeros(0), np.zeros(0, np.int64), np.zeros((0, 2)))
+
+
+@dataclass(frozen=True, slots=True)
+class _View:
+    """Log ranks by one ranker: of candidates for the query and for its positives (the mean over them), ``query`` and
+    ``positive`` [m]; of positives for the query, ``positives`` [p], and their mean for each example, ``own`` [n].
+    """
+
+    query: Float64
+    positive: Float64
+    positives: Float64
+    own: Float64
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +163,14 @@ class _Pairs:
         return sums / np.bincount(self.candidates, minlength=self.count)
 
 
-def _dense(encoder: Encoder, batch: Batch) -> tuple[list[Float64], list[Float64]]:
-    """Log ranks by an encoder: candidates for the query and for the positives, and positives for the query."""
+def _per_example(batch: Batch, values: Float64) -> Float64:
+    """The mean over the positives of each example."""
+    sums = np.bincount(batch.positive_owners, weights=values, minlength=len(batch))
+    return sums / np.diff(batch.positive_offsets)
+
+
+def _dense(encoder: Encoder, batch: Batch) -> _View:
+    """The view of an encoder."""
     passages = matrix(encoder, batch.corpus)
     queries = embed(encoder, batch.queries, "query", batch.corpus.cache)
     positives = row_embeddings(encoder, batch.corpus, batch.positive_rows)
@@ -105,22 +180,21 @@ def _dense(encoder: Encoder, batch: Batch) -> tuple[list[Float64], list[Float64]
     for_query = similarities(encoder, batch, queries, owners, np.arange(len(owners)))
     for_positive = similarities(encoder, batch, positives, pairs.positives, pairs.candidates)
     own = dots(queries[batch.positive_owners], positives)
-    return (
-        [
-            np.log(ranks.dense(queries, passages, owners, for_query, inside)),
-            pairs.mean(
-                np.log(ranks.dense(positives, passages, pairs.positives, for_positive, inside[pairs.candidates]))
-            ),
-        ],
-        [np.log(ranks.dense(queries, passages, batch.positive_owners, own, np.ones(len(own), dtype=bool)))],
+    in_corpus = np.ones(len(own), dtype=bool)
+    alone = np.log(ranks.dense(queries, passages, batch.positive_owners, own, in_corpus))
+    paired = ranks.dense(positives, passages, pairs.positives, for_positive, inside[pairs.candidates])
+    return _View(
+        np.log(ranks.dense(queries, passages, owners, for_query, inside)),
+        pairs.mean(np.log(paired)),
+        alone,
+        _per_example(batch, alone),
     )
 
 
-def _lexical(settings: bm25.Settings, batch: Batch) -> tuple[list[Float64], list[Float64]] | None:
-    """The same by BM25, NaN for texts that are not in the corpus; None when the corpus has no words."""
+def _lexical(settings: bm25.Settings, batch: Batch) -> _View:
+    """The view of BM25, NaN for texts that are not in the corpus."""
     index = bm25.index(settings, batch.corpus)
-    if index is None:
-        return None
+    assert index is not None, "the corpus has words"  # noqa: S101  the callers have looked
     queries = settings.tokens(batch.queries)
     positives = settings.tokens(batch.corpus.contents(batch.positive_rows))
     pairs = _Pairs.of(batch)
@@ -133,14 +207,14 @@ def _lexical(settings: bm25.Settings, batch: Batch) -> tuple[list[Float64], list
 
     every = np.ones(len(batch.positive_rows), dtype=bool)
     for_positive = ranked(positives, pairs.positives, batch.rows[pairs.candidates], known[pairs.candidates])
-    return (
-        [ranked(queries, batch.owners, batch.rows, known), pairs.mean(for_positive)],
-        [ranked(queries, batch.positive_owners, batch.positive_rows, every)],
+    alone = ranked(queries, batch.positive_owners, batch.positive_rows, every)
+    return _View(
+        ranked(queries, batch.owners, batch.rows, known), pairs.mean(for_positive), alone, _per_example(batch, alone)
     )
 
 
 def _in_pool(scores: Scores, batch: Batch) -> tuple[Float64, Float64]:
-    """Log ranks by a reranker among a query's candidates and positives; equals share the best rank."""
+    """Log ranks by a reranker among a query's candidates and positives. Equals share the best rank."""
     values = np.concatenate([scores.negatives, scores.positives])
     owners = np.concatenate([batch.owners, batch.positive_owners])
     order = np.lexsort((-values, owners))

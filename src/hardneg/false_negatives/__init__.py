@@ -1,0 +1,21 @@
+"""How likely an unlabelled candidate is to be relevant, and how many of a set are: from ranks, without labels.
+
+Array functions over numpy. `docs/safety.md` says what the estimate assumes, how far it was from the truth on judged
+collections, and where it fails.
+"""
+
+from hardneg.false_negatives.evidence import SLOPE, evidence, probability
+from hardneg.false_negatives.level import Agreement, Level, level, level_from_labels
+from hardneg.false_negatives.share import Histogram, Share
+
+__all__ = [
+    "SLOPE",
+    "Agreement",
+    "Histogram",
+    "Level",
+    "Share",
+    "evidence",
+    "level",
+    "level_from_labels",
+    "probability",
+]
