@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 import pytest
-from tests_support import JOB, PASSAGES, POSITIVES, QUERIES, write_data
+from support import PASSAGES, POSITIVES, QUERIES, as_yaml, changed, job_on, write_data
 
 from hardneg.data.batch import Batch
 from hardneg.testing import make_batch
@@ -120,24 +121,36 @@ def tiny_cross_encoder(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(folder)
 
 
-@pytest.fixture
-def make_job(tmp_path: Path, tiny_encoder: str, tiny_cross_encoder: str) -> Callable[..., Path]:
-    """Writes the job above; what is given replaces its values."""
+MakeJob = Callable[..., Path]
+SHORT = {"data": "data.path", "margin": "filters.safe.margin", "workers": "engine.workers"}
+"""Changes to a job that many tests make."""
 
-    def make(name: str = "job", text: str = JOB, **values: object) -> Path:
+
+@pytest.fixture
+def make_job(tmp_path: Path, request: pytest.FixtureRequest) -> MakeJob:
+    """Writes the job of `support.job_on` and its data; returns the job's file.
+
+    ``changes`` as in `support.changed`; ``data``, ``margin``, ``workers``, ``output`` and ``cache`` by name. The models
+    are hashed words, so that a process of a test loads nothing; with ``real`` they are an encoder and a cross-encoder.
+    """
+
+    def make(
+        name: str = "job", changes: Mapping[str, Any] | None = None, *, real: bool = False, **values: object
+    ) -> Path:
         if not (tmp_path / "data").exists():
             write_data(tmp_path / "data")
-        defaults = {
-            "data": tmp_path / "data",
-            "encoder": tiny_encoder,
-            "cross_encoder": tiny_cross_encoder,
-            "margin": -0.05,
-            "workers": 1,
-            "output": tmp_path / "runs" / name,
-            "cache": tmp_path / "cache",
-        }
+        job = job_on(name, **(_real(request) if real else {}))
+        named = {SHORT.get(key, key): str(value) if isinstance(value, Path) else value for key, value in values.items()}
         path = tmp_path / f"{name}.yaml"
-        path.write_text(text.format(**(defaults | values)))
+        path.write_text(as_yaml(changed(job, named | dict(changes or {}))))
         return path
 
     return make
+
+
+def _real(request: pytest.FixtureRequest) -> dict[str, Any]:
+    encoder, referee = (request.getfixturevalue(name) for name in ("tiny_encoder", "tiny_cross_encoder"))
+    return {
+        "encoder": {"kind": "sentence_transformers", "model": encoder},
+        "referee": {"kind": "sentence_transformers_cross_encoder", "model": referee},
+    }

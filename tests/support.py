@@ -1,10 +1,17 @@
-"""What several test modules need."""
+"""What several test modules need: a small collection, a job on it as a mapping, and changes to that job."""
 
+import copy
+import importlib.util
 import itertools
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import numpy as np
+import pytest
+import yaml
 
 from hardneg.data.batch import Batch
 from hardneg.data.merge import merge
@@ -25,31 +32,107 @@ PASSAGES = {
 QUERIES = {"q1": "where did the cat sit", "q2": "what is the capital of france", "q3": "loyal animals"}
 POSITIVES = {"q1": ["cat"], "q2": ["paris"], "q3": ["dogs", "cats"]}
 
-JOB = """\
-data: {{kind: beir, path: {data}}}
-generators:
-  lexical: {{kind: bm25, depth: 5}}
-  semantic: {{kind: dense, depth: 5, encoder: &target {{kind: sentence_transformers, model: {encoder}}}}}
-  reranked: {{kind: cross_encoder, depth: 3, candidates: {{kind: random, depth: 6}}, model: &referee {{kind: sentence_transformers_cross_encoder, model: {cross_encoder}}}}}
-  easy: {{kind: random, depth: 5, control: true}}
-scorers:
-  target: {{kind: bi_encoder, encoder: *target}}
-  referee: {{kind: cross_encoder, model: *referee}}
-filters:
-  repeats: {{kind: duplicate, near: 0.9}}
-  copies: {{kind: copy}}
-  safe: {{kind: eci_safety, scorer: target, margin: {margin}}}
-  veto: {{kind: eci_safety, scorer: referee, margin: -1.0}}
-select: {{kind: top, scorer: target, per_query: 2, reuse: 30}}
-eci: {{scorer: target}}
-exports:
-  tuples: {{kind: sentence_transformers, scores: true}}
-  flag: {{kind: flagembedding}}
-  all: {{kind: jsonl, dropped: true}}
-engine: {{kind: local, workers: {workers}}}
-output: {output}
-cache: {cache}
-"""
+WORDS = {"kind": "hashed_words"}
+"""An encoder that loads nothing: for jobs whose models are beside the point."""
+WORDS_IN_PAIRS = {"kind": "late_interaction", "encoder": WORDS}
+REMOVED = object()
+"""In `changed`: the key goes."""
+
+
+def job_on(
+    name: str = "job", encoder: Mapping[str, Any] = WORDS, referee: Mapping[str, Any] = WORDS_IN_PAIRS
+) -> dict[str, Any]:
+    """A job with every kind of part that needs no language model, with its folders beside its file: ``data`` (see
+    `write_data`), ``cache`` and ``runs/<name>``. A model that occurs twice is one object, which YAML writes as an
+    anchor and its alias.
+    """
+    target, referee = dict(encoder), dict(referee)
+    pool = {"kind": "random", "depth": 6}
+    return {
+        "data": {"kind": "beir", "path": "data"},
+        "generators": {
+            "lexical": {"kind": "bm25", "depth": 5},
+            "semantic": {"kind": "dense", "depth": 5, "encoder": target},
+            "reranked": {"kind": "cross_encoder", "depth": 3, "candidates": pool, "model": referee},
+            "easy": {"kind": "random", "depth": 5},
+        },
+        "controls": ["easy"],
+        "scorers": {
+            "target": {"kind": "bi_encoder", "encoder": target},
+            "referee": {"kind": "cross_encoder", "model": referee},
+        },
+        "filters": {
+            "repeats": {"kind": "duplicate", "near": 0.9},
+            "copies": {"kind": "copy"},
+            "safe": {"kind": "eci_safety", "scorer": "target", "margin": -0.05},
+            "veto": {"kind": "eci_safety", "scorer": "referee", "margin": -1.0},
+        },
+        "select": {"kind": "top", "scorer": "target", "per_query": 2, "reuse": 30},
+        "eci": {"scorer": "target"},
+        "exports": {
+            "tuples": {"kind": "sentence_transformers", "scores": True},
+            "flag": {"kind": "flagembedding"},
+            "all": {"kind": "jsonl", "dropped": True},
+        },
+        "engine": {"kind": "local", "workers": 1},
+        "output": f"runs/{name}",
+        "cache": "cache",
+    }
+
+
+def changed(job: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """A job with other values: ``{"filters.safe.margin": 0.3, "generators.lexical": REMOVED}``.
+
+    A key that is there keeps its place; a new one comes last. Objects that are shared stay shared.
+    """
+    out = copy.deepcopy(dict(job))
+    for path, value in changes.items():
+        *above, last = path.split(".")
+        inner = out
+        for key in above:
+            inner = inner[key]
+        if value is REMOVED:
+            del inner[last]
+        else:
+            inner[last] = value
+    return out
+
+
+def as_yaml(job: Mapping[str, Any]) -> str:
+    """The text of a job's file."""
+    return yaml.safe_dump(dict(job), sort_keys=False, width=1_000)
+
+
+def line_with(text: str, what: str) -> int:
+    """The number of the first line that holds ``what``."""
+    return next(number for number, line in enumerate(text.splitlines(), 1) if what in line)
+
+
+def bench(name: str) -> ModuleType:
+    """A module of the folder ``bench``, which is no package."""
+    spec = importlib.util.spec_from_file_location(name, Path(__file__).resolve().parents[1] / "bench" / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+SMALL_SHARDS = "from hardneg.pipeline import graph, reading\ngraph.SHARD = reading.SHARD = 4\n"
+"""For a process of a test: a dozen examples are three shards."""
+
+
+def small_shards(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same in this process."""
+    for module in ("graph", "reading"):
+        monkeypatch.setattr(f"hardneg.pipeline.{module}.SHARD", 4)
+
+
+def files_of(folder: Path) -> dict[str, bytes]:
+    """Shards and exports of a run, by name."""
+    found = [*folder.glob("stages/*/*.parquet"), *(f for f in folder.glob("exports/**/*") if f.is_file())]
+    found += folder.glob("provenance.jsonl")
+    return {str(file.relative_to(folder)): file.read_bytes() for file in found}
 
 
 def write_data(folder: Path, copies: int = 1) -> Path:

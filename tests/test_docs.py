@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from hardneg import cli
-from hardneg.job.job import Job
+from hardneg.job.run_folder import Job
 
 ROOT = Path(__file__).resolve().parents[1]
 FENCE = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
@@ -94,7 +94,7 @@ def test_the_demo(tmp_path: Path) -> None:
         > sets["lexical"]["before"]["hardness"]
         > sets["easy"]["before"]["hardness"]
     )
-    assert sets["final"]["after"]["unsafe_share"] == 0
+    assert sets["final"]["after"]["above_positive"] == 0
     found = re.search(
         r"judged relevant: (\d+) candidates, (\d+) refused .*; all others: ([\d,]+), ([\d,]+) refused", done.stdout
     )

@@ -46,7 +46,7 @@ def test_it_is_found_and_keeps_the_contract(installed: Path, batch_of: Callable[
 
 
 def test_a_job_uses_it(installed: Path, make_job: Callable[..., Path], capsys: pytest.CaptureFixture[str]) -> None:
-    from tests_support import JOB
+    from support import JOB
 
     text = JOB.replace("  easy:", "  mine: {{kind: reversed, depth: 3}}\n  easy:").replace(
         "  repeats:", "  short: {{kind: too_long, words: 5}}\n  repeats:"

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests_support import JOB
+from support import JOB
 
 import hardneg
 from hardneg.cli import main

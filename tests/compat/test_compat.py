@@ -14,7 +14,7 @@ import torch
 from datasets import Dataset
 from sentence_transformers import CrossEncoder, SentenceTransformer
 from sentence_transformers.util import mine_hard_negatives as the_peers
-from tests_support import PASSAGES
+from support import PASSAGES
 
 from hardneg.compat import mine_hard_negatives
 

@@ -8,6 +8,11 @@ from hypothesis import strategies as st
 from hardneg import eci
 
 
+def members_of(proposed: np.ndarray) -> np.ndarray:
+    """Bool [m, unions]: whose union each candidate is in; ``proposed`` [m, sources]: who proposed it."""
+    return np.stack([proposed[:, union].any(axis=1) for union in eci.unions(proposed.shape[1])], axis=1)
+
+
 @given(st.integers(0, 2**32 - 1), st.integers(1, 4), st.integers(1, 6))
 @settings(max_examples=40, deadline=None)
 def test_each_union_is_the_set_scored_alone(seed: int, sources: int, queries: int) -> None:
@@ -17,10 +22,10 @@ def test_each_union_is_the_set_scored_alone(seed: int, sources: int, queries: in
     owners = np.repeat(np.arange(queries), counts)
     plus, minus = rng.random(queries), rng.random(counts.sum()).round(1)  # with ties, also at the positive
     plus = plus.round(1)
-    origins = rng.integers(0, 2**sources, counts.sum())
-    found = eci.hybrids(plus, minus, offsets, origins, sources, at=(2,))
+    proposed = rng.random((counts.sum(), sources)) < 0.5
+    found = eci.per_query_of_sets(plus, minus, offsets, members_of(proposed), at=(2,))
     for place, union in enumerate(eci.unions(sources)):
-        inside = np.array([any(int(o) >> b & 1 for b in union) for o in origins], dtype=bool)
+        inside = np.array([any(row[b] for b in union) for row in proposed], dtype=bool)
         np.testing.assert_allclose(found[:, place, 0], eci.per_query(plus, minus[inside], owners[inside]), atol=1e-12)
         hardest = []
         for i in range(queries):
@@ -32,8 +37,8 @@ def test_each_union_is_the_set_scored_alone(seed: int, sources: int, queries: in
 
 def test_the_papers_sizes() -> None:
     # BM25 proposes 50, a reranker 25 others, an LLM 3 others: the sizes of the paper's Table 1
-    origins = [0b001] * 50 + [0b010] * 25 + [0b100] * 3
-    found = eci.hybrids([0.9], np.full(78, 0.5), [0, 78], origins, 3)
+    proposed = np.repeat(np.eye(3, dtype=bool), [50, 25, 3], axis=0)
+    found = eci.per_query_of_sets([0.9], np.full(78, 0.5), [0, 78], members_of(proposed))
     sizes = {union: int(found[0, place, 0, 1]) for place, union in enumerate(eci.unions(3))}
     assert sizes == {(0,): 50, (1,): 25, (2,): 3, (0, 1): 75, (0, 2): 53, (1, 2): 28, (0, 1, 2): 78}
 
@@ -41,7 +46,7 @@ def test_the_papers_sizes() -> None:
 def test_too_many_sources_are_an_error_and_none_is_nothing() -> None:
     with pytest.raises(ValueError, match="at most 10 sources"):
         eci.unions(11)
-    assert eci.hybrids([], [], [0], [], 2).shape == (0, 3, 1, 7)
+    assert eci.per_query_of_sets([], [], [0], np.zeros((0, 3), dtype=bool)).shape == (0, 3, 1, 7)
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(1, 70))

@@ -68,7 +68,9 @@ def test_rows_are_those_of_sentence_transformers_own_miner(
     bare = batch_of({name: text for name, text in PASSAGES.items() if name != "copy"})
     margin = margin_that_leaves_a_short_set(bare, tiny_encoder)
     rows, _ = written(
-        SentenceTransformers(format=layout, scores=scores, short="drop"), mined(bare, tiny_encoder, margin), tmp_path / "out"
+        SentenceTransformers(format=layout, scores=scores, short="drop"),
+        mined(bare, tiny_encoder, margin),
+        tmp_path / "out",
     )
     pairs = [
         {"anchor": bare.queries[i], "positive": bare.corpus.passage(int(row)).contents}
@@ -115,7 +117,7 @@ def test_short_examples_repeat_their_negatives(batch: Batch, tmp_path: Path) -> 
     assert counts["examples with repeated negatives"] == int(((sizes > 0) & (sizes < 2)).sum())
     repeated = [row for row in rows if row["negative_1"] == row["negative_2"]]
     assert len(repeated) == sum(int((batch.positive_owners == i).sum()) for i in np.flatnonzero(sizes == 1))
-    with pytest.raises(HardnegError, match="has . of 2 negatives"):
+    with pytest.raises(HardnegError, match=r"has . of 2 negatives"):
         written(SentenceTransformers(format="n-tuple", short="error"), batch, tmp_path / "error")
 
 

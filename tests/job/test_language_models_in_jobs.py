@@ -11,39 +11,17 @@ import subprocess
 import sys
 import time
 import urllib.parse
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests_support import write_data
+from support import REMOVED, WORDS, as_yaml, changed, write_data
 
 from hardneg.cli import main
+from hardneg.job.run_folder import Job
 from hardneg.llm.answer_log import answers_of
-from hardneg.testing import Fault, FaultServer
-
-JOB = """\
-data: {{kind: beir, path: {data}}}
-generators:
-  lexical: {{kind: bm25, depth: 5}}
-  written: {{kind: llm, per_query: 2, context: lexical, rounds: 1, client: &client {client}}}
-scorers:
-  target: {{kind: bi_encoder, encoder: {{kind: sentence_transformers, model: {encoder}}}}}
-  judge: {{kind: llm_judge, client: *client, cascade: &safe {{kind: eci_safety, scorer: target, margin: 0.0}}, near: 2.0}}
-filters:
-  quality: {{kind: text_quality, length: false, language: false}}
-  safe: *safe
-  graded: {{kind: relevance, scorer: judge, max: 3, relabel: true}}
-select: {{kind: top, scorer: target, per_query: 2}}
-eci: {{scorer: target}}
-{more}
-exports:
-  split: {{kind: beir, split: relabelled}}
-  all: {{kind: jsonl, dropped: true}}
-engine: {{kind: local, workers: 2}}
-cache: {cache}
-output: {output}
-"""
+from hardneg.testing import Fault, FaultServer, fault_server
 
 Make = Callable[..., Path]
 
@@ -55,16 +33,44 @@ def fresh() -> Iterator[None]:
     answers_of.cache_clear()
 
 
-@pytest.fixture
-def job(tmp_path: Path, tiny_encoder: str) -> Make:
-    data = tmp_path / "data"
-    write_data(data)
+def client_at(url: str, **fields: Any) -> dict[str, Any]:
+    return {"kind": "openai", "base_url": url, "model": "any", "timeout": 5} | fields
 
-    def make(url: str, *, more: str = "", client: str = "", text: str = JOB, name: str = "job") -> Path:
+
+def job_with(client: dict[str, Any], name: str = "job") -> dict[str, Any]:
+    """A job in which a language model writes negatives and judges what is near to the margin."""
+    return {
+        "data": {"kind": "beir", "path": "data"},
+        "generators": {
+            "lexical": {"kind": "bm25", "depth": 5},
+            "written": {"kind": "llm", "per_query": 2, "context": "lexical", "rounds": 1, "client": client},
+        },
+        "scorers": {
+            "target": {"kind": "bi_encoder", "encoder": WORDS},
+            "judge": {"kind": "llm_judge", "client": client, "cascade": "safe", "near": 2.0},
+        },
+        "filters": {
+            "quality": {"kind": "text_quality", "length": False, "language": False},
+            "safe": {"kind": "eci_safety", "scorer": "target", "margin": 0.0},
+            "graded": {"kind": "relevance", "scorer": "judge", "max": 3, "relabel": True},
+        },
+        "select": {"kind": "top", "scorer": "target", "per_query": 2},
+        "eci": {"scorer": "target"},
+        "exports": {"split": {"kind": "beir", "split": "relabelled"}, "all": {"kind": "jsonl", "dropped": True}},
+        "engine": {"kind": "local", "workers": 2},
+        "cache": "cache",
+        "output": name,
+    }
+
+
+@pytest.fixture
+def job(tmp_path: Path) -> Make:
+    """Writes the job above, with its data, for a server at ``url``; ``changes`` as in `support.changed`."""
+    write_data(tmp_path / "data")
+
+    def make(url: str, changes: Mapping[str, Any] | None = None, *, name: str = "job", **client: Any) -> Path:
         file = tmp_path / f"{name}.yaml"
-        settings = f"{{kind: openai, base_url: '{url}', model: any, timeout: 5{client}}}"
-        values = {"data": data, "client": settings, "encoder": tiny_encoder, "more": more}
-        file.write_text(text.format(**values, cache=tmp_path / "cache", output=tmp_path / name))
+        file.write_text(as_yaml(changed(job_with(client_at(url, **client), name), changes or {})))
         return file
 
     return make
@@ -87,7 +93,7 @@ def answer(body: dict[str, Any]) -> str:
 
 def test_a_job_from_generation_to_export(job: Make, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with FaultServer(answer=answer) as server:
-        file = job(server.url, client=", prices: {input: 1, output: 2}")
+        file = job(server.url, prices={"input": 1, "output": 2})
         assert main(["run", str(file)]) == 0
         printed = capsys.readouterr().out
         sent = server.sent.total()
@@ -117,7 +123,11 @@ def test_a_job_from_generation_to_export(job: Make, tmp_path: Path, capsys: pyte
     [origin] = talk[0]["origins"]
     assert origin["prompt"].startswith("hard_negative.v1@")
     assert origin["tokens"] > 0
-    assert (tmp_path / "job" / "exports" / "split" / "__provenance__" / "examples.jsonl").is_file()
+    origins = [json.loads(line) for line in (tmp_path / "job" / "provenance.jsonl").read_text().splitlines()]
+    assert [line["query_id"] for line in origins] == [line["query_id"] for line in lines]
+
+
+GRADES = {"kind": "relevance", "scorer": "judge", "max": 3, "relabel": True}
 
 
 def test_a_threshold_changed_asks_for_nothing_that_is_known(job: Make, tmp_path: Path) -> None:
@@ -125,7 +135,7 @@ def test_a_threshold_changed_asks_for_nothing_that_is_known(job: Make, tmp_path:
         file = job(server.url)
         assert main(["run", str(file)]) == 0
         sent = server.sent.total()
-        file.write_text(file.read_text().replace("max: 3", "max: 2").replace("graded:", "grades:"))
+        job(server.url, {"filters.graded": REMOVED, "filters.grades": GRADES | {"max": 2}})
         answers_of.cache_clear()
         assert main(["run", str(file)]) == 0
         assert server.sent.total() == sent
@@ -144,7 +154,7 @@ def test_the_key_is_nowhere(job: Make, tmp_path: Path, echo: bool) -> None:
     faults = [Fault.status(code, message=f"your key {SECRET} failed") for code in ([500] * 3 + [401] if echo else [])]
     environment = {**os.environ, "CANARY_KEY": SECRET, "OPENAI_LOG": "debug"}
     with FaultServer(faults, answer=answer) as server:
-        file = job(server.url, client=", api_key_env: CANARY_KEY, concurrency: 1")
+        file = job(server.url, api_key_env="CANARY_KEY", concurrency=1)
         done = subprocess.run(
             [sys.executable, "-X", "dev", "-W", "ignore", "-m", "hardneg", "run", str(file)],
             env=environment,
@@ -161,73 +171,105 @@ def test_the_key_is_nowhere(job: Make, tmp_path: Path, echo: bool) -> None:
 
 def test_a_budget_ends_the_run_and_the_next_one_goes_on(job: Make, capsys: pytest.CaptureFixture[str]) -> None:
     with FaultServer(answer=answer) as server:
-        file = job(server.url, more="budget: {max_tokens: 4000}")
+        file = job(server.url, {"budget": {"max_tokens": 4000}})
         assert main(["run", str(file)]) == 1
         error = capsys.readouterr().err
         assert "the budget is used up" in error
         assert "raise `budget` and run again" in error
         sent = server.sent.total()
         assert sent >= 1
-        file.write_text(file.read_text().replace("4000", "1000000"))
+        job(server.url, {"budget": {"max_tokens": 1_000_000}})
         answers_of.cache_clear()
         assert main(["run", str(file)]) == 0
         assert max(server.delivered.values()) == 1, "nothing was paid twice"
 
 
-@pytest.mark.parametrize(
-    ("change", "problem"),
-    [
-        (
-            ("context: lexical", "context: lexcal"),
-            "generators.written.context: no other generator is called `lexcal`: did you mean `lexical`?",
-        ),
-        (("context: lexical", "context: written"), "no other generator is called `written`"),
-        (
-            (
-                "lexical: {kind: bm25, depth: 5}",
-                "lexical: {kind: llm, context: written, client: {kind: openai, model: any}}",
-            ),
-            "goes in a circle",
-        ),
-        (
-            ("cascade: &safe {kind: eci_safety, scorer: target", "cascade: &safe {kind: eci_safety, scorer: targett"),
-            "scorers.judge: looks at the scorer `targett`",
-        ),
-        (
-            (
-                "scorers:\n",
-                "scorers:\n  first: {kind: llm_judge, near: 1.0, client: {kind: openai, model: any}, cascade: {kind: eci_safety, scorer: target, margin: 0}}\n",
-            ),
-            "it must come before this one",
-        ),
-        (("kind: openai", "kind: opnai"), "unknown kind 'opnai' of clients: did you mean `openai`?"),
-        (("model: any", "model: any, api_key: sk-abcdef"), "unknown key `api_key`: did you mean `api_key_env`?"),
-        (("model: any", "model: any, api_key_env: sk-abcdef"), "the name of an environment variable"),
-        (
-            ("eci: {scorer: target}", "eci: {scorer: target}\nbudget: {max_cost: 5}"),
-            "budget.max_cost: the client of model `any` has no `prices`",
-        ),
-        (
-            ("eci: {scorer: target}", "eci: {scorer: target}\nbudget: {max_token: 5}"),
-            "budget.max_token: unknown key `max_token`: did you mean `max_tokens`?",
-        ),
-        (("eci: {scorer: target}", "eci: {scorer: target}\nbudget: {max_tokens: 0}"), "budget.max_tokens: "),
-        (("per_query: 2, context", "prompt: nothing.v1, context"), "no prompt is called 'nothing.v1'"),
-    ],
-)
-def test_wrong_jobs(job: Make, capsys: pytest.CaptureFixture[str], change: tuple[str, str], problem: str) -> None:
-    file = job("http://127.0.0.1:9/v1")
-    text = file.read_text()
-    assert change[0] in text
-    file.write_text(text.replace(*change))
-    assert main(["check", str(file)]) == 2
+OTHER_CLIENT = {"kind": "openai", "model": "any"}
+WRONG: dict[str, tuple[dict[str, Any], str]] = {
+    "a context that nothing is called": (
+        {"generators.written.context": "lexcal"},
+        "generators.written.context: no generator is called `lexcal`: did you mean `lexical`?",
+    ),
+    "a context that is the generator itself": (
+        {"generators.written.context": "written"},
+        "these parts mention each other in a circle: written → written",
+    ),
+    "contexts in a circle": (
+        {"generators.lexical": {"kind": "llm", "context": "written", "client": OTHER_CLIENT}},
+        "these parts mention each other in a circle: lexical → written → lexical",
+    ),
+    "a context of an earlier version": (
+        {"generators.written.context": {"kind": "bm25"}},
+        "generators.written.context: name a generator of the job: `context: lexical`",
+    ),
+    "a cascade that nothing is called": (
+        {"scorers.judge.cascade": "saef"},
+        "scorers.judge.cascade: no filter is called `saef`: did you mean `safe`?",
+    ),
+    "a cascade that is a scorer": (
+        {"scorers.judge.cascade": "target"},
+        "scorers.judge.cascade: no filter is called `target`; the job's filters are: `quality`, `safe`, `graded`",
+    ),
+    "a cascade of an earlier version": (
+        {"scorers.judge.cascade": {"kind": "eci_safety", "scorer": "target", "margin": 0.0}},
+        "scorers.judge.cascade: name a filter of the job: `cascade: safe`",
+    ),
+    "a cascade that waits for the judge": (
+        {"scorers.judge.cascade": "graded"},
+        "these parts mention each other in a circle: judge → graded → judge",
+    ),
+    "a cascade without a threshold": (
+        {"filters.copies": {"kind": "copy"}, "scorers.judge.cascade": "copies"},
+        "scorers.judge.cascade: name a filter with a threshold on a scorer, such as `eci_safety`",
+    ),
+    "a cascade that learns": (
+        {"filters.safe": {"kind": "eci_safety", "scorer": "target", "percentile": 0.9}},
+        "scorers.judge.cascade: that filter learns from the whole job first; give it its values",
+    ),
+    "a cascade whose scorer is missing": (
+        {"filters.safe.scorer": "targett"},
+        "filters.safe.scorer: no scorer is called `targett`: did you mean `target`?",
+    ),
+    "an unknown kind of client": (
+        {"generators.written.client.kind": "opnai"},
+        "unknown kind 'opnai' of clients: did you mean `openai`?",
+    ),
+    "a key in the job": (
+        {"generators.written.client.api_key": "sk-abcdef"},
+        "unknown key `api_key`: did you mean `api_key_env`?",
+    ),
+    "a key for a name": (
+        {"generators.written.client.api_key_env": "sk-abcdef"},
+        "the name of an environment variable",
+    ),
+    "a budget in money without prices": (
+        {"budget": {"max_cost": 5}},
+        "budget.max_cost: the client of model `any` has no `prices`",
+    ),
+    "a misspelt budget": (
+        {"budget": {"max_token": 5}},
+        "budget.max_token: unknown key `max_token`: did you mean `max_tokens`?",
+    ),
+    "no budget at all": ({"budget": {"max_tokens": 0}}, "budget.max_tokens: must be at least 1, not 0"),
+    "an unknown prompt": ({"generators.written.prompt": "nothing.v1"}, "no prompt is called 'nothing.v1'"),
+    "fewer than no rounds": (
+        {"generators.written.rounds": -1},
+        "generators.written.rounds: must be at least 0, not -1",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_wrong_jobs(job: Make, capsys: pytest.CaptureFixture[str], case: str) -> None:
+    changes, problem = WRONG[case]
+    assert main(["check", str(job("http://127.0.0.1:9/v1", changes))]) == 2
     error = capsys.readouterr().err
     assert problem in error
     assert "sk-abcdef" not in error
 
 
 def test_a_server_that_is_down(job: Make, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    file = job("http://127.0.0.1:9/v1", client=", attempts: 1")
+    file = job("http://127.0.0.1:9/v1", attempts=1)
     assert main(["run", str(file)]) == 1
     error = capsys.readouterr().err
     assert "run again: what is answered is kept" in error
@@ -251,7 +293,7 @@ def test_stopped_in_the_middle_of_a_shard(job: Make, tmp_path: Path, number: sig
         )
 
     with FaultServer(answer=answer, latency=0.4) as server:
-        file = job(server.url, client=", concurrency: 1")
+        file = job(server.url, concurrency=1)
         child = run(file)
         while server.delivered.total() < 2:
             time.sleep(0.01)
@@ -284,20 +326,40 @@ def obedient(body: dict[str, Any]) -> str:
     return json.dumps({"negatives": own})
 
 
+def counted_by(model: str) -> Callable[[str], int]:
+    """How many tokens a real model makes of a text: not the rule by which the estimate guesses."""
+    from tokenizers import Tokenizer
+
+    tokenizer = Tokenizer.from_file(str(Path(model) / "tokenizer.json"))
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    return lambda text: len(tokenizer.encode(text, add_special_tokens=False).ids)
+
+
 @pytest.mark.parametrize("ask", [0, 12])
 def test_an_estimate_is_near_to_what_it_costs(
-    tmp_path: Path, collections: Path, tiny_encoder: str, capsys: pytest.CaptureFixture[str], ask: int
+    tmp_path: Path,
+    collections: Path,
+    minilm: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    ask: int,
 ) -> None:
-    text = JOB.replace(", cascade: &safe {{kind: eci_safety, scorer: target, margin: 0.0}}, near: 2.0", "")
-    text = text.replace("safe: *safe", "safe: {{kind: eci_safety, scorer: target, margin: -2.0}}").replace(
-        "rounds: 1", "rounds: 0"
-    )
-    text = text.replace("depth: 5", "depth: 10")
+    monkeypatch.setattr(fault_server, "tokens", counted_by(minilm))
     with FaultServer(answer=obedient) as server:
-        client = f"{{kind: openai, base_url: '{server.url}', model: any, prices: {{input: 10, output: 30}}}}"
-        values = {"data": collections / "cranfield", "client": client, "encoder": tiny_encoder, "more": ""}
+        job = changed(
+            job_with(client_at(server.url, prices={"input": 10, "output": 30})),
+            {
+                "data.path": str(collections / "cranfield"),
+                "generators.lexical.depth": 10,
+                "generators.written.rounds": 0,
+                "scorers.judge.cascade": REMOVED,
+                "scorers.judge.near": REMOVED,
+                "filters.safe.margin": -2.0,
+            },
+        )
         file = tmp_path / "job.yaml"
-        file.write_text(text.format(**values, cache=tmp_path / "cache", output=tmp_path / "job"))
+        file.write_text(as_yaml(job))
         assert main(["estimate", str(file), "--json", "--ask", str(ask)]) == 0
         assert server.sent.total() == ask, "nothing is spent unless it is wished"
         told = json.loads(capsys.readouterr().out)
@@ -306,6 +368,7 @@ def test_an_estimate_is_near_to_what_it_costs(
         usage = json.loads((tmp_path / "job" / "report.json").read_text())["usage"]
         assert main(["estimate", str(file)]) == 0
         assert "done" in capsys.readouterr().out
+    assert {stage["stage"] for stage in told["stages"]} == set(usage) == {"generate.written", "score.judge"}
     for stage in told["stages"]:
         real = usage[stage["stage"]]
         for what in ("requests", "prompt_tokens", "completion_tokens", "cost"):
@@ -313,13 +376,8 @@ def test_an_estimate_is_near_to_what_it_costs(
 
 
 def test_an_estimate_of_a_job_without_a_model(job: Make, capsys: pytest.CaptureFixture[str]) -> None:
-    lines = [
-        line
-        for line in JOB.splitlines()
-        if not re.match(r"  (written|judge|safe|graded|quality)|filters|exports|  (split|all)", line)
-    ]
-    text = "\n".join(lines).replace("context", "x")
-    assert main(["estimate", str(job("http://127.0.0.1:9/v1", text=text))]) == 0
+    nobody = {"generators.written": REMOVED, "scorers.judge": REMOVED, "filters.graded": REMOVED}
+    assert main(["estimate", str(job("http://127.0.0.1:9/v1", nobody))]) == 0
     assert "asks no language model" in capsys.readouterr().out
 
 
@@ -336,19 +394,14 @@ def test_a_server_that_refused_everything_is_mended(
     assert report["generated"]["written"] > 0
 
 
-def test_a_control_that_is_none_any_more_is_judged(job: Make, tmp_path: Path) -> None:
-    from hardneg.job.job import Job
-
-    control = JOB.replace("{{kind: bm25, depth: 5}}", "{{kind: bm25, depth: 5, control: true}}").replace(
-        "context: lexical, ", ""
-    )
-    names = [
-        Job.read(job("http://127.0.0.1:9/v1", text=text)).pipeline.stages()
-        for text in (control, control.replace(", control: true", ""))
+def test_a_control_that_is_none_any_more_is_judged(job: Make) -> None:
+    alone = {"generators.written.context": REMOVED}
+    stages = [
+        Job.read(job("http://127.0.0.1:9/v1", alone | {"controls": controls})).pipeline.stages.first
+        for controls in (["lexical"], [])
     ]
-    for stage in ("score", "generate"):
-        name = {"score": "judge", "generate": "written"}[stage]
-        assert getattr(names[0], stage)[name].fingerprint != getattr(names[1], stage)[name].fingerprint
+    for group, name in (("score", "judge"), ("generate", "written")):
+        assert getattr(stages[0], group)[name].fingerprint != getattr(stages[1], group)[name].fingerprint
 
 
 def test_the_budget_and_the_report_know_what_was_sent(job: Make, tmp_path: Path) -> None:
@@ -360,6 +413,6 @@ def test_the_budget_and_the_report_know_what_was_sent(job: Make, tmp_path: Path)
 
 def test_an_estimate_with_a_file_of_candidates(job: Make, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "found.jsonl").write_text('{"query_id": "q1-0", "candidates": ["dog", "rain"]}\n')
-    text = JOB.replace("{{kind: bm25, depth: 5}}", f"{{{{kind: file, path: {tmp_path / 'found.jsonl'}}}}}")
-    assert main(["estimate", str(job("http://127.0.0.1:9/v1", text=text))]) == 0
+    from_file = {"generators.lexical": {"kind": "file", "path": "found.jsonl"}}
+    assert main(["estimate", str(job("http://127.0.0.1:9/v1", from_file))]) == 0
     assert "score.judge" in capsys.readouterr().out

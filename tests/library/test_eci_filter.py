@@ -27,7 +27,7 @@ def test_from_similarities_by_hand() -> None:
     assert refused[:3] == (0, 1, "the cat sat there")
     assert (refused.reason.rule, refused.reason.value) == ("margin", pytest.approx(0.76))
     assert refused.reason.limit == pytest.approx(0.75)
-    assert found.report.before.unsafe_share == 0
+    assert found.report.before.above_positive == 0
     assert found.report.before.size == pytest.approx(1)
     assert found.report.after.size == pytest.approx(2 / 3)
     assert found.report.after.hardness == pytest.approx((0.3 + 0.7) / 2)
@@ -133,8 +133,10 @@ def test_numbers_that_make_no_sense() -> None:
         stage(["q"], ["p"], [["n"]], similarities=(np.array([0.5, 0.6]), [[0.1]]))
     with pytest.raises(PartError, match="give the filter a `model`"):
         stage(["q"], ["p"], [["n"]])
-    with pytest.raises(PartError, match="exactly one of"):
-        ECIFilter()
+    with pytest.raises(PartError, match="similarities alone need a rule on similarities"):
+        ECIFilter()(["q"], ["p"], [["n"]], similarities=([0.5], [[0.1]]))
+    with pytest.raises(PartError, match="here is both `margin` and `ceiling`"):
+        ECIFilter(margin=0.1, ceiling=0.2)
     with pytest.raises(PartError, match="`on_empty` must be one of"):
         ECIFilter(margin=0.1, on_empty="explode")
     with pytest.raises(PartError, match="a model is a name"):

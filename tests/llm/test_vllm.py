@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 import tiny_llm
-from tests_support import write_data
+from support import write_data
 
 from hardneg.cli import main
 from hardneg.llm.answer_log import answers_of

@@ -1,4 +1,4 @@
-"""Measures of detectors, against scikit-learn and by hand."""
+"""How well a score finds what it is to find, against scikit-learn and by hand."""
 
 from functools import partial
 
@@ -22,17 +22,6 @@ def test_auc_is_scikit_learns_weights_included() -> None:
     assert np.isnan(detection.auc(SCORES, np.zeros(400, dtype=bool))[0])
 
 
-def test_shares_by_hand() -> None:
-    scores = np.array([0.1, 0.2, 0.3, 0.4, 0.5])
-    labels = np.array([False, True, False, False, True])
-    assert detection.false_share(scores, labels, 0.4)[0] == pytest.approx(1 / 2)
-    assert detection.mean_kept(scores, scores, 0.4)[0] == pytest.approx(0.15)
-    assert detection.lost(scores, labels, 0.5)[0] == 0  # the highest one catches half
-    assert detection.lost(scores, labels, 0.8)[0] == pytest.approx(2 / 3)
-    twice = np.array([[2, 2, 2, 2, 2]])
-    assert detection.lost(scores, labels, 0.8, twice)[0] == pytest.approx(2 / 3)
-
-
 def test_intervals_are_over_queries_and_seeded() -> None:
     measure = partial(detection.auc, SCORES, LABELS)
     value, low, high = detection.with_interval(measure, OWNERS, 40)
@@ -47,13 +36,6 @@ def test_one_query_more_often_in_a_resample_counts_whole() -> None:
     assert (low, high) == pytest.approx((value, value))
 
 
-def test_calibration_by_hand() -> None:
-    probabilities = np.array([0.05, 0.05, 0.95, 1.0])
-    labels = np.array([False, True, True, True])
-    assert detection.calibration_error(probabilities, labels) == pytest.approx((2 * 0.45 + 2 * 0.025) / 4)
-    assert [entry["count"] for entry in detection.reliability(probabilities, labels)] == [2, 2]
-
-
 def test_a_shift_of_the_level_fits_the_judgments() -> None:
     true = RNG.random(50_000)
     labels = RNG.random(50_000) < true
@@ -61,9 +43,3 @@ def test_a_shift_of_the_level_fits_the_judgments() -> None:
     too_high = 1 / (1 + np.exp(-logits - 2))
     assert detection.level_shift(too_high, labels) == pytest.approx(-2, abs=0.05)
     assert np.isfinite(detection.level_shift(too_high, np.zeros(50_000, dtype=bool)))
-
-
-def test_ties_do_not_depend_on_the_order() -> None:
-    for labels in ([True, False, False, False], [False, False, False, True]):
-        assert detection.lost(np.ones(4), np.array(labels), 0.8)[0] == 1
-    assert np.isnan(detection.lost(SCORES, np.zeros(400, dtype=bool), 0.8)[0])

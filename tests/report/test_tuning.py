@@ -13,7 +13,7 @@ from hardneg import eci
 from hardneg.cli import main
 from hardneg.errors import JobError
 from hardneg.filters.eci_safety import ECISafety
-from hardneg.job.job import Job
+from hardneg.job.run_folder import Job
 from hardneg.report import tuning
 from hardneg.report.semantics import moments
 
@@ -26,18 +26,16 @@ def output(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
 
 
 def job_with(make_job: Callable[..., Path], rule: str) -> Job:
-    from tests_support import JOB
-
-    return Job.read(make_job(rule, text=JOB.replace("margin: {margin}", f"{rule}: {RULES[rule]}")))
+    return Job.read(make_job(rule, {"filters.safe": {"kind": "eci_safety", "scorer": "target", rule: RULES[rule]}}))
 
 
 @pytest.mark.parametrize("rule", list(RULES))
 def test_each_point_is_what_the_filter_leaves(make_job: Callable[..., Path], rule: str) -> None:
     job = job_with(make_job, rule)
     result = job.run()
-    judge = job.pipeline.learnt("safe", result)
+    judge = job.pipeline.learnt("safe")
     assert (judge.quantiles is None) == (rule != "percentile")
-    encoder = job.plan.scorers["target"].encoder
+    encoder = job.plan.target_encoder
     relevant = {"q1-0": {"dog": 1, "rain": 1}, "q2-0": {"rome": 1}}
     found = tuning.curves(result.batches, judge, "safe", "target", count=1, encoder=encoder, relevant=relevant)
     [batch] = result.batches
@@ -56,7 +54,7 @@ def test_each_point_is_what_the_filter_leaves(make_job: Callable[..., Path], rul
         assert row["survival"] == pytest.approx(kept.sum() / others.sum())
         assert row["hardness"] == pytest.approx(report.hardness)
         assert row["eci_v1"] == pytest.approx(report.eci_v1)
-        assert row["unsafe_share"] == pytest.approx(report.unsafe_share)
+        assert row["above_positive"] == pytest.approx(report.above_positive)
         sem = sum(moments(batch, encoder, "target", kept[:, None]).values(), start=eci.Moments())
         assert row["eci_sem"] == pytest.approx(sem.report().eci_sem, abs=1e-6)
         passages = batch.corpus.ids(batch.rows)

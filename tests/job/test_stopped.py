@@ -1,0 +1,187 @@
+"""Jobs that are stopped at any moment, by anything, and go on: the result is equal to the byte."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from support import SMALL_SHARDS, as_yaml, files_of, job_on, small_shards, write_data
+
+from hardneg.cli import main
+from hardneg.job.run_folder import Job
+
+STOPPED = (
+    SMALL_SHARDS
+    + """
+import contextlib, os, signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell that runs tests in the background has it ignored
+from hardneg.job import run_folder
+from hardneg.pipeline import store
+from hardneg.cli import main
+left, moment, number = int(sys.argv[2]), sys.argv[3], getattr(signal, sys.argv[4])
+
+def counted(real):
+    @contextlib.contextmanager
+    def writing(path):
+        global left
+        with real(path) as unfinished:
+            yield unfinished
+            if left == 0 and moment == "before":
+                os.kill(os.getpid(), number)
+        if left == 0 and moment == "after":
+            os.kill(os.getpid(), number)
+        left -= 1
+    return writing
+
+store.replacing = run_folder.replacing = counted(store.replacing)
+run_folder.publishing = counted(run_folder.publishing)
+status = main(["run", sys.argv[1]])
+print("writes left:", left)
+sys.exit(status)
+"""
+)
+
+
+def process(code: str, *arguments: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", code, *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture(scope="module")
+def reference(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, bytes], Path]:
+    """Shards and exports of an undisturbed run on twelve queries, and its folder."""
+    folder = tmp_path_factory.mktemp("reference")
+    write_data(folder / "data", copies=4)
+    (folder / "job.yaml").write_text(as_yaml(job_on()))
+    with pytest.MonkeyPatch.context() as patch:
+        small_shards(patch)
+        Job.read(folder / "job.yaml").run()
+    return files_of(folder / "runs" / "job"), folder
+
+
+@pytest.fixture
+def twelve(make_job: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The same job in a folder of its own, not run yet."""
+    small_shards(monkeypatch)
+    write_data(tmp_path / "data", copies=4)
+    return make_job()
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_killed_at_any_write_and_run_again_is_equal(
+    twelve: Path, tmp_path: Path, reference: tuple[dict[str, bytes], Path], moment: str
+) -> None:
+    """Each process begins where the one before was killed; the writes are counted anew in each."""
+    wanted, _ = reference
+    for write in (0, 5, 16, 31, 7, 2):
+        killed = process(STOPPED, twelve, write, moment, "SIGKILL")
+        assert killed.returncode == -signal.SIGKILL, killed.stdout + killed.stderr
+        for file in (tmp_path / "runs" / "job").glob("stages/*/part-*.parquet"):
+            assert str(file.relative_to(tmp_path / "runs" / "job")) in wanted
+    Job.read(twelve).run()
+    assert files_of(tmp_path / "runs" / "job") == wanted
+
+
+@pytest.mark.parametrize(("name", "status"), [("SIGINT", 130), ("SIGTERM", 143)])
+def test_stopped_by_a_signal_keeps_what_is_finished(
+    twelve: Path, tmp_path: Path, reference: tuple[dict[str, bytes], Path], name: str, status: int
+) -> None:
+    wanted, _ = reference
+    done = process(STOPPED, twelve, 12, "after", name)
+    assert done.returncode == status
+    assert done.stderr.splitlines()[-1] == "hardneg: stopped; the same command goes on where it was"
+    finished = files_of(tmp_path / "runs" / "job")
+    assert finished
+    assert finished.items() <= wanted.items()
+    Job.read(twelve).run()
+    assert files_of(tmp_path / "runs" / "job") == wanted
+
+
+LITTLE_DISK = (
+    SMALL_SHARDS
+    + """
+import resource, sys
+from hardneg.cli import main
+import numba  # writes a cache of its own
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), resource.RLIM_INFINITY))
+sys.exit(main(["run", sys.argv[1]]))
+"""
+)
+
+
+def test_a_full_disk_is_one_line_and_nothing_is_lost(
+    twelve: Path, tmp_path: Path, reference: tuple[dict[str, bytes], Path]
+) -> None:
+    wanted, _ = reference
+    for limit in (1_000, 4_500):
+        done = process(LITTLE_DISK, twelve, limit)
+        assert done.returncode == 1, done.stderr
+        last = done.stderr.splitlines()[-1]
+        assert last.startswith("hardneg: "), done.stderr
+        assert "cannot be written (" in last, done.stderr
+        assert "File too large" in last, done.stderr
+    Job.read(twelve).run()
+    assert files_of(tmp_path / "runs" / "job") == wanted
+
+
+def test_a_second_run_in_the_same_folder_waits_for_nobody(make_job: Callable[..., Path]) -> None:
+    path = make_job()
+    job = Job.read(path)
+    job.run()
+    with job.store.locked():
+        done = process("import sys; from hardneg.cli import main; sys.exit(main(['run', sys.argv[1]]))", path)
+    assert done.returncode == 2
+    assert "another run is going on in this folder" in done.stderr
+
+
+def test_a_damaged_shard_is_named(
+    make_job: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Job.read(make_job()).run()
+    [shard] = (tmp_path / "runs" / "job").glob("stages/merge-*/part-00000.parquet")
+    shard.write_bytes(shard.read_bytes()[:100])
+    assert main(["run", str(make_job(margin=0.4))]) == 1
+    assert f"{shard}: the shard is damaged" in capsys.readouterr().err
+    shard.unlink()
+    Job.read(make_job(margin=0.4)).run()
+
+
+def test_a_lost_corpus_is_made_again(make_job: Callable[..., Path], tmp_path: Path) -> None:
+    Job.read(make_job()).run()
+    shutil.rmtree(tmp_path / "cache")
+    assert Job.read(make_job(margin=0.4)).run().ran[0] == "read"
+
+
+def test_counts_are_right_after_a_resumed_run(
+    twelve: Path, tmp_path: Path, reference: tuple[dict[str, bytes], Path]
+) -> None:
+    _, folder = reference
+    report = Job.read(folder / "job.yaml").run().report
+    job = Job.read(twelve)
+    job.run()
+    for stage in ("generate.lexical", "evaluate"):
+        [found] = (tmp_path / "runs" / "job" / "stages").glob(f"{stage}-*")
+        (found / "complete.json").unlink()
+        for shard in sorted(found.glob("part-*"))[:2]:
+            shard.unlink()
+    assert job.run().report == report
+
+
+def test_workers_and_hash_seeds_change_nothing(
+    make_job: Callable[..., Path], twelve: Path, tmp_path: Path, reference: tuple[dict[str, bytes], Path]
+) -> None:
+    wanted, _ = reference
+    Job.read(make_job("two", workers=2)).run()
+    assert files_of(tmp_path / "runs" / "two") == wanted
+    code = SMALL_SHARDS + "import sys\nfrom hardneg.cli import main\nsys.exit(main(['run', sys.argv[1]]))"
+    for seed in ("1", "2"):
+        path = make_job(f"seed{seed}", cache=tmp_path / f"cache{seed}")
+        environment = os.environ | {"PYTHONHASHSEED": seed, "LC_ALL": "C", "TZ": "Asia/Tokyo"}
+        subprocess.run([sys.executable, "-c", code, path], env=environment, check=True, capture_output=True)
+        assert files_of(tmp_path / "runs" / f"seed{seed}") == wanted
