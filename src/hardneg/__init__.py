@@ -23,7 +23,8 @@ if TYPE_CHECKING:
         StoreError,
     )
     from hardneg.kinds import NEUTRAL, part
-    from hardneg.library.eci_filter import ECIFilter, Filtered
+    from hardneg.library.eci_filter import ECIFilter
+    from hardneg.library.filtered import Filtered
     from hardneg.library.mine import Mined, mine
 
 _HOMES = {
@@ -40,7 +41,8 @@ _HOMES = {
         "StoreError",
     ),
     "hardneg.kinds": ("NEUTRAL", "part"),
-    "hardneg.library.eci_filter": ("ECIFilter", "Filtered"),
+    "hardneg.library.eci_filter": ("ECIFilter",),
+    "hardneg.library.filtered": ("Filtered",),
     "hardneg.library.mine": ("Mined", "mine"),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}

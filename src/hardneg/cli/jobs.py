@@ -56,6 +56,7 @@ def _run(options: argparse.Namespace) -> None:
         counts = ", ".join(f"{count:,} {what}" for what, count in export["counts"].items())
         out.print(f"{name}: {job.output / export['folder']} ({counts})", markup=False)
     out.print(f"report: {job.output / 'report.json'}", markup=False)
+    out.print(f"look at the negatives of a query: hardneg show {options.job} --query ID", markup=False)
     computed = ", ".join(result.ran) or "nothing: everything was there"
     print(f"computed: {computed}", file=sys.stderr)
 

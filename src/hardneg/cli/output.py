@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 
 def console() -> Any:
-    """A console for stdout."""
+    """A console for stdout, as wide as the terminal; elsewhere ``$COLUMNS`` or 160."""
     from rich.console import Console
 
-    return Console(width=None if sys.stdout.isatty() else 160, highlight=False, soft_wrap=False)
+    width = None if sys.stdout.isatty() else int(os.environ.get("COLUMNS") or 160)
+    return Console(width=width, highlight=False, soft_wrap=False)
 
 
 def print_json(value: Any) -> None:

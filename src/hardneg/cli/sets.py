@@ -9,6 +9,7 @@ from typing import Any
 from hardneg.cli.command import command
 from hardneg.cli.output import console, print_json
 from hardneg.errors import JobError
+from hardneg.report import comparison
 
 
 def add(commands: Any) -> None:
@@ -52,7 +53,6 @@ def _score(options: argparse.Namespace) -> None:
 
 def _compare(options: argparse.Namespace) -> None:
     from hardneg.pipeline.store import read_json
-    from hardneg.report import comparison
 
     for run in options.runs:
         if not (run / "report.json").is_file():
@@ -61,26 +61,46 @@ def _compare(options: argparse.Namespace) -> None:
     for run, report in reports.items():
         if "differences" not in report:
             raise JobError(f"{run}/report.json is from an older version; run that job again")
+    groups = comparison.by_corpus(reports)
+    machine = options.json or options.format == "json"
+    if machine:
+        print_json([_group(group) for group in groups])
+        return
+    for number, group in enumerate(groups):
+        found = _group(group)
+        if len(groups) > 1:
+            runs = ", ".join(group)
+            print(f"corpus {number + 1} of {len(groups)} (corpora are never ranked together): {runs}")
+        _print(found, group, options.format)
+
+
+def _group(reports: dict[str, Any]) -> dict[str, Any]:
+    """Rows, remarks and warnings of runs on one corpus."""
     found = comparison.rows(reports)
-    notes = {run: [*report["notes"]] for run, report in reports.items()}
-    unpaired = comparison.overlaps(found)
-    if options.json or options.format == "json":
-        warnings = {run: report["warnings"] for run, report in reports.items()}
-        print_json({"rows": found, "notes": notes, "between_runs": unpaired, "warnings": warnings})
-    elif options.format == "csv":
-        print(comparison.comma_separated(found), end="")
-    elif options.format == "markdown":
-        print(comparison.markdown(found))
-        remarks = [remark for run, report in reports.items() for remark in (*report["warnings"], *notes[run])]
-        print("\n" + "\n".join(f"- {remark}" for remark in (*remarks, *unpaired)))
-    else:
-        out = console()
-        out.print(comparison.table(found))
-        for run, report in reports.items():
-            label = f" ({run})" if len(reports) > 1 else ""
-            for warning in report["warnings"]:
-                out.print(f"warning{label}: {warning}", style="yellow", markup=False)
-            for note in notes[run]:
-                out.print(f"note{label}: {note}", markup=False)
-        for note in unpaired:
-            out.print(f"note: {note}", markup=False)
+    return {
+        "rows": found,
+        "notes": {run: [*report["notes"]] for run, report in reports.items()},
+        "between_runs": comparison.overlaps(found),
+        "warnings": {run: report["warnings"] for run, report in reports.items()},
+    }
+
+
+def _print(found: dict[str, Any], reports: dict[str, Any], how: str) -> None:
+    if how == "csv":
+        print(comparison.comma_separated(found["rows"]), end="")
+        return
+    remarks = [
+        (kind, f" ({run})" if len(reports) > 1 else "", text)
+        for run in reports
+        for kind, texts in (("warning", found["warnings"][run]), ("note", found["notes"][run]))
+        for text in texts
+    ]
+    remarks += [("note", "", text) for text in found["between_runs"]]
+    if how == "markdown":
+        print(comparison.markdown(found["rows"]))
+        print("\n" + "\n".join(f"- {text}" for _, _, text in remarks))
+        return
+    out = console()
+    out.print(comparison.table(found["rows"]))
+    for kind, label, text in remarks:
+        out.print(f"{kind}{label}: {text}", style="yellow" if kind == "warning" else None, markup=False)

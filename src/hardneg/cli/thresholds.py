@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +11,17 @@ from hardneg.cli.command import command
 from hardneg.cli.output import console, print_json
 from hardneg.errors import JobError
 
+WANTED = 0.05
+"""The false share of the chosen negatives that `tune` aims at unless told otherwise."""
+
 
 def add(commands: Any) -> None:
     """Adds these commands."""
     tune = command(
         commands,
         "tune",
-        "What every threshold of a filter would leave, from the scores and embeddings that a finished run has stored.",
+        "What every threshold of a filter would leave, from the scores and embeddings that a finished run has stored, "
+        "and which one to take.",
         _tune,
     )
     tune.add_argument("job", type=Path, help="the job's YAML file")
@@ -27,12 +32,13 @@ def add(commands: Any) -> None:
         "--false-negatives",
         type=float,
         metavar="SHARE",
-        help="suggest the loosest threshold whose kept candidates are relevant at most so often",
+        help=f"suggest the loosest threshold whose chosen negatives are false at most to this share ({WANTED})",
     )
     tune.add_argument("--qrels", type=Path, help="BEIR judgments, to count false negatives")
     tune.add_argument("--plot", type=Path, metavar="FILE", help="draw the curves into an .svg or .png")
+    tune.add_argument("--apply", action="store_true", help="write the suggestion into the job's file")
     dropped = command(
-        commands, "dropped", "Show refused candidates with their reasons, the clearest cases first.", _dropped
+        commands, "dropped", "Show refused candidates with their reasons, the surest cases first.", _dropped
     )
     dropped.add_argument("job", type=Path, help="the job's YAML file")
     dropped.add_argument("-n", type=int, default=10, help="how many (10)")
@@ -40,6 +46,9 @@ def add(commands: Any) -> None:
     dropped.add_argument(
         "--qrels", type=Path, help="BEIR judgments: only candidates that they call relevant, and how many were refused"
     )
+    show = command(commands, "show", "Show one query with its positives, chosen, kept and refused passages.", _show)
+    show.add_argument("job", type=Path, help="the job's YAML file")
+    show.add_argument("--query", required=True, metavar="ID", help="the id of a query, or its text")
 
 
 def _tune(options: argparse.Namespace) -> None:
@@ -54,7 +63,8 @@ def _tune(options: argparse.Namespace) -> None:
         if share is not None and not 0 < share < 1:
             raise JobError(f"--{name.replace('_', '-')} must be between 0 and 1, not {share!r}")
     job = Job.read(options.job)
-    known = [name for name, judge in job.plan.filters.items() if isinstance(judge, Threshold)]
+    plan = job.plan
+    known = [name for name, judge in plan.filters.items() if isinstance(judge, Threshold)]
     if options.filter not in known and (options.filter is not None or len(known) != 1):
         raise JobError(
             f"name one filter of kind `eci_safety` with --filter; {options.job} has: {listed(known) or 'none'}"
@@ -63,54 +73,78 @@ def _tune(options: argparse.Namespace) -> None:
     relevant = None if options.qrels is None else grades_of(options.qrels)
     result = job.finished()
     judge = job.pipeline.learnt("filters", name)
-    if options.false_negatives is not None and relevant is None and judge.rule != "calibrated":
-        raise JobError(
-            f"--false-negatives needs judgments (--qrels), or a filter with `calibrated`; `{name}` has neither"
-        )
     found = tuning.curves(
         result.batches,
         judge,
         name,
-        job.plan.target,
+        plan.target,
         count=len(result.batches),
-        encoder=job.plan.target_encoder if job.plan.sem else None,
+        per_query=plan.selector.per_query,
+        encoder=plan.target_encoder if plan.sem else None,
+        estimator=plan.estimator,
         relevant=relevant,
         wanted_survival=options.survival,
     )
     if options.plot is not None:
         tuning_view.plot(found, options.plot)
-    suggestion = None
-    for wish in ("survival", "false_negatives"):
-        if getattr(options, wish) is not None:
-            suggestion = found.suggest(wish, getattr(options, wish))
+    advice = _advice(found, options.survival, options.false_negatives)
+    level = _level(job, judge, found.shift)
     if options.json:
-        print_json(
-            {
-                "filter": name,
-                "rule": found.rule,
-                "rows": found.rows(),
-                "suggestion": suggestion,
-                "level_shift": found.shift,
-            }
-        )
-        return
-    out = console()
-    out.print(tuning_view.table(found))
-    if suggestion is not None:
-        wish = "survival" if options.survival is not None else "false_negatives"
-        low, high = suggestion["interval"]
-        basis = "" if wish == "survival" or relevant is not None else ", by the scorer's own probabilities"
-        out.print(
-            f"suggestion: {name}: {found.rule}: {suggestion['threshold']:.6g} gives {wish.replace('_', ' ')} of "
-            f"{suggestion[wish]:.2%}{basis} (95 % interval {low:.2%} to {high:.2%}); "
-            f"it holds in {suggestion['sure']:.0%} of resamples of the queries",
-            markup=False,
-        )
-    if found.shift is not None and hasattr(job.plan.scorers[judge.scorer], "level"):
-        level: float = getattr(job.plan.scorers[judge.scorer], "level") + found.shift  # noqa: B009
-        out.print(f"level: the judgments fit `level: {level:.2f}` in scorer `{judge.scorer}`", markup=False)
-    if options.plot is not None:
-        out.print(f"plot: {options.plot}", markup=False)
+        document = {"filter": name, "rule": found.rule, "rows": found.rows(), "suggestion": advice, "level": level}
+        print_json(document | {"level_shift": found.shift})
+    else:
+        out = console()
+        out.print(tuning_view.table(found))
+        if advice is not None:
+            out.print(f"suggestion: {name}: {{{found.rule}: {advice['threshold']:.4g}}}: {advice['why']}", markup=False)
+        if level is not None:
+            out.print(f"level: the judgments fit `level: {level:.2f}` in scorer `{judge.scorer}`", markup=False)
+        if options.plot is not None:
+            out.print(f"plot: {options.plot}", markup=False)
+    if options.apply:
+        if advice is None:
+            raise JobError("there is no suggestion to apply; see what `hardneg tune` says without --apply")
+        _apply(job, name, judge, advice["threshold"], level)
+
+
+def _advice(found: Any, survival: float | None, wanted: float | None) -> dict[str, Any] | None:
+    """A threshold and why, in words. None where nothing can be advised."""
+    if survival is not None:
+        kept = found.suggest("survival", survival)
+        low, high = kept["interval"]
+        kept["why"] = f"it keeps {kept['survival']:.1%} of the candidates (95 % interval {low:.1%} to {high:.1%})"
+        return dict(kept)
+    if wanted is None and not found.estimated:
+        return None
+    share = WANTED if wanted is None else wanted
+    row = found.decide(share)
+    basis = "by the judgments" if found.judged else "estimated"
+    first = "the loosest with" if row["met"] else "no threshold reaches"
+    row["why"] = (
+        f"{first} at most {share:.1%} false among the chosen negatives ({row['chosen_false']:.1%}, {basis}), hardness "
+        f"{row['chosen_hardness']:.3f}; {row['short']:,.0f} of {row['queries']:,.0f} queries are short before going "
+        f"deeper, {row['empty']:,.0f} of them empty"
+    )
+    return dict(row)
+
+
+def _level(job: Any, judge: Any, shift: float | None) -> float | None:
+    """The level that judgments fit, for a scorer that has one."""
+    scorer = job.pipeline.learnt("scorers", judge.scorer)
+    level: float | None = getattr(scorer, "level", None)
+    return None if shift is None or level is None else round(level + shift, 4)
+
+
+def _apply(job: Any, name: str, judge: Any, threshold: float, level: float | None) -> None:
+    from hardneg.files.durable import replacing
+    from hardneg.job.yaml_document import with_value
+
+    text = with_value(job.source, ("filters", name, judge.rule), float(f"{threshold:.4g}"), job.path)
+    if level is not None:
+        text = with_value(text, ("scorers", judge.scorer, "level"), round(level, 2), job.path)
+    with replacing(job.path) as file:
+        file.write_bytes(text)
+    print(f"{job.path}: written; run `hardneg run {job.path}` to use it", file=sys.stderr)
 
 
 def _dropped(options: argparse.Namespace) -> None:
@@ -118,9 +152,10 @@ def _dropped(options: argparse.Namespace) -> None:
     from hardneg.readers.beir import grades_of
     from hardneg.report.dropped import caught, clearest
 
-    batches = Job.read(options.job).finished().batches
+    job = Job.read(options.job)
+    batches, estimator = job.finished().batches, job.plan.estimator
     relevant = None if options.qrels is None else grades_of(options.qrels)
-    cases = clearest(batches, options.n, options.filter, relevant)
+    cases = clearest(batches, options.n, options.filter, relevant, estimator)
     if options.json:
         print_json(cases)
         return
@@ -133,8 +168,31 @@ def _dropped(options: argparse.Namespace) -> None:
             f"all others: {true:,}, {refused_true:,} refused ({refused_true / max(true, 1):.0%})",
         )
     for number, case in enumerate(cases, 1):
-        out.print(f"{number}. query: {case['query']}", style="bold", markup=False, **line)
-        out.print(f"   positive: {case['positive']}", markup=False, **line)
-        out.print(f"   refused:  {case['negative']}", markup=False, **line)
+        sure = "" if case["probability"] is None else f", {case['probability']:.0%} likely relevant"
+        out.print(f"{number}. query {case['query_id']}: {case['query']}", style="bold", markup=False, **line)
+        out.print(f"   positive {case['positive_id']}: {case['positive']}", markup=False, **line)
+        out.print(f"   refused {case['negative_id']}{sure}: {case['negative']}", markup=False, **line)
         for name, reason in case["reasons"].items():
             out.print(f"   {name}: {reason}", markup=False, **line)
+
+
+def _show(options: argparse.Namespace) -> None:
+    from hardneg.job.run_folder import Job
+    from hardneg.report.one_query import one_query
+
+    job = Job.read(options.job)
+    found = one_query(job.finished().batches, options.query, job.plan.target)
+    if options.json:
+        print_json(found)
+        return
+    out = console()
+    out.print(f"query {found['query_id']}: {found['query']}", style="bold", markup=False)
+    for passage in found["positives"]:
+        out.print(f"\npositive {passage['id']}: {passage['text']}", markup=False)
+    for group in ("chosen", "kept", "refused"):
+        for candidate in found[group]:
+            scores = ", ".join(f"{name} {value:.3f}" for name, value in candidate["scores"].items())
+            origins = ", ".join(candidate["origins"])
+            out.print(f"\n{group} {candidate['id']} ({scores}; {origins}): {candidate['text']}", markup=False)
+            for name, reason in candidate["reasons"].items():
+                out.print(f"   {name}: {reason}", markup=False)

@@ -16,6 +16,8 @@ from hardneg.data.candidates import Verdicts
 from hardneg.errors import PartError
 from hardneg.kinds import part
 
+DEFAULT = 0.03
+"""The probability of being relevant above which a candidate is refused, unless a job says otherwise."""
 RULES: tuple[eci.Rule, ...] = ("margin", "relative", "ceiling", "percentile", "calibrated")
 
 

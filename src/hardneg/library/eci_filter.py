@@ -2,107 +2,57 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import warnings
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, Literal, NamedTuple
+from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 
 from hardneg import eci
-from hardneg.arrays import Bool, Float, Float32, Float64, Int64, offsets_of, owners_of, span
-from hardneg.data.records import Reason
+from hardneg.arrays import Float, Float32, owners_of, span
+from hardneg.data.corpus import Corpus
 from hardneg.errors import DataError, PartError
-from hardneg.filters.eci_safety import ECISafety
+from hardneg.filters.eci_safety import DEFAULT, RULES, ECISafety
 from hardneg.library import layouts
+from hardneg.library.filtered import Filtered
+from hardneg.library.texts import Texts, batch_of, corpus_of, flat_similarities
 from hardneg.models.embeddings import dots
 from hardneg.models.in_memory import as_encoder
 from hardneg.protocols import Encoder
+from hardneg.scorers.bi_encoder import BiEncoder
+from hardneg.scorers.false_negative import FalseNegative
 
 PAIRS_PER_BLOCK = 65_536
-
-
-class Refused(NamedTuple):
-    """A refused negative: the number of its example, its place in that example's list, its text, and why."""
-
-    example: int
-    place: int
-    text: str
-    reason: Reason
-
-
-class Change(NamedTuple):
-    """eci_v1 and its terms with 95 % intervals, before and after filtering."""
-
-    before: eci.Report
-    after: eci.Report
-
-
-@dataclass(frozen=True)
-class Filtered:
-    """What a filter made of some examples. Negatives are counted flat, [m], example by example.
-
-    ``keep`` bool [m]; ``similarities`` [m]: s(q, n); ``limits`` float64 [n]: the highest that is accepted;
-    ``positives`` float64 [n]: s+; ``offsets`` int64 [n + 1].
-
-    >>> found = ECIFilter(margin=0.1)(["q"], ["p"], [["near", "far"]], similarities=([0.8], [[0.75, 0.2]]))
-    >>> found.kept, [refused.text for refused in found.dropped]
-    ([['far']], ['near'])
-    >>> found.report.before.size, found.report.after.size
-    (2.0, 1.0)
-    """
-
-    negatives: Sequence[Sequence[str]] = field(repr=False)
-    rule: eci.Rule
-    keep: Bool
-    similarities: Float
-    limits: Float64
-    positives: Float64
-    offsets: Int64
-
-    @property
-    def kept(self) -> list[list[str]]:
-        """The kept negatives of each example, in the order given."""
-        flags = iter(self.keep.tolist())
-        return [[text for text in own if next(flags)] for own in self.negatives]
-
-    @property
-    def dropped(self) -> Iterator[Refused]:
-        """Every refused negative with its reason, in the order given."""
-        owners = owners_of(self.offsets)
-        for j in map(int, np.flatnonzero(~self.keep)):
-            example = int(owners[j])
-            place: int = j - int(self.offsets[example])
-            reason = Reason(self.rule, float(self.similarities[j]), float(self.limits[example]))
-            own: Sequence[str] = self.negatives[example]
-            yield Refused(example, place, own[place], reason)
-
-    @cached_property
-    def report(self) -> Change:
-        """The metric before and after, with intervals by the bootstrap over queries."""
-        owners = owners_of(self.offsets)
-        return Change(
-            eci.score(self.positives, self.similarities, owners),
-            eci.score(self.positives, self.similarities[self.keep], owners[self.keep]),
-        )
+FEWEST = 1_000
+"""Distinct passages in a call from which ranks among them say something. With fewer, and no corpus, see `INSTEAD`."""
+INSTEAD = 0.05
+"""The `margin` that takes the place of ``calibrated`` then."""
 
 
 @dataclass(frozen=True)
 class ECIFilter:
-    """Refuses negatives that are too near to the positive, as the filter `eci_safety` of a job does.
+    """Refuses negatives that are probably false, as the filter `eci_safety` of a job does.
 
     ``model``: the encoder that will be trained: a name, a folder, a ``SentenceTransformer``, or anything with
-    ``encode``; None when you give similarities. Exactly one of ``margin``, ``relative``, ``ceiling`` and
-    ``percentile``; ``reference`` makes s+ of several positives. ``quantiles`` of the positives' similarities belong to
-    ``percentile``; left out, those of each call.
+    ``encode``; None when you give similarities. One rule at most. Without any, ``calibrated`` at its default: refused is
+    what is likelier than that to be relevant, told from ranks in ``corpus``, the passages that negatives were taken
+    from. Give ``cache`` a folder to keep their embeddings. Without a corpus the texts of each call are ranked among
+    themselves, which is less sure. Where there are fewer than 1,000 of them, ``margin: 0.05`` is used instead. You are
+    warned of both. ``level``: see the scorer `false_negative`; left out, told from each call.
+
+    ``margin``, ``relative``, ``ceiling`` and ``percentile`` look at similarities alone. ``reference`` makes s+ of
+    several positives. ``quantiles`` of the positives' similarities belong to ``percentile``; left out, those of each
+    call.
 
     For `batch`: ``columns`` names the columns (anchor, positive, negatives…) where sentence-transformers' rules do not
     find them; ``on_empty`` says what happens to a row that loses all its negatives: ``drop`` it, ``keep`` it with the
     safest one, or ``error``; ``short`` what happens to an n-tuple that loses some: ``repeat`` the others in turn,
     ``drop`` the row, or ``error``.
 
-    The same input gives the same output; instances can be pickled (with their model) and used by several threads.
-    Distinct texts are encoded once a call; memory holds their embeddings, and one block of pairs.
+    The same input gives the same output. Instances can be pickled with their model and used by several threads.
 
     >>> from hardneg.testing import HashedWords
     >>> stage = ECIFilter(HashedWords(), ceiling=0.9)
@@ -115,8 +65,12 @@ class ECIFilter:
     relative: float | None = None
     ceiling: float | None = None
     percentile: float | None = None
+    calibrated: float | None = None
     reference: eci.Reference = "mean"
     quantiles: tuple[float, ...] | None = None
+    corpus: Sequence[str] | None = field(default=None, repr=False)
+    level: float | None = None
+    cache: str | Path | None = None
     query_prompt: str | None = None
     passage_prompt: str | None = None
     batch_size: int = 32
@@ -134,9 +88,11 @@ class ECIFilter:
 
     @property
     def rule(self) -> ECISafety:
-        """The rule as a part. Raises `PartError` unless exactly one is given."""
-        names = ("margin", "relative", "ceiling", "percentile", "reference", "quantiles")
-        return ECISafety(scorer="", **{name: getattr(self, name) for name in names})
+        """The rule as a part. Raises `PartError` where several are given."""
+        given = {name: getattr(self, name) for name in RULES if getattr(self, name) is not None}
+        return ECISafety(
+            scorer="", reference=self.reference, quantiles=self.quantiles, **(given or {"calibrated": DEFAULT})
+        )
 
     @property
     def _encoder(self) -> Encoder:
@@ -146,6 +102,13 @@ class ECIFilter:
             passage_prompt=self.passage_prompt,
             batch_size=self.batch_size,
         )
+
+    @cached_property
+    def _corpus(self) -> Corpus:
+        return corpus_of(self.corpus or (), None if self.cache is None else Path(self.cache))
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name != "_corpus"}
 
     def __call__(
         self,
@@ -160,67 +123,60 @@ class ECIFilter:
         ``similarities``, in place of a model: s(q, p) and s(q, n), each as lists of lists or as an array [n] or [n, k].
         Raises `DataError` where lengths differ, an example has no positive, or a similarity is not finite.
         """
-        if not len(queries) == len(positives) == len(negatives):
-            raise DataError(
-                f"{len(queries)} queries, {len(positives)} positives, {len(negatives)} lists of negatives: not as many"
-            )
-        own = [[entry] if isinstance(entry, str) or entry is None else list(entry) for entry in positives]
-        for number, entries in enumerate(own):
-            if not entries:
-                raise DataError(f"example {number} has no positive")
-        for number, texts in enumerate(negatives):
-            if isinstance(texts, str):
-                raise DataError(f"example {number}: its negatives are a text; give a list of texts")
-            if not all(isinstance(text, str) for text in (queries[number], *own[number], *texts)):
-                raise DataError(f"example {number} holds something that is no text (None, perhaps)")
-        p_offsets, n_offsets = offsets_of(list(map(len, own))), offsets_of(list(map(len, negatives)))
+        texts, rule = Texts.of(queries, positives, negatives), self.rule
         if similarities is not None:
-            plus, minus = _flat(similarities[0], p_offsets, "positives"), _flat(similarities[1], n_offsets, "negatives")
-        elif self.model is not None:
-            plus, minus = self._similarities(queries, own, negatives, p_offsets, n_offsets)
-        else:
+            if rule.rule == "calibrated":
+                raise PartError(
+                    "similarities alone need a rule on similarities: give `margin`, `relative` or `ceiling`"
+                )
+            plus = flat_similarities(similarities[0], texts.positive_offsets, "positives")
+            minus = flat_similarities(similarities[1], texts.offsets, "negatives")
+            return _judged(texts, rule, plus, minus)
+        if self.model is None:
             raise PartError("give the filter a `model`, or the call `similarities`")
-        return self._judged(negatives, plus, minus, p_offsets, n_offsets)
+        if rule.rule == "calibrated" and texts.queries:
+            if self.corpus is not None or len(set(texts.passages())) >= FEWEST:
+                return self._by_ranks(texts, rule)
+            warnings.warn(
+                f"without a `corpus`, and with fewer than {FEWEST:,} distinct passages, `calibrated` cannot be told; "
+                f"`margin={INSTEAD}` is used instead",
+                stacklevel=2,
+            )
+        if rule.rule == "calibrated":
+            rule = ECISafety(scorer="", margin=INSTEAD, reference=self.reference)
+        return _judged(texts, rule, *self._similarities(texts))
 
-    def _judged(
-        self,
-        negatives: Sequence[Sequence[str]],
-        plus: Float,
-        minus: Float,
-        p_offsets: Int64,
-        n_offsets: Int64,
-    ) -> Filtered:
-        rule = self.rule
-        if rule.learns:
-            rule = replace(rule, quantiles=tuple(eci.quantiles_of(plus).tolist()))
-        try:
-            found = rule.applied(plus, owners_of(p_offsets), minus, owners_of(n_offsets), len(p_offsets) - 1)
-        except ValueError as error:
-            raise DataError(str(error)) from error
-        return Filtered(negatives, rule.rule, found.keep, minus, found.limits, found.plus, n_offsets)
+    def _by_ranks(self, texts: Texts, rule: ECISafety) -> Filtered:
+        """The verdict by probabilities, as a job comes to it."""
+        if self.corpus is None:
+            warnings.warn("without a `corpus` the texts of each call are ranked among themselves", stacklevel=3)
+        passages = self._corpus if self.corpus is not None else corpus_of(texts.passages(), None)
+        batch, encoder = batch_of(texts, passages), self._encoder
+        scorer = FalseNegative(encoder=encoder, level=self.level)
+        if scorer.learns:
+            scorer = replace(scorer, **scorer.learn([batch.without_candidates()]))
+        cosines, probabilities = BiEncoder(encoder=encoder).score(batch), scorer.score(batch)
+        found = _judged(texts, rule, probabilities.positives, probabilities.negatives)
+        plus = eci.reference(cosines.positives, batch.positive_owners, len(batch), self.reference)
+        return replace(found, similarities=cosines.negatives, positives=plus, spread=scorer.estimates)
 
-    def _similarities(
-        self,
-        queries: Sequence[str],
-        positives: Sequence[Sequence[str]],
-        negatives: Sequence[Sequence[str]],
-        p_offsets: Int64,
-        n_offsets: Int64,
-    ) -> tuple[Float32, Float32]:
-        """Cosines, every distinct text encoded once."""
+    def _similarities(self, texts: Texts) -> tuple[Float32, Float32]:
+        """Cosines of positives and of negatives, every distinct text encoded once."""
         encoder = self._encoder
         numbers: dict[str, int] = {}
         passages = [
             np.fromiter((numbers.setdefault(text, len(numbers)) for own in lists for text in own), np.int64)
-            for lists in (positives, negatives)
+            for lists in (texts.positives, texts.negatives)
         ]
         asked: dict[str, int] = {}
-        query = np.fromiter((asked.setdefault(text, len(asked)) for text in queries), np.int64, len(queries))
+        query = np.fromiter(
+            (asked.setdefault(text, len(asked)) for text in texts.queries), np.int64, len(texts.queries)
+        )
         if not len(query):
             return np.zeros(0, np.float32), np.zeros(0, np.float32)
         q, d = encoder.encode(list(asked), "query"), encoder.encode(list(numbers), "passage")
         out = []
-        for offsets, which in zip((p_offsets, n_offsets), passages, strict=True):
+        for offsets, which in zip((texts.positive_offsets, texts.offsets), passages, strict=True):
             owners, found = query[owners_of(offsets)], np.empty(len(which), np.float32)
             for begin in range(0, len(which), PAIRS_PER_BLOCK):
                 part = slice(begin, begin + PAIRS_PER_BLOCK)
@@ -246,26 +202,17 @@ class ECIFilter:
             if self.on_empty == "error":
                 raise DataError(f"row {i} of the batch has no negative left (query {queries[i]!r:.60})")
             if self.on_empty == "keep" and len(flags):
-                safest = int(np.argmin(found.similarities[span(found.offsets, i)]))
+                safest = int(np.argmin(found.values[span(found.offsets, i)]))
                 keep[i] = np.arange(len(flags)) == safest
         return layout.only(keep, self.short)
 
 
-def _flat(values: Any, offsets: Int64, what: str) -> Float:
-    """Float64 [m] of an array [n], [n, k] or [m], or of lists, that has the shape of the texts it is about."""
-    lengths = np.diff(offsets)
-    if isinstance(values, np.ndarray) and values.dtype != object:
-        fits = values.size == offsets[-1]
-        if values.ndim == 2:
-            fits = len(values) == len(lengths) and bool((lengths == values.shape[1]).all())
-        if not fits or values.ndim not in (1, 2):
-            raise DataError(f"similarities of shape {list(values.shape)} do not have the shape of the {what}")
-        return values.astype(np.float64).reshape(-1)
-    if len(values) and np.ndim(values[0]):
-        if not np.array_equal([len(own) for own in values], lengths):
-            raise DataError(f"the similarities of the {what} do not have the shape of the {what}")
-        return np.fromiter((value for own in values for value in own), np.float64, int(offsets[-1]))
-    flat = np.asarray([value for value in values if np.ndim(value) == 0], dtype=np.float64)
-    if len(flat) != offsets[-1]:
-        raise DataError(f"there are {len(flat)} similarities for {int(offsets[-1])} {what}")
-    return flat
+def _judged(texts: Texts, rule: ECISafety, plus: Float, minus: Float) -> Filtered:
+    if rule.learns:
+        rule = replace(rule, quantiles=tuple(eci.quantiles_of(plus).tolist()))
+    p_offsets, n_offsets = texts.positive_offsets, texts.offsets
+    try:
+        found = rule.applied(plus, owners_of(p_offsets), minus, owners_of(n_offsets), len(texts.queries))
+    except ValueError as error:
+        raise DataError(str(error)) from error
+    return Filtered(texts.negatives, rule.rule, found.keep, minus, found.limits, minus, found.plus, n_offsets)

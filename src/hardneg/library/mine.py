@@ -14,7 +14,7 @@ from hardneg.errors import DataError, HardnegError, MissingExtraError, PartError
 from hardneg.exports.rows import Short, longest
 from hardneg.exports.sentence_transformers import SentenceTransformers
 from hardneg.filters.duplicate import Duplicate
-from hardneg.filters.eci_safety import ECISafety
+from hardneg.filters.eci_safety import DEFAULT, ECISafety
 from hardneg.generators.bm25 import BM25
 from hardneg.generators.dense import Dense
 from hardneg.generators.random import Random
@@ -56,7 +56,7 @@ def mine(
     positive: str | None = None,
     depth: int = 50,
     per_query: int = 7,
-    calibrated: float | None = 0.5,
+    calibrated: float | None = DEFAULT,
     margin: float | None = None,
     generators: Mapping[str, Generator] | None = None,
     filters: Mapping[str, Filter] | None = None,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -22,14 +22,14 @@ from hardneg.pipeline.store import Store
 class Loader:
     """Makes batches of stored shards. It goes to the workers, so it holds no data itself.
 
-    ``waves``: for each wave that took place, the numbers of the shards that have examples in it.
+    ``waves``: for each wave that took place, the number of examples by shard, of the shards that have any.
     """
 
     store: Store
     corpus: Corpus
     stages: Stages
     controls: frozenset[str]
-    waves: tuple[frozenset[int], ...]
+    waves: tuple[Mapping[int, int], ...]
 
     def examples(self, shard: int, wave: int = 0) -> Batch:
         """The examples of a wave in a shard, without candidates."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property, partial
 from typing import Any
@@ -70,8 +70,8 @@ class Pipeline:
                 loader = self._deepened(loader, wave, ran)
             if not loader.waves[-1]:
                 break
-            _Run(self, loader, wave, sorted(loader.waves[-1]), ran).wave()
-        run = _Run(self, loader, stages.first, list(range(shards)), ran)
+            _Run(self, loader, wave, loader.waves[-1], ran).wave()
+        run = _Run(self, loader, stages.first, loader.waves[0], ran)
         if run.missing(stages.select) is not None:  # all of it: a selector keeps count over the whole job
             run.finish(stages.select, self._select(loader, shards), range(shards))
         batches = Batches(loader, shards)
@@ -120,17 +120,18 @@ class Pipeline:
         summary = self.store.summary(stage)
         if summary is None:
             ran.append(stage.name)
-            shards = []
-            for shard in sorted(loader.waves[-1]):
+            shards: dict[str, int] = {}
+            for shard in loader.waves[-1]:
                 batch = loader.given(before, stage, shard)
                 usable = np.bincount(batch.owners[batch.kept & batch.trainable], minlength=len(batch))
                 short = np.flatnonzero(usable < self.plan.selector.per_query)
                 if len(short):
                     self.store.write(stage, shard, parquet.examples_table(subset(batch, short)))
-                    shards.append(shard)
+                    shards[str(shard)] = len(short)
             summary = {"in": shards, "shards": len(shards)}
             self.store.complete(stage, summary)
-        return replace(loader, waves=(*loader.waves, frozenset(summary["in"])))
+        examples = {int(shard): count for shard, count in summary["in"].items()}
+        return replace(loader, waves=(*loader.waves, examples))
 
     def _select(self, loader: Loader, shards: int) -> Iterator[None]:
         stage, scorers = self.stages.select, self.plan.named(self.plan.selector, "scorers")
@@ -148,18 +149,19 @@ class Pipeline:
             summary = read(self.plan.reader, stage, self.store, self.cache)
             self.store.complete(stage, summary)
         passages = Corpus(self.cache.root / "corpora" / summary["corpus"], self.cache)
-        everything = frozenset(range(summary["shards"]))
-        return Loader(self.store, passages, self.stages, frozenset(self.plan.controls), (everything,)), len(everything)
+        count, shards = summary["examples"], summary["shards"]
+        sizes = {shard: min(SHARD, count - shard * SHARD) for shard in range(shards)}
+        return Loader(self.store, passages, self.stages, frozenset(self.plan.controls), (sizes,)), shards
 
 
 @dataclass(frozen=True)
 class _Run:
-    """One wave under way: the shards that have examples in it, and the names of the stages that were computed."""
+    """One wave under way: how many examples its shards have, and the names of the stages that were computed."""
 
     pipeline: Pipeline
     loader: Loader
     of: Wave
-    shards: list[int]
+    shards: Mapping[int, int]
     ran: list[str]
 
     def wave(self) -> None:
@@ -203,9 +205,10 @@ class _Run:
         """Waits for the shards of a stage and marks it as complete."""
         self.ran.append(stage.name)
         begin = time.monotonic()
-        with progress.task(stage.name, len(list(shards)) * SHARD) as bar:
-            for _ in work:
-                bar.advance(SHARD)
+        sizes = [self.shards[shard] for shard in shards]
+        with progress.task(stage.name, sum(sizes)) as bar:
+            for size, _ in zip(sizes, work, strict=True):
+                bar.advance(size)
         summary: dict[str, Any] = {"shards": len(self.shards), "seconds": round(time.monotonic() - begin, 3)}
         if asks:
             summary["usage"] = asdict(self.pipeline.spent(stage, self.shards))

@@ -19,6 +19,11 @@ Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
 
 FOLDS = 2
+
+NATS = 0.05
+"""What a nat of log-likelihood counts beside the reciprocal rank. The likelihood sees every distractor and is precise,
+but goes down with mere overconfidence; the rank does not, but is coarse. docs/study.md has both alone."""
+
 QUERIES_AT_ONCE, PASSAGES_AT_ONCE = 512, 16_384
 
 
@@ -133,13 +138,15 @@ class _Bench:
 
 def _scored(likelihoods: Floats, ranks: Floats, distractors: int) -> ProbeScore:
     ndcgs = np.where(ranks <= 10, 1 / np.log2(1 + ranks), 0.0).astype(np.float32)
-    values = likelihoods
+    reciprocal = (1 / ranks).astype(np.float32)
+    values = reciprocal + likelihoods * NATS
     score, low, high = mean_and_interval(values)
     return ProbeScore(
         score=score,
         low=low,
         high=high,
         log_likelihood=float(likelihoods.mean(dtype=np.float64)),
+        mrr=float(reciprocal.mean(dtype=np.float64)),
         ndcg=float(ndcgs.mean(dtype=np.float64)),
         distractors=distractors,
         values=values,
@@ -152,7 +159,7 @@ def _vectors(passages: Floats, written: Floats, rows: Ints) -> Floats:
     """Float32 [len(rows), d]; ``rows`` rise, and those of N or more are of ``written``."""
     cut = int(np.searchsorted(rows, len(passages)))
     inside = np.asarray(passages[rows[:cut]], dtype=np.float32)
-    out = np.concatenate([inside, written[rows[cut:] - len(passages)]])
+    out: Floats = np.concatenate([inside, written[rows[cut:] - len(passages)]])
     if not np.isfinite(out).all():
         raise ValueError("a vector of a passage is not finite")
     return out

@@ -19,12 +19,14 @@ class ProbeScore:
     """One set's score: means over queries that the probe was not trained on."""
 
     score: float
-    """What ranks; higher is better. The mean of ``values``."""
+    """What ranks; higher is better: the mean reciprocal rank plus a twentieth of the log-likelihood."""
     low: float
     high: float
     """The 95 % interval of ``score`` over queries. It holds no uncertainty of the training."""
     log_likelihood: float
     """Nats per query: the mean log-softmax of the positive among the distractors."""
+    mrr: float
+    """The mean reciprocal rank of the positive among the distractors."""
     ndcg: float
     """nDCG@10 of the positive among the distractors."""
     distractors: int
@@ -53,7 +55,10 @@ class Difference:
 
 
 def difference(one: ProbeScore, other: ProbeScore, seed: int = 0) -> Difference:
-    """``one`` less ``other``, query by query. Raises ValueError where they are not of the same queries and distractors."""
+    """``one`` less ``other``, query by query.
+
+    Raises ValueError where they are not of the same queries and distractors.
+    """
     if one.values.shape != other.values.shape or one.distractors != other.distractors:
         raise ValueError("the two scores are not of the same queries and distractors")
     return Difference(*mean_and_interval(one.values - other.values, seed))

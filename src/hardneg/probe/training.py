@@ -29,7 +29,8 @@ class Recipe:
     scale: float = 20.0
     """Cosines are multiplied by it: the inverse of the temperature."""
     shared: bool = True
-    """Whether a query also sees the other queries' negatives, as in sentence-transformers' MultipleNegativesRankingLoss."""
+    """Whether a query also sees the negatives of the batch's other queries, as in sentence-transformers'
+    MultipleNegativesRankingLoss. Say False where the trainer shows a query its own only: the order changes."""
 
     def __post_init__(self) -> None:
         for name in ("rate", "epochs", "batch", "scale"):
@@ -87,8 +88,8 @@ def fit(
     """The trained map [f, d], d being ``dimensions``.
 
     ``queries``, ``positives`` [n, f]: inputs of all queries and of their positives; ``rows`` [n]: the positives' rows;
-    ``train``: which queries are trained on. Steps, and the queries of each, depend on ``train``, ``recipe`` and ``seed``
-    alone and not on the negatives, so that two sets are trained alike.
+    ``train``: which queries are trained on. Steps, and the queries of each, depend on ``train``, ``recipe`` and
+    ``seed`` alone and not on the negatives, so that two sets are trained alike.
     """
     import torch
 
@@ -112,7 +113,7 @@ def fit(
 
 
 def batches(train: Ints, recipe: Recipe, seed: list[int]) -> list[Ints]:
-    """The queries of every step: each epoch goes through all in a new order; fewer than a batch make one smaller one."""
+    """The queries of every step: each epoch goes through all in a new order; few queries make one smaller batch."""
     draws = np.random.default_rng(seed)
     size = min(recipe.batch, len(train))
     steps = len(train) // size
@@ -121,11 +122,11 @@ def batches(train: Ints, recipe: Recipe, seed: list[int]) -> list[Ints]:
 
 
 def _hidden(own: Ints, rows: Ints, owners: Ints, recipe: Recipe) -> NDArray[np.bool_]:
-    """Bool [b, b + m]: what a query must not see as a negative: its own positive once more, and, where negatives are not
-    shared, those of others.
+    """Bool [b, b + m]: what a query must not see as a negative: its own positive once more, and, where negatives are
+    not shared, those of others.
     """
     count = len(own)
-    hidden = own[:, None] == np.concatenate([own, rows])[None, :]
+    hidden: NDArray[np.bool_] = own[:, None] == np.concatenate([own, rows])[None, :]
     hidden[np.arange(count), np.arange(count)] = False
     if not recipe.shared:
         hidden[:, count:] |= owners[None, :] != np.arange(count)[:, None]

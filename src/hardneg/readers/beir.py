@@ -43,10 +43,11 @@ def grades_of(file: Path) -> dict[str, dict[str, int]]:
 class BEIR:
     """A BEIR folder; each file may end in ``.gz`` or ``.zst``.
 
-    ``judged`` names a split with all judgments: they are never shown to the job, and the report counts with them how
-    many negatives are really false. A judgment counts as positive from ``min_grade`` on. Counted and left out: passages without text, queries without a
-    judgment in this split, queries without a positive. Errors: an id that occurs twice, a judged query of white space,
-    a judgment of an unknown query or passage, two different grades of one pair.
+    A judgment counts as positive from ``min_grade`` on. ``judged`` names a split with all judgments: they are never
+    shown to the job, and the report counts with them how many negatives are really false. Counted and left out:
+    passages without text, queries without a judgment in this split, queries without a positive. Errors: an id that
+    occurs twice, a judged query of white space, a judgment of an unknown query or passage, two different grades of one
+    pair.
     """
 
     path: Path = field(metadata=NEUTRAL)

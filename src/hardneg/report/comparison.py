@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 NUMBERS = ("size", "hardness", "safety", "efficiency", "capacity", "eci_v1")
-COLUMNS = ("rank", "run", "set", "what", *NUMBERS, "low", "high", "eci_sem", "above_positive", "best")
+COLUMNS = ("rank", "run", "set", "what", *NUMBERS, "low", "high", "eci_sem", "above_positive", "false", "best")
 
 TITLE = "after filtering; eci_v1 (arXiv:2603.20990v1) with its 95 % interval over queries; eci_sem after version 3"
 
@@ -36,6 +36,7 @@ def rows(reports: Mapping[str, Mapping[str, Any]], moment: str = "after") -> lis
                     "high": high,
                     "eci_sem": terms["sem"]["eci_sem"] if terms["sem"] else None,
                     "above_positive": terms["above_positive"],
+                    "false": (report["false"]["sets"][name][moment]["estimated"] or {}).get("value"),
                     "best": None,
                 }
             )
@@ -53,6 +54,14 @@ def _what(name: str, report: Mapping[str, Any]) -> str:
     if name == "final":
         return "final"
     return "control" if name in report["controls"] else "hybrid" if name in report["hybrids"] else "source"
+
+
+def by_corpus(reports: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Mapping[str, Any]]]:
+    """The runs on each corpus: numbers on different corpora are never put into one ranking."""
+    groups: dict[tuple[Any, Any], dict[str, Mapping[str, Any]]] = {}
+    for run, report in reports.items():
+        groups.setdefault((report["read"]["corpus"], report["read"]["examples"]), {})[run] = report
+    return list(groups.values())
 
 
 def overlaps(found: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -79,11 +88,12 @@ def _cells(row: Mapping[str, Any]) -> list[str]:
         f"{row['low']:.3f} to {row['high']:.3f}",
         "" if row["eci_sem"] is None else f"{row['eci_sem']:.3f}",
         f"{row['above_positive']:.1%}",
+        "" if row["false"] is None else f"{row['false']:.1%}",
         best,
     ]
 
 
-HEADINGS = ("rank", "run", "set", "what", *NUMBERS, "95 %", "eci_sem", "unsafe", "")
+HEADINGS = ("rank", "run", "set", "what", *NUMBERS, "95 %", "eci_sem", "above s+", "false", "")
 
 
 def table(found: Sequence[Mapping[str, Any]]) -> Table:

@@ -9,52 +9,71 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-TERMS = ("size", "positive", "hardness", "safety", "efficiency", "eci_v1", "above_positive")
+from hardneg.report.first_lines import first_lines, percent
+from hardneg.report.views import MOMENTS
 
 
 def summary(report: Mapping[str, Any]) -> RenderableType:
-    """What a run found: counts, the ECI comparison, warnings."""
+    """What a run found: the first lines, the sources, counts, warnings."""
     return Group(
-        counts(report),
+        *(Text(line, style="bold") for line in first_lines(report)),
         Text(),
         sets(report),
+        *map(Text, METRICS),
+        Text(),
+        counts(report),
         *map(Text, written(report)),
         *(Text(f"warning: {warning}", style="yellow") for warning in report["warnings"]),
         *(Text(f"note: {note}") for note in report["notes"]),
     )
 
 
+METRICS = (
+    "above s+: share of negatives that the target encoder holds for a better answer than the positive.",
+    "eci_v1 falls once negatives are harder than half the positive's similarity, so it does not tell which set trains "
+    "best; eci_sem has no term for size or for false negatives.",
+)
+
+
 def sets(report: Mapping[str, Any], *, title: str | None = None) -> Table:
-    """One line a set and moment, unions left out: terms at natural size, eci_v1 at equal size, eci_sem."""
+    """A line per set and moment, unions left out."""
     sizes = sorted({int(k) for moments in report["sets"].values() for m in moments.values() for k in m.get("at", {})})
-    table = Table(
-        title=title or f"{report['metric']}, similarities of scorer `{report['scorer']}`", title_justify="left"
-    )
+    shares = report["false"]["sets"]
+    judged = any(share["judged"] is not None for moments in shares.values() for share in moments.values())
+    table = Table(title=title or f"similarities of scorer `{report['scorer']}`", title_justify="left")
     table.add_column("set")
-    table.add_column("filters")
-    for term in TERMS:
-        table.add_column(term.replace("_share", ""), justify="right")
-        if term == "eci_v1":
-            table.add_column("95 %", justify="right")
-    for k in sizes:
-        table.add_column(f"eci_v1@{k}", justify="right")
-    table.add_column("eci_sem", justify="right")
+    headings = [
+        "",
+        "size",
+        "false, estimated",
+        *(["false, judged"] if judged else []),
+        "hardness",
+        "above s+",
+        "eci_v1",
+    ]
+    for heading in (*headings, *(f"@{k}" for k in sizes), "eci_sem"):
+        table.add_column(heading, justify="right" if heading else "left")
     for name, moments in report["sets"].items():
         if name in report["hybrids"]:
             continue
         control = " (control)" if name in report["controls"] else ""
-        for moment in ("before", "after"):
-            terms = moments[moment]
-            cells = [
-                f"{terms[t]:.1%}" if t == "above_positive" else f"{terms[t]:.{1 if t == 'size' else 3}f}" for t in TERMS
-            ]
+        for moment in MOMENTS:
+            terms, false = moments[moment], shares[name][moment]
             low, high = terms["intervals"]["eci_v1"]
-            cells.insert(TERMS.index("eci_v1") + 1, f"±{(high - low) / 2:.3f}")
-            cells += [f"{terms['at'][str(k)]['eci_v1']:.3f}" for k in sizes]
-            cells.append(f"{terms['sem']['eci_sem']:.3f}" if terms["sem"] else "")
+            cells = [
+                moment,
+                f"{terms['size']:.1f}",
+                percent(false["estimated"]) if false["estimated"] else "",
+                *([f"{false['judged']:.1%}"] if judged else []),
+                f"{terms['hardness']:.3f}",
+                f"{terms['above_positive']:.1%}",
+                f"{terms['eci_v1']:.3f} ±{(high - low) / 2:.3f}",
+                *(f"{terms['at'][str(k)]['eci_v1']:.3f}" for k in sizes),
+                f"{terms['sem']['eci_sem']:.3f}" if terms["sem"] else "",
+            ]
             label = name + control if moment == "before" else ""
             style = "bold" if name == "final" and moment == "after" else None
-            table.add_row(label, moment, *cells, style=style, end_section=moment == "after")
+            table.add_row(label, *cells, style=style, end_section=moment == "after")
     return table
 
 

@@ -19,8 +19,11 @@ from hardneg.protocols import Encoder
 from hardneg.report.detection import level_shift
 from hardneg.report.judgments import Grades, is_sample, judged
 from hardneg.report.semantics import moments
+from hardneg.report.tuning_chosen import COLUMNS, Chosen, chosen_of
 
 POINTS = 41
+USUAL = [0.01, 0.02, 0.03, 0.05, 0.1, 0.2, 0.3, 0.5]
+"""Probabilities that are always among the thresholds of `calibrated`."""
 TRIPLES = 100_000
 """Triples that eci_sem is computed from at most, drawn by seed."""
 LOOSER_IS_HIGHER = ("ceiling", "percentile", "calibrated")
@@ -29,8 +32,8 @@ LOOSER_IS_HIGHER = ("ceiling", "percentile", "calibrated")
 @dataclass(frozen=True, slots=True)
 class Shard:
     """What is kept of a batch: ``value`` [m]: the threshold that each candidate meets; ``score`` [m]: s(q, n) under the
-    target; ``plus`` [n]; ``offsets`` [n + 1]; ``relevant`` and ``known`` [m]: judged relevant, and
-    judged.
+    target; ``plus`` [n]; ``offsets`` [n + 1]; ``relevant`` and ``known`` [m]: judged relevant, and judged;
+    ``probability`` [m]: of being relevant, 0 where the job has no such scorer.
     """
 
     value: Float32
@@ -39,6 +42,7 @@ class Shard:
     offsets: Int64
     relevant: Bool
     known: Bool
+    probability: Float32
 
 
 @dataclass(frozen=True)
@@ -56,6 +60,10 @@ class Curves:
     resampled: Float64
     judged: bool
     sem: Float64 | None
+    chosen: list[dict[str, float]]
+    """By threshold: `tuning_chosen.Chosen.rows`, what would be chosen by hardness alone and without going deeper."""
+    estimated: bool
+    """Whether false shares are known: from judgments, or from a scorer that gives probabilities."""
     shift: float | None = None
     """For `calibrated` with judgments: what is to be added to the scorer's ``level`` to fit them."""
 
@@ -98,8 +106,21 @@ class Curves:
                 row[name] = float(found[name][place])
                 row[f"{name}_interval"] = [float(low[place]), float(high[place])]
             row["eci_sem"] = None if self.sem is None else float(self.sem[place])
-            out.append(row)
+            out.append(row | self.chosen[place])
         return out
+
+    def decide(self, wanted: float) -> dict[str, Any]:
+        """The loosest threshold whose chosen negatives are false at most to the share ``wanted``, with its row.
+
+        Where none is, the threshold with the lowest share, and ``met`` is false. Raises `JobError` without estimates.
+        """
+        if not self.estimated:
+            raise JobError("the job has neither judgments nor a scorer of kind `false_negative`; add one to be advised")
+        rows = [row for row in self.rows() if row["empty"] < row["queries"]]
+        met = [row for row in rows if row["chosen_false"] <= wanted]
+        if not met:
+            return min(rows, key=lambda row: row["chosen_false"]) | {"met": False}
+        return (met[-1] if self.rule in LOOSER_IS_HIGHER else met[0]) | {"met": True}
 
     def suggest(self, name: str, wanted: float) -> dict[str, Any]:
         """The loosest threshold with at most ``wanted`` ``false_negatives``, or the strictest with at least ``wanted``
@@ -138,20 +159,23 @@ def curves(
     target: str,
     *,
     count: int,
+    per_query: int,
     encoder: Encoder | None = None,
+    estimator: str | None = None,
     relevant: Grades | None = None,
     wanted_survival: float | None = None,
 ) -> Curves:
     """The curves of the filter ``judge``, called ``name``, over candidates that the other filters keep.
 
-    ``count`` is the number of batches; ``encoder`` the target's, for eci_sem; ``relevant`` judgments;
-    ``wanted_survival`` adds the threshold that leaves just that share. Controls are left out.
+    ``count`` is the number of batches; ``per_query`` how many negatives are chosen; ``encoder`` the target's, for
+    eci_sem; ``estimator`` the scorer that gives probabilities; ``relevant`` judgments; ``wanted_survival`` adds the
+    threshold that leaves just that share. Controls are left out.
     """
     shards: list[Shard] = []
     sampled: list[tuple[Batch, Int64]] = []
     graded: list[Float64] = []
     for number, batch in enumerate(batches):
-        shard, numbers = _shard(batch, judge, name, target, relevant)
+        shard, numbers = _shard(batch, judge, name, target, relevant, estimator)
         shards.append(shard)
         if relevant is not None and judge.rule == "calibrated":
             graded.append(_graded(batch, judge, relevant))
@@ -174,11 +198,15 @@ def curves(
         resampled,
         relevant is not None,
         sem,
+        _chosen(shards, grid, judge.rule, per_query).rows(judged=relevant is not None),
+        relevant is not None or estimator is not None,
         _shift(graded, sample=is_sample(relevant)),
     )
 
 
-def _shard(batch: Batch, judge: ECISafety, name: str, target: str, relevant: Grades | None) -> tuple[Shard, Int64]:
+def _shard(
+    batch: Batch, judge: ECISafety, name: str, target: str, relevant: Grades | None, estimator: str | None
+) -> tuple[Shard, Int64]:
     usable = batch.trainable
     for other, verdicts in batch.verdicts.items():
         if other != name:
@@ -190,7 +218,8 @@ def _shard(batch: Batch, judge: ECISafety, name: str, target: str, relevant: Gra
     labels = judged(batch, numbers, relevant or {})
     known = judged(batch, numbers, relevant or {}, -1) if is_sample(relevant) else np.ones(len(numbers), dtype=bool)
     offsets = offsets_of(np.bincount(owners, minlength=len(batch)))
-    shard = Shard(value.astype(np.float32), batch.scores[target].negatives[numbers], plus, offsets, labels, known)
+    p = np.zeros(len(numbers), np.float32) if estimator is None else batch.scores[estimator].negatives[numbers]
+    shard = Shard(value.astype(np.float32), batch.scores[target].negatives[numbers], plus, offsets, labels, known, p)
     return shard, numbers
 
 
@@ -230,6 +259,8 @@ def _grid(values: Float32, judge: ECISafety, survival: float | None) -> Float64:
         spread = np.linspace(0, 1, POINTS)
     elif judge.rule == "relative":
         spread = np.clip(spread, 0, 0.999)
+    elif judge.rule == "calibrated":
+        extra += USUAL
     if judge.rule in ("percentile", "calibrated", "relative"):
         extra = np.clip(extra, 0, 0.999 if judge.rule == "relative" else 1).tolist()
     return np.unique(np.concatenate([spread, extra]))
@@ -245,6 +276,16 @@ def _accumulate(shards: list[Shard], grid: Float64, rule: eci.Rule) -> tuple[Flo
         total += columns.sum(axis=0)
         queries += len(columns)
     return total / queries, resamples.means
+
+
+def _chosen(shards: list[Shard], grid: Float64, rule: eci.Rule, per_query: int) -> Chosen:
+    """What would be chosen, by rising threshold."""
+    total = Chosen(np.zeros((len(grid), len(COLUMNS))))
+    for shard in shards:
+        bins = _bins(shard.value, grid, rule)
+        parts = (shard.score.astype(np.float64), shard.offsets, shard.probability.astype(np.float64))
+        total += chosen_of(bins, len(grid), *parts, shard.relevant, shard.known, per_query)
+    return total if rule in LOOSER_IS_HIGHER else Chosen(total.sums[::-1])
 
 
 def _columns(shard: Shard, grid: Float64, rule: eci.Rule) -> Float64:

@@ -10,11 +10,11 @@ from rich.table import Table
 
 from hardneg import eci
 from hardneg.errors import JobError, MissingExtraError
-from hardneg.report.tuning import Curves
+from hardneg.report.tuning import USUAL, Curves
 
 HEADINGS: Mapping[str, str] = {
     "survival": "kept",
-    "above_positive": "unsafe",
+    "above_positive": "above s+",
     "false_negatives": "false",
     "found": "false caught",
 }
@@ -27,12 +27,13 @@ def table(found: Curves, rows: int = 21) -> Table:
     shares = ("survival", "above_positive", "false_negatives", "found")
     for name in found.names:
         out.add_column(HEADINGS.get(name, name), justify="right")
-    out.add_column("eci_sem", justify="right")
+    for heading in ("eci_sem", "short", "empty", "false among chosen"):
+        out.add_column(heading, justify="right")
     everything = found.rows()
     step = max(1, len(everything) // rows)
     for place, row in enumerate(everything):
         current = row["threshold"] == found.current
-        if place % step and not current:
+        if place % step and not current and row["threshold"] not in USUAL:
             continue
         cells = []
         for name in found.names:
@@ -40,6 +41,11 @@ def table(found: Curves, rows: int = 21) -> Table:
             half = (high - low) / 2
             cells.append(f"{row[name]:.1%} ±{half:.1%}" if name in shares else f"{row[name]:.3f} ±{half:.3f}")
         cells.append("" if row["eci_sem"] is None else f"{row['eci_sem']:.3f}")
+        cells += [
+            f"{row['short']:,.0f}",
+            f"{row['empty']:,.0f}",
+            f"{row['chosen_false']:.1%}" if found.estimated else "",
+        ]
         out.add_row(f"{row['threshold']:.4g}" + (" *" if current else ""), *cells, style="bold" if current else None)
     return out
 

@@ -23,27 +23,11 @@ def notes(report: Mapping[str, Any]) -> list[str]:
 
 
 def _warnings(report: Mapping[str, Any]) -> Iterator[str]:
-    sets, controls = report["sets"], report["controls"]
+    sets = report["sets"]
     for name, count in report["generated"].items():
         if not count:
             yield f"generator `{name}` proposed nothing"
-    for control in controls:
-        for moment in ("before", "after"):
-            easy = sets[control][moment]["eci_v1"]
-            real = {name: sets[name][moment] for name in sources(report)}
-            beaten = [
-                f"`{name}` ({terms['eci_v1']:.2f})"
-                for name, terms in real.items()
-                if easy > terms["eci_v1"] and terms["size"]
-            ]
-            if beaten:
-                yield (
-                    f"{moment} filtering, the easy control `{control}` has a higher eci_v1 ({easy:.2f}) than "
-                    f"{', '.join(beaten)}: "
-                    "eci_v1 falls once hardness passes half the positive's similarity, so it does not rank these; "
-                    "compare hardness, safety, the unsafe share and eci_sem instead"
-                )
-                break
+    yield from _easy_winners(report)
     for view, found in (report["shortcut"] or {}).items():
         if isinstance(found, dict) and found["auc"] > ALARM:
             yield (
@@ -54,6 +38,26 @@ def _warnings(report: Mapping[str, Any]) -> Iterator[str]:
     empty = sets["final"]["after"]["without_negatives"]
     if empty:
         yield f"{empty} examples have no negative left; loosen a filter, raise `depth`, or add a generator"
+
+
+def _easy_winners(report: Mapping[str, Any]) -> Iterator[str]:
+    """Controls with a higher eci_v1 than a real source, at natural size or at equal size."""
+    for control in report["controls"]:
+        for moment in ("before", "after"):
+            terms = {name: report["sets"][name][moment] for name in (control, *sources(report))}
+            sizes = {"": {name: own["eci_v1"] for name, own in terms.items()}}
+            for k in terms[control].get("at", {}):
+                sizes[f" at {k} negatives"] = {name: own["at"][k]["eci_v1"] for name, own in terms.items()}
+            for size, found in sizes.items():
+                easy = found.pop(control)
+                beaten = [f"`{n}` ({v:.2f})" for n, v in found.items() if easy > v and terms[n]["size"]]
+                if beaten:
+                    yield (
+                        f"{moment} filtering{size}, the easy control `{control}` has a higher eci_v1 ({easy:.2f}) than "
+                        f"{', '.join(beaten)}: eci_v1 falls once hardness passes half the positive's similarity, so it "
+                        "does not rank these; compare the false share and hardness instead"
+                    )
+                    return
 
 
 def sources(report: Mapping[str, Any]) -> list[str]:

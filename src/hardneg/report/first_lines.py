@@ -1,0 +1,37 @@
+"""The lines that a run shows first: what there is to train on, how much of it is false, and what to do next."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+
+def first_lines(report: Mapping[str, Any]) -> list[str]:
+    """One sentence per line, from a finished report."""
+    return [*_negatives(report), *_advice(report)]
+
+
+def _negatives(report: Mapping[str, Any]) -> Iterator[str]:
+    counts, false = report["counts"], report["false"]
+    none = counts["examples without a negative"]
+    short = counts["short examples"] + none
+    lost = f", {none:,} without any" if none else ""
+    line = f"{counts['chosen']:,} negatives for {counts['examples'] - none:,} queries ({short:,} short{lost})"
+    after, before = false["sets"]["final"]["after"], false["hardest before filtering"]
+    if after["estimated"] is None:
+        yield f"{line}; how many are false is not estimated: add a scorer of kind `false_negative`"
+    else:
+        unfiltered = before["estimated"]["value"]
+        yield f"{line}, estimated false: {percent(after['estimated'])}, before filtering {unfiltered:.1%}"
+    if after["judged"] is not None:
+        yield f"by the judgments {after['judged']:.1%} are false, before filtering {before['judged']:.1%}"
+
+
+def percent(share: Mapping[str, float]) -> str:
+    """A share with its interval: ``4.8% (3.1 to 6.9)``."""
+    return f"{share['value']:.1%} ({100 * share['low']:.1f} to {100 * share['high']:.1f})"
+
+
+def _advice(report: Mapping[str, Any]) -> Iterator[str]:
+    if decision := report.get("decision"):
+        yield decision["line"]
