@@ -28,6 +28,7 @@ def add(commands: Any) -> None:
         "Requests, tokens and cost of a job's language models, told from a sample before anything is spent.",
         _estimate,
     )
+    check.add_argument("--ping", action="store_true", help="also ask each model server one short question")
     for sub in (run, check, forecast):
         sub.add_argument("job", type=Path, help="the job's YAML file")
     forecast.add_argument(
@@ -61,13 +62,27 @@ def _run(options: argparse.Namespace) -> None:
     print(f"computed: {computed}", file=sys.stderr)
 
 
+def _together(total: Any, found: Any, cap: int | None) -> str:
+    """The sum of the forecasts, and whether the budget holds it."""
+    priced = [forecast for forecast in found if forecast.priced]
+    money = f", {total.cost:,.2f} in money" if priced else ""
+    if money and len(priced) < len(found):
+        money += " where there are `prices`"
+    over = f"; `budget.max_tokens` stops the job at {cap:,}" if cap is not None and total.tokens > cap else ""
+    return f"together {total.tokens:,} tokens{money}{over}"
+
+
 def _check(options: argparse.Namespace) -> None:
     from rich.table import Table
     from rich.text import Text
 
+    from hardneg.job import readiness
     from hardneg.job.run_folder import Job
 
     job = Job.read(options.job)
+    problems = [*readiness.problems(job), *(readiness.unanswered(job) if options.ping else ())]
+    if problems:
+        raise JobError("\n".join(f"{options.job}: {problem}" for problem in problems))
     state = list(job.state())
     if options.json:
         print_json([{"stage": name, "state": what, "why": why} for name, what, why in state])
@@ -106,12 +121,15 @@ def _estimate(options: argparse.Namespace) -> None:
     for forecast in found:
         used, more = forecast.usage, f"; up to {forecast.rounds} times more in rounds" if forecast.rounds else ""
         numbers = [f"{n:,}" for n in (used.requests, used.prompt_tokens, used.completion_tokens)]
-        table.add_row(forecast.stage, *numbers, f"{used.cost:,.2f}", Text(forecast.basis + more))
+        table.add_row(
+            forecast.stage,
+            *numbers,
+            f"{used.cost:,.2f}" if forecast.priced else "no prices",
+            Text(forecast.basis + more),
+        )
     out = console()
     out.print(table)
     out.print(
-        f"together {total.tokens:,} tokens, {total.cost:,.2f} in money"
-        if found
-        else f"{options.job} asks no language model",
+        _together(total, found, job.cap.max_tokens) if found else f"{options.job} asks no language model",
         markup=False,
     )

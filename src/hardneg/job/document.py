@@ -42,6 +42,8 @@ class ECI(BaseModel):
     """Numbers of negatives at which the sources are compared at equal size; left out: the selector's `per_query`."""
     sem: bool = True
     """Whether eci_sem is computed too (a matrix of the encoder's dimension squared for each kind of origin)."""
+    probe: bool = False
+    """Whether the probe ranks the sets: a small map is trained on each, in seconds, and asked about other queries."""
 
 
 class Cap(BaseModel):
@@ -90,6 +92,7 @@ class Document(BaseModel):
             at=self.eci.at,
             controls=self.controls,
             sem=self.eci.sem,
+            probe=self.eci.probe,
             deepen=(0 if asks else 2) if self.deepen is None else self.deepen,
             exports=self.exports,
         )

@@ -37,8 +37,8 @@ class ECIFilter:
     """Refuses negatives that are probably false, as the filter `eci_safety` of a job does.
 
     ``model``: the encoder that will be trained: a name, a folder, a ``SentenceTransformer``, or anything with
-    ``encode``; None when you give similarities. One rule at most. Without any, ``calibrated`` at its default: refused is
-    what is likelier than that to be relevant, told from ranks in ``corpus``, the passages that negatives were taken
+    ``encode``; None when you give similarities. One rule at most. Without any, ``calibrated`` at its default: refused
+    is what is likelier than that to be relevant, told from ranks in ``corpus``, the passages that negatives were taken
     from. Give ``cache`` a folder to keep their embeddings. Without a corpus the texts of each call are ranked among
     themselves, which is less sure. Where there are fewer than 1,000 of them, ``margin: 0.05`` is used instead. You are
     warned of both. ``level``: see the scorer `false_negative`; left out, told from each call.

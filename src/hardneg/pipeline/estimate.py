@@ -36,10 +36,18 @@ class Forecast:
     usage: Usage
     rounds: int = 0
     basis: str = "lengths"
+    priced: bool = False
+    """Whether the client has prices: without them the cost is not known."""
 
     def row(self) -> dict[str, Any]:
         """As JSON."""
-        return {"stage": self.stage, **asdict(self.usage), "rounds": self.rounds, "basis": self.basis}
+        return {
+            "stage": self.stage,
+            **asdict(self.usage),
+            "rounds": self.rounds,
+            "basis": self.basis,
+            "priced": self.priced,
+        }
 
 
 def estimate(pipeline: Pipeline, *, asked: int = 0) -> list[Forecast]:
@@ -59,7 +67,7 @@ def estimate(pipeline: Pipeline, *, asked: int = 0) -> list[Forecast]:
         *((stages.first.score[name], part, True) for name, part in plan.scorers.items()),
     ):
         if (done := pipeline.usage(stage)) is not None:
-            out.append(Forecast(stage.name, done, basis="done"))
+            out.append(Forecast(stage.name, done, basis="done", priced=done.cost > 0))
         elif isinstance(part, Asks):
             batch = _pool(plan, sample) if grades else _shown(plan, part, sample)
             previews = part.preview(batch)
@@ -105,7 +113,7 @@ def _forecast(
     read, written = (round(n * factor / share) for n in (used.prompt_tokens, used.completion_tokens))
     cost = client.prices.of(read, written) if client.prices else 0.0
     usage = Usage(round(len(requests) * factor), read, written, cost=cost)
-    return Forecast(stage, usage, getattr(part, "rounds", 0), basis)
+    return Forecast(stage, usage, getattr(part, "rounds", 0), basis, client.prices is not None)
 
 
 def _known(client: LLMClient, requests: Sequence[Any], sample: Batch) -> list[Usage]:

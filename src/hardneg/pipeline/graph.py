@@ -91,7 +91,14 @@ def stages_of(plan: Plan, files: Mapping[str, str]) -> Stages:
     estimator = () if plan.estimator is None else tuple(wave.score[plan.estimator] for wave in waves)
     evaluate = Stage(
         "evaluate",
-        {"target": plan.target, "at": list(plan.at), "sem": plan.sem, "judged": judged, "version": 6},
+        {
+            "target": plan.target,
+            "at": list(plan.at),
+            "sem": plan.sem,
+            "judged": judged,
+            "probe": plan.probe,
+            "version": 6,
+        },
         (*(wave.score[plan.target] for wave in waves), *estimator, *filters, select),
     )
     provenance = Stage("provenance", {"version": 1}, (*scores, select))

@@ -48,6 +48,8 @@ class Plan:
     """Whether eci_sem is computed too, where the target scorer has an encoder."""
     deepen: int = 0
     """How many waves of greater depth follow for examples with too few negatives left."""
+    probe: bool = False
+    """Whether the probe ranks the sets, where the target scorer has an encoder."""
     exports: Mapping[str, Export] = field(default_factory=dict)
 
     @property

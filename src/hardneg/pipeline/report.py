@@ -13,6 +13,7 @@ from hardneg.report.evaluation import Evaluation
 from hardneg.report.false_shares import FalseShares
 from hardneg.report.judgments import Grades
 from hardneg.report.language_models import LanguageModels
+from hardneg.report.probing import Probing
 from hardneg.report.shortcut import Shortcut
 from hardneg.report.views import Views
 from hardneg.report.warnings import notes, warnings
@@ -33,18 +34,23 @@ def report_of(
     scorers = {name: getattr(part, "scorer", None) for name, part in plan.filters.items()}
     judges = {name: s for name, s in scorers.items() if s is not None and clients_of(plan.scorers[s])}
     written = LanguageModels(judges, tuple(name for name, s in scorers.items() if s is not None and name not in judges))
-    with progress.task("evaluate", int(read["examples"])) as bar:
+    examples = int(read["examples"])
+    probing = Probing(encoder, views, plan.target, per_query, examples) if plan.probe and encoder is not None else None
+    with progress.task("evaluate", examples) as bar:
         for batch in batches:
             members = views.members(batch)
             evaluation.add(batch, members, per_query)
             shares.add(batch, members)
             shortcut.add(batch)
             written.add(batch)
+            if probing is not None:
+                probing.add(batch, members)
             bar.advance(len(batch))
     report = evaluation.report() | shares.report() | written.report()
     report |= {
         "per_query": per_query,
         "shortcut": shortcut.report(),
+        **({} if probing is None else probing.report()),
         "read": {key: read[key] for key in ("passages", "examples", "skipped", "corpus")},
     }
     return report | {"warnings": warnings(report), "notes": notes(report)}

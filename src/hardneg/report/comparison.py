@@ -8,17 +8,24 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
+import numpy as np
 from rich.table import Table
 from rich.text import Text
 
 NUMBERS = ("size", "hardness", "safety", "efficiency", "capacity", "eci_v1")
-COLUMNS = ("rank", "run", "set", "what", *NUMBERS, "low", "high", "eci_sem", "above_positive", "false", "best")
+COLUMNS = (
+    *("rank", "run", "set", "what", "probe", *NUMBERS, "low", "high"),
+    *("eci_sem", "above_positive", "false", "best"),
+)
 
-TITLE = "after filtering; eci_v1 (arXiv:2603.20990v1) with its 95 % interval over queries; eci_sem after version 3"
+TITLE = (
+    "after filtering; by the probe where there is one; eci_v1 (arXiv:2603.20990v1) with its 95 % interval over queries; "
+    "eci_sem after version 3"
+)
 
 
 def rows(reports: Mapping[str, Mapping[str, Any]], moment: str = "after") -> list[dict[str, Any]]:
-    """One mapping a set of ``reports`` (by run) with the keys `COLUMNS`, best eci_v1 first.
+    """One mapping a set of ``reports`` (by run) with the keys `COLUMNS`: by the probe where there is one, then by eci_v1.
 
     ``what`` is final, source, hybrid or control; ``low`` and ``high`` bound eci_v1; ``best`` says of which kind a set
     is the best over all runs, None otherwise.
@@ -29,7 +36,7 @@ def rows(reports: Mapping[str, Mapping[str, Any]], moment: str = "after") -> lis
             terms = moments[moment]
             low, high = terms["intervals"]["eci_v1"]
             out.append(
-                {"rank": 0, "run": run, "set": name, "what": _what(name, report)}
+                {"rank": 0, "run": run, "set": name, "what": _what(name, report), "probe": _probe(name, report)}
                 | {term: terms[term] for term in NUMBERS}
                 | {
                     "low": low,
@@ -40,7 +47,7 @@ def rows(reports: Mapping[str, Mapping[str, Any]], moment: str = "after") -> lis
                     "best": None,
                 }
             )
-    out.sort(key=lambda row: -row["eci_v1"])
+    out.sort(key=lambda row: (-np.inf if row["probe"] is None else row["probe"], row["eci_v1"]), reverse=True)
     found: set[str] = set()
     for rank, row in enumerate(out, 1):
         row["rank"] = rank
@@ -48,6 +55,12 @@ def rows(reports: Mapping[str, Mapping[str, Any]], moment: str = "after") -> lis
             found.add(row["what"])
             row["best"] = row["what"]
     return out
+
+
+def _probe(name: str, report: Mapping[str, Any]) -> float | None:
+    """The probe's score of a set. The probe does not look at unions."""
+    found = report.get("probe", {}).get("sets", {}).get(name)
+    return None if found is None else float(found["score"])
 
 
 def _what(name: str, report: Mapping[str, Any]) -> str:
@@ -83,6 +96,7 @@ def _cells(row: Mapping[str, Any]) -> list[str]:
         row["run"],
         row["set"],
         row["what"],
+        "" if row["probe"] is None else f"{row['probe']:.3f}",
         f"{row['size']:.1f}",
         *(f"{row[term]:.3f}" for term in NUMBERS[1:]),
         f"{row['low']:.3f} to {row['high']:.3f}",
@@ -93,7 +107,7 @@ def _cells(row: Mapping[str, Any]) -> list[str]:
     ]
 
 
-HEADINGS = ("rank", "run", "set", "what", *NUMBERS, "95 %", "eci_sem", "above s+", "false", "")
+HEADINGS = ("rank", "run", "set", "what", "probe", *NUMBERS, "95 %", "eci_sem", "above s+", "false", "")
 
 
 def table(found: Sequence[Mapping[str, Any]]) -> Table:

@@ -42,8 +42,10 @@ def sets(report: Mapping[str, Any], *, title: str | None = None) -> Table:
     judged = any(share["judged"] is not None for moments in shares.values() for share in moments.values())
     table = Table(title=title or f"similarities of scorer `{report['scorer']}`", title_justify="left")
     table.add_column("set")
+    probed = report.get("probe", {}).get("sets", {})
     headings = [
         "",
+        *(["probe"] if probed else []),
         "size",
         "false, estimated",
         *(["false, judged"] if judged else []),
@@ -62,6 +64,7 @@ def sets(report: Mapping[str, Any], *, title: str | None = None) -> Table:
             low, high = terms["intervals"]["eci_v1"]
             cells = [
                 moment,
+                *([f"{probed[name]['score']:.3f}" if moment == "after" else ""] if probed else []),
                 f"{terms['size']:.1f}",
                 percent(false["estimated"]) if false["estimated"] else "",
                 *([f"{false['judged']:.1%}"] if judged else []),

@@ -28,6 +28,8 @@ def _warnings(report: Mapping[str, Any]) -> Iterator[str]:
         if not count:
             yield f"generator `{name}` proposed nothing"
     yield from _easy_winners(report)
+    for name in report.get("decision", {}).get("easier controls win", ()):
+        yield f"the probe finds the easy control `{name}` better than the set to train on: harder ones do not pay here"
     for view, found in (report["shortcut"] or {}).items():
         if isinstance(found, dict) and found["auc"] > ALARM:
             yield (

@@ -1,0 +1,130 @@
+"""The probe over a run's sets, and which set it says to train on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from hardneg.arrays import Bool, Int64, offsets_of, places_of
+from hardneg.data.batch import Batch
+from hardneg.data.corpus import Corpus
+from hardneg.models.embeddings import embed, matrix
+from hardneg.probe import Difference, ProbeScore, difference, probe
+from hardneg.protocols import Encoder
+from hardneg.report.views import Views
+
+QUERIES = 2_000
+"""The most queries that the probe is trained on and asked about, evenly spaced over the run."""
+UNFILTERED = "unfiltered"
+"""The hardest candidates before filtering."""
+
+
+@dataclass
+class Probing:
+    """Collects the sets batch by batch, each at equal size: the ``per_query`` hardest of every query.
+
+    ``target``: the scorer by which candidates are hard; ``examples``: how many the run has.
+    """
+
+    encoder: Encoder
+    views: Views
+    target: str
+    per_query: int
+    examples: int
+    rows: dict[str, list[Int64]] = field(default_factory=dict)
+    positives: list[int] = field(default_factory=list)
+    queries: list[str] = field(default_factory=list)
+    written: list[str] = field(default_factory=list)
+    seen: int = 0
+    corpus: Corpus | None = None
+
+    def add(self, batch: Batch, members: Bool) -> None:
+        """Takes the sampled queries of one batch. ``members``: `Views.members` of it."""
+        self.corpus = batch.corpus
+        step = max(1, -(-self.examples // QUERIES))
+        sampled = np.flatnonzero((self.seen + np.arange(len(batch))) % step == 0)
+        self.seen += len(batch)
+        if not len(sampled):
+            return
+        rows = self._rows(batch)
+        for name, mask in self._masks(batch, members):
+            own = self._hardest(batch, mask)
+            ends = offsets_of(np.bincount(batch.owners[own], minlength=len(batch)))
+            lists = self.rows.setdefault(name, [])
+            lists += [rows[own[ends[i] : ends[i + 1]]] for i in sampled.tolist()]
+        self.positives += [int(batch.positive_rows[batch.positive_offsets[i]]) for i in sampled.tolist()]
+        self.queries += [batch.queries[i] for i in sampled.tolist()]
+
+    def _masks(self, batch: Batch, members: Bool) -> Iterator[tuple[str, Bool]]:
+        for number, (name, moment) in enumerate(self.views.views):
+            if moment == "after" and name not in self.views.hybrids:
+                yield name, members[:, number]
+        yield UNFILTERED, batch.trainable
+
+    def _hardest(self, batch: Batch, mask: Bool) -> Int64:
+        numbers = np.flatnonzero(mask)
+        scores, owners = batch.scores[self.target].negatives, batch.owners
+        order = numbers[np.lexsort((-scores[numbers], owners[numbers]))]
+        counts = np.bincount(owners[order], minlength=len(batch))
+        hardest: Int64 = order[places_of(offsets_of(counts)) < self.per_query]
+        return hardest
+
+    def _rows(self, batch: Batch) -> Int64:
+        """Rows of the corpus; a new text is one of the rows after it."""
+        rows: Int64 = batch.rows.copy()
+        for j in np.flatnonzero(rows < 0).tolist():
+            rows[j] = len(batch.corpus) + len(self.written)
+            self.written += batch.contents(np.array([j]))
+        return rows
+
+    def report(self) -> dict[str, Any]:
+        """``probe``: the score of every set, and ``decision``: what to train on. Empty without enough queries."""
+        if self.corpus is None or len(self.queries) < 4:
+            return {}
+        corpus = self.corpus
+        vectors = embed(self.encoder, self.written, "passage", corpus.cache) if self.written else None
+        scores = probe(
+            embed(self.encoder, self.queries, "query", corpus.cache),
+            matrix(self.encoder, corpus),
+            np.array(self.positives),
+            self.rows,
+            written=vectors,
+        )
+        return {"probe": self._scores(scores), "decision": self._decision(scores)}
+
+    def _scores(self, scores: Mapping[str, ProbeScore]) -> dict[str, Any]:
+        best = max(scores, key=lambda name: scores[name].score)
+        out: dict[str, Any] = {"queries": len(self.queries), "per_query": self.per_query, "sets": {}}
+        for name, found in scores.items():
+            lost = difference(found, scores[best])
+            out["sets"][name] = {
+                "score": found.score,
+                "interval": [found.low, found.high],
+                "log_likelihood": found.log_likelihood,
+                "ndcg": found.ndcg,
+                "below_best": -lost.mean,
+                "decided": lost.decided,
+            }
+        return out
+
+    def _decision(self, scores: Mapping[str, ProbeScore]) -> dict[str, Any]:
+        """The set to train on: the final one unless another is better for certain."""
+        others = [name for name in scores if name != "final" and name not in self.views.controls]
+        gains = {name: difference(scores[name], scores["final"]) for name in others}
+        better = {name: gain for name, gain in gains.items() if gain.low > 0}
+        chosen = max(better, key=lambda name: better[name].mean) if better else "final"
+        rivals = {name: difference(scores[name], scores[chosen]) for name in ("final", *others) if name != chosen}
+        line = f"train on: {chosen}"
+        second = max(rivals, key=lambda name: rivals[name].mean, default=None)
+        if second is not None:
+            line += f". Next best: {second} {_in_words(rivals[second])}"
+        easy = [name for name in self.views.controls if difference(scores[name], scores[chosen]).low > 0]
+        return {"set": chosen, "next": second, "line": line, "easier controls win": sorted(easy)}
+
+
+def _in_words(gap: Difference) -> str:
+    word = "decided" if gap.decided else "not decided"
+    return f"(probe {gap.mean:+.3f}, {gap.low:+.3f} to {gap.high:+.3f}: {word})"
