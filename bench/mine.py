@@ -36,7 +36,8 @@ from hardneg.filters.eci_safety import ECISafety
 from hardneg.generators.bm25 import BM25
 from hardneg.generators.dense import Dense
 from hardneg.models.sentence_transformers import Encoder
-from hardneg.pipeline.pipeline import Pipeline, Plan, Result
+from hardneg.pipeline.plan import Plan
+from hardneg.pipeline.run import Pipeline, Result
 from hardneg.pipeline.store import Folder, Memory
 from hardneg.readers.beir import BEIR, judgments
 from hardneg.scorers.bi_encoder import BiEncoder

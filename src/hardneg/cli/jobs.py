@@ -29,6 +29,7 @@ def add(commands: Any) -> None:
         _estimate,
     )
     check.add_argument("--ping", action="store_true", help="also ask each model server one short question")
+    run.add_argument("--qrels", type=Path, help="BEIR judgments: say how many negatives are really false")
     for sub in (run, check, forecast):
         sub.add_argument("job", type=Path, help="the job's YAML file")
     forecast.add_argument(
@@ -42,10 +43,18 @@ def add(commands: Any) -> None:
 
 def _run(options: argparse.Namespace) -> None:
     from hardneg.job.run_folder import Job
+    from hardneg.pipeline.report import judged_shares
+    from hardneg.readers.beir import grades_of
 
     job = Job.read(options.job)
     result = job.run()
     report = json.loads((job.output / "report.json").read_text(encoding="utf-8"))
+    if options.qrels is not None:
+        found = judged_shares(job.plan, result.batches, grades_of(options.qrels))
+        for name, moments in report["false"]["sets"].items():
+            for moment, share in moments.items():
+                share["judged"] = found["sets"][name][moment]["judged"]
+        report["false"]["hardest before filtering"]["judged"] = found["hardest before filtering"]["judged"]
     if options.json:
         print_json(report)
         return

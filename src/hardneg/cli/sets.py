@@ -47,6 +47,7 @@ def _score(options: argparse.Namespace) -> None:
     if options.json:
         print_json(report)
     else:
+        console().print(f"{report['counts']['examples']:,} examples of {options.file}", markup=False)
         sets = {name: moments for name, moments in report["sets"].items() if name != "final"}
         console().print(tables.sets(report | {"sets": sets}))
 

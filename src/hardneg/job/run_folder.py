@@ -13,7 +13,7 @@ from typing import Any
 
 from hardneg import kinds
 from hardneg.cache.folders import Cache, default_cache
-from hardneg.errors import JobError
+from hardneg.errors import HardnegError, JobError
 from hardneg.exports import provenance
 from hardneg.files.durable import publishing, replacing
 from hardneg.files.text_lines import file_hash
@@ -77,6 +77,8 @@ class Job:
             for name, summary in exports.items():
                 self._write_card(name, summary, report)
             write_json(self.output / "manifest.json", self._manifest(result, exports, time.monotonic() - begin))
+        if empty and len(empty) == len(exports):
+            raise HardnegError(f"{self.path}: {problem}; loosen a filter, raise `depth`, or add a generator")
         return result
 
     def finished(self) -> Result:

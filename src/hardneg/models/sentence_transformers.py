@@ -12,7 +12,7 @@ from pydantic import Field
 
 from hardneg.arrays import Float32
 from hardneg.bounds import Count
-from hardneg.errors import ModelError
+from hardneg.errors import MissingExtraError, ModelError
 from hardneg.kinds import NEUTRAL, NameOrPath, fingerprint, part
 from hardneg.models import weights
 from hardneg.protocols import Role
@@ -121,8 +121,7 @@ class CrossEncoder:
 @lru_cache(maxsize=4)
 def _load_encoder(part: Encoder, _weights: str) -> st.SentenceTransformer:
     """The loaded model. ``_weights`` makes a folder that was trained into another call."""
-    import sentence_transformers as st
-
+    st = _library()
     model = _load(st.SentenceTransformer, part)
     if part.max_seq_length is not None:
         model.max_seq_length = part.max_seq_length
@@ -131,8 +130,7 @@ def _load_encoder(part: Encoder, _weights: str) -> st.SentenceTransformer:
 
 @lru_cache(maxsize=4)
 def _load_cross_encoder(part: CrossEncoder, _weights: str) -> st.CrossEncoder:
-    import sentence_transformers as st
-
+    st = _library()
     folder = weights.snapshot(part.model, part.revision)
     modules = folder / "modules.json"
     if modules.exists() and "Pooling" in modules.read_text(encoding="utf-8"):
@@ -145,6 +143,14 @@ def _load_cross_encoder(part: CrossEncoder, _weights: str) -> st.CrossEncoder:
     ):
         raise ModelError(f"`{part.model}` has no classification head: it would score pairs at random")
     return _load(st.CrossEncoder, part, max_length=part.max_length)
+
+
+def _library() -> Any:
+    try:
+        import sentence_transformers
+    except ImportError as error:
+        raise MissingExtraError("sentence-transformers", "st", "a model by name or folder") from error
+    return sentence_transformers
 
 
 def _load(kind: Any, part: Encoder | CrossEncoder, **options: Any) -> Any:

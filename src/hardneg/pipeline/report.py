@@ -19,6 +19,15 @@ from hardneg.report.views import Views
 from hardneg.report.warnings import notes, warnings
 
 
+def judged_shares(plan: Plan, batches: Batches, grades: Grades) -> dict[str, Any]:
+    """The false shares of a finished run by judgments that the job does not know."""
+    views = Views(tuple(plan.generators), frozenset(plan.controls))
+    shares = FalseShares(views, plan.target, plan.selector.per_query, None, 0.0, grades)
+    for batch in batches:
+        shares.add(batch, views.members(batch))
+    return shares.report()["false"]  # type: ignore[no-any-return]
+
+
 def report_of(
     plan: Plan, batches: Batches, read: Mapping[str, Any], spread: float, grades: Grades | None
 ) -> dict[str, Any]:

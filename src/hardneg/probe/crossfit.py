@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from hardneg.probe.features import Landmarks
 from hardneg.probe.score import ProbeScore, mean_and_interval
 from hardneg.probe.training import Negatives, Recipe, apply, fit
 
@@ -20,7 +19,7 @@ Ints = NDArray[np.int64]
 
 FOLDS = 2
 
-NATS = 0.05
+NATS = np.float32(0.05)
 """What a nat of log-likelihood counts beside the reciprocal rank. The likelihood sees every distractor and is precise,
 but goes down with mere overconfidence; the rank does not, but is coarse. docs/study.md has both alone."""
 
@@ -43,15 +42,16 @@ def probe(
     ``queries`` float32 [n, d] and ``passages`` [N, d] (a memory map will do): unit vectors of the encoder that is to be
     trained. ``positives`` [n]: the row of each query's positive in ``passages``. ``sets``: name -> for each query the
     rows of its negatives, none or many; a row of N or more is row - N of ``written`` [w, d], vectors of texts that are
-    not in the corpus. ``seed`` decides folds, batches, landmarks and, where there are more than ``distractors``
+    not in the corpus. ``seed`` decides folds, batches and, where there are more than ``distractors``
     passages, which of them are asked about (and the positives with them).
 
     Half of the queries train a map, the other half ask it, and the other way round: each query's number comes from a
     map that did not see it. Two sets share all draws, so their difference is a paired one (`difference`); a set's score
     does not depend on the other sets. The same arguments give the same numbers on one machine.
 
-    Memory: the vectors and features of the distractors and of one set's distinct rows. Raises ValueError for arrays
-    that do not fit together, rows that do not exist, vectors that are not finite and fewer than four queries.
+    Memory: the vectors of the distractors, twice, those of one set's distinct rows, and the similarities of 512 queries.
+    Raises ValueError for arrays that do not fit together, rows that do not exist, vectors that are not finite and fewer
+    than four queries.
     """
     plan = recipe or Recipe()
     asked, rows = np.asarray(queries, dtype=np.float32), np.asarray(positives)
@@ -81,43 +81,34 @@ class _Bench:
         draws = np.random.default_rng([seed, 0])
         some = draws.permutation(len(passages))[:distractors]
         self.rows = np.union1d(some, positives)
-        vectors = _vectors(passages, written, self.rows)
-        points = vectors[np.sort(draws.permutation(len(vectors))[: plan.landmarks])]
-        self.landmarks = Landmarks.of(points) if len(points) else None
         self.passages, self.written, self.positives, self.plan, self.seed = passages, written, positives, plan, seed
-        self.dimensions = queries.shape[1]
         self.targets = np.searchsorted(self.rows, positives)
-        self.asked = self.inputs(queries)
-        self.distractors = self.inputs(vectors)
+        self.asked = torch.from_numpy(queries)
+        self.distractors = torch.from_numpy(_vectors(passages, written, self.rows))
         self.own = self.distractors[torch.from_numpy(self.targets)]
-        self.folds = np.arange(len(queries))[np.argsort(draws.random(len(queries)))]
-
-    def inputs(self, vectors: Floats) -> torch.Tensor:
-        """Float32 [n, d + m]: what the map reads."""
-        import torch
-
-        return torch.from_numpy(vectors if self.landmarks is None else self.landmarks.extend(vectors))
 
     def score(self, flat: Ints, offsets: Ints) -> ProbeScore:
-        """Trains on each half, asks the other."""
+        """Trains on each half and asks the other, as often as the recipe says."""
+        import torch
+
         distinct, places = np.unique(flat, return_inverse=True)
-        negatives = Negatives(self.inputs(_vectors(self.passages, self.written, distinct)), distinct, places, offsets)
-        likelihoods, ranks = np.empty(len(self.asked), np.float32), np.empty(len(self.asked), np.float32)
-        halves = np.array_split(self.folds, FOLDS)
+        vectors = torch.from_numpy(_vectors(self.passages, self.written, distinct))
+        negatives = Negatives(vectors, distinct, places, offsets)
+        parts = [self._once(negatives, repeat) for repeat in range(self.plan.repeats)]
+        means: Floats = np.mean(parts, axis=0, dtype=np.float32)
+        return _scored(means, len(self.rows))
+
+    def _once(self, negatives: Negatives, repeat: int) -> Floats:
+        """Float32 [3, n]: each query's log-likelihood, reciprocal rank and nDCG@10 from a map that did not see it."""
+        out = np.empty((3, len(self.asked)), dtype=np.float32)
+        halves = np.array_split(np.random.default_rng([self.seed, 1, repeat]).permutation(len(self.asked)), FOLDS)
         for number, held_out in enumerate(halves):
             train = np.concatenate([half for other, half in enumerate(halves) if other != number])
-            weights = fit(
-                self.dimensions,
-                self.asked,
-                self.own,
-                self.positives,
-                negatives,
-                train,
-                self.plan,
-                [self.seed, 1, number],
-            )
-            likelihoods[held_out], ranks[held_out] = self._ask(weights, held_out)
-        return _scored(likelihoods, ranks, len(self.rows))
+            draws = [self.seed, 2, repeat, number]
+            weights = fit(self.asked, self.own, self.positives, negatives, train, self.plan, draws)
+            likelihoods, ranks = self._ask(weights, held_out)
+            out[:, held_out] = likelihoods, 1 / ranks, np.where(ranks <= 10, 1 / np.log2(1 + ranks), 0.0)
+        return out
 
     def _ask(self, weights: torch.Tensor, queries: Ints) -> tuple[Floats, Floats]:
         """The log-softmax of each query's positive among the distractors, and its rank there, equals shared."""
@@ -136,17 +127,16 @@ class _Bench:
         return likelihoods, ranks
 
 
-def _scored(likelihoods: Floats, ranks: Floats, distractors: int) -> ProbeScore:
-    ndcgs = np.where(ranks <= 10, 1 / np.log2(1 + ranks), 0.0).astype(np.float32)
-    reciprocal = (1 / ranks).astype(np.float32)
-    values = reciprocal + likelihoods * NATS
+def _scored(means: Floats, distractors: int) -> ProbeScore:
+    likelihoods, reciprocals, ndcgs = means
+    values = reciprocals + NATS * likelihoods
     score, low, high = mean_and_interval(values)
     return ProbeScore(
         score=score,
         low=low,
         high=high,
         log_likelihood=float(likelihoods.mean(dtype=np.float64)),
-        mrr=float(reciprocal.mean(dtype=np.float64)),
+        mrr=float(reciprocals.mean(dtype=np.float64)),
         ndcg=float(ndcgs.mean(dtype=np.float64)),
         distractors=distractors,
         values=values,

@@ -19,8 +19,6 @@ Ints = NDArray[np.int64]
 class Recipe:
     """How the probe is trained. The defaults are those that docs/study.md validates: other ones are unproven."""
 
-    landmarks: int = 512
-    """Features beside the vector itself; 0 leaves a plain linear map."""
     rate: float = 1e-2
     """Adam's step at the start; it falls linearly to 0."""
     epochs: int = 3
@@ -31,22 +29,22 @@ class Recipe:
     shared: bool = True
     """Whether a query also sees the negatives of the batch's other queries, as in sentence-transformers'
     MultipleNegativesRankingLoss. Say False where the trainer shows a query its own only: the order changes."""
+    repeats: int = 2
+    """How often the queries are split anew and everything is trained again; scores are means."""
 
     def __post_init__(self) -> None:
-        for name in ("rate", "epochs", "batch", "scale"):
+        for name in ("rate", "epochs", "batch", "scale", "repeats"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"`{name}` must be above 0, not {getattr(self, name)!r}")
-        if self.landmarks < 0:
-            raise ValueError(f"`landmarks` must be at least 0, not {self.landmarks!r}")
 
 
 @dataclass(frozen=True, eq=False)
 class Negatives:
-    """One set, ready to be trained on: ``inputs`` [u, f] of its distinct rows, which ``places`` [m] names, query by
+    """One set, ready to be trained on: ``vectors`` [u, d] of its distinct rows, which ``places`` [m] names, query by
     query; those of query i are places[offsets[i] : offsets[i + 1]]. ``rows`` [u]: their rows.
     """
 
-    inputs: torch.Tensor
+    vectors: torch.Tensor
     rows: Ints
     places: Ints
     offsets: Ints
@@ -59,24 +57,14 @@ class Negatives:
         return self.places[np.repeat(begin, length) + within], owners
 
 
-def apply(weights: torch.Tensor, inputs: torch.Tensor) -> torch.Tensor:
-    """Unit vectors [n, d]: ``inputs`` [n, f] through ``weights`` [f, d]."""
+def apply(weights: torch.Tensor, vectors: torch.Tensor) -> torch.Tensor:
+    """Unit vectors [n, d]: ``vectors`` [n, d] through ``weights`` [d, d]."""
     import torch
 
-    return torch.nn.functional.normalize(inputs @ weights, dim=1)
-
-
-def start(dimensions: int, features: int) -> torch.Tensor:
-    """Float32 [features, dimensions]: the map that leaves every vector as it is."""
-    import torch
-
-    out = torch.zeros(features, dimensions)
-    out[:dimensions] = torch.eye(dimensions)
-    return out
+    return torch.nn.functional.normalize(vectors @ weights, dim=1)
 
 
 def fit(
-    dimensions: int,
     queries: torch.Tensor,
     positives: torch.Tensor,
     rows: Ints,
@@ -85,15 +73,15 @@ def fit(
     recipe: Recipe,
     seed: list[int],
 ) -> torch.Tensor:
-    """The trained map [f, d], d being ``dimensions``.
+    """The trained map [d, d]; it starts as the identity.
 
-    ``queries``, ``positives`` [n, f]: inputs of all queries and of their positives; ``rows`` [n]: the positives' rows;
+    ``queries``, ``positives`` [n, d]: vectors of all queries and of their positives; ``rows`` [n]: the positives' rows;
     ``train``: which queries are trained on. Steps, and the queries of each, depend on ``train``, ``recipe`` and
     ``seed`` alone and not on the negatives, so that two sets are trained alike.
     """
     import torch
 
-    weights = torch.nn.Parameter(start(dimensions, queries.shape[1]))
+    weights = torch.nn.Parameter(torch.eye(queries.shape[1]))
     optimizer = torch.optim.Adam([weights], lr=recipe.rate)
     steps = batches(train, recipe, seed)
     for number, some in enumerate(steps):
@@ -101,8 +89,7 @@ def fit(
         places, owners = negatives.of(some)
         distinct, inverse = np.unique(places, return_inverse=True)
         hidden = _hidden(rows[some], negatives.rows[places], owners, recipe)
-        own = torch.cat([queries[some], positives[some], negatives.inputs[distinct]])
-        mapped = apply(weights, own)
+        mapped = apply(weights, torch.cat([queries[some], positives[some], negatives.vectors[distinct]]))
         documents = torch.cat([mapped[len(some) : 2 * len(some)], mapped[2 * len(some) :][torch.from_numpy(inverse)]])
         logits = (recipe.scale * mapped[: len(some)] @ documents.T).masked_fill(torch.from_numpy(hidden), -torch.inf)
         loss = torch.nn.functional.cross_entropy(logits, torch.arange(len(some)))

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from hardneg.report import comparison
+from hardneg.report.first_lines import first_lines
 
 FRONT = """\
 ---
@@ -37,6 +38,8 @@ of the source texts: fill it in above before you publish; a later run keeps it.
 
 ## How it scores
 
+{lines}
+
 Similarities of scorer `{scorer}`, {title_of_table}.
 
 {table}
@@ -66,6 +69,7 @@ def card(
         files="\n".join(f"| `{file}` | {facts['bytes']:,} | `{facts['sha256']}` |" for file, facts in files.items()),
         job=made.strip(),
         scorer=report["scorer"],
+        lines="\n".join(f"- {line}" for line in first_lines(report)),
         title_of_table=comparison.TITLE,
         table=comparison.markdown(rows),
         remarks="\n".join(f"- {remark}" for remark in remarks),
