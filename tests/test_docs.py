@@ -44,7 +44,14 @@ def test_the_readmes_library_snippet_runs(minilm: str, capsys: pytest.CaptureFix
 HELP = textwrap.dedent(cli.EPILOG[cli.EPILOG.index("  data:") : cli.EPILOG.index("  hardneg check")])
 
 
-@pytest.mark.parametrize("job", [*snippets("README.md", "yaml"), HELP])
+def jobs() -> list[str]:
+    """Every whole job in README.md and docs."""
+    pages = ["README.md", *(f"docs/{page.name}" for page in sorted((ROOT / "docs").glob("*.md")))]
+    blocks = [block for page in pages for block in snippets(page, "yaml")]
+    return [block for block in blocks if "generators:" in block and "output:" in block]
+
+
+@pytest.mark.parametrize("job", [*jobs(), HELP])
 def test_jobs_in_the_documents_are_valid(tmp_path: Path, job: str) -> None:
     (tmp_path / "job.yaml").write_text(job)
     assert Job.read(tmp_path / "job.yaml").plan.generators

@@ -46,16 +46,15 @@ def test_it_is_found_and_keeps_the_contract(installed: Path, batch_of: Callable[
 
 
 def test_a_job_uses_it(installed: Path, make_job: Callable[..., Path], capsys: pytest.CaptureFixture[str]) -> None:
-    from support import JOB
-
-    text = JOB.replace("  easy:", "  mine: {{kind: reversed, depth: 3}}\n  easy:").replace(
-        "  repeats:", "  short: {{kind: too_long, words: 5}}\n  repeats:"
-    )
-    assert main(["run", str(make_job(text=text)), "--json"]) == 0
+    plugged = {
+        "generators.mine": {"kind": "reversed", "depth": 3},
+        "filters.short": {"kind": "too_long", "words": 5},
+    }
+    assert main(["run", str(make_job("job", plugged)), "--json"]) == 0
     printed = capsys.readouterr().out
     assert json.loads(printed)["generated"]["mine"] > 0
     assert '"too long": ' in printed
-    assert main(["run", str(make_job("wrong", text=text.replace("depth: 3}}\n  easy", "depth: 0}}\n  easy")))]) == 2
+    assert main(["run", str(make_job("wrong", plugged | {"generators.mine.depth": 0}))]) == 2
     assert "generators.mine" in capsys.readouterr().err
     assert main(["kinds", "generators"]) == 0
     assert "The last passages of the corpus" in capsys.readouterr().out

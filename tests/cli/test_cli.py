@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from support import JOB
+from support import changed, job_on
 
 import hardneg
 from hardneg.cli import main
@@ -71,19 +71,22 @@ def test_check_says_what_is_to_do_and_touches_nothing(make_job, capsys, tmp_path
     ]
     assert not (tmp_path / "runs").exists()
     output(capsys, "run", path)
-    assert "is valid; 0 of 17 stages are to do" in output(capsys, "check", path)
+    done = json.loads(output(capsys, "check", path, "--json"))
+    assert {entry["state"] for entry in done} == {"cached"}
+    assert f"is valid; 0 of {len(done)} stages are to do" in output(capsys, "check", path)
 
 
-def test_run_compare_and_dropped(make_job, capsys, tmp_path: Path) -> None:
-    report = json.loads(output(capsys, "run", make_job("one"), "--json"))
+def test_run_compare_and_dropped(make_job, capsys, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "250")
+    report = json.loads(output(capsys, "run", make_job("one", real=True), "--json"))
     assert report["metric"] == "eci_v1 (arXiv:2603.20990v1)"
-    output(capsys, "run", make_job("two", margin=0.2))
+    output(capsys, "run", make_job("two", real=True, margin=0.2))
     runs = tmp_path / "runs"
     table = output(capsys, "compare", runs / "one", runs / "two")
     assert "rank" in table
     assert re.search(r"easy +│ control", table)
     assert "may not differ in eci_v1" in re.sub(r"\s+", " ", table)
-    found = json.loads(output(capsys, "compare", runs / "one", "--json"))
+    [found] = json.loads(output(capsys, "compare", runs / "one", "--json"))  # one corpus
     assert {row["set"]: row["eci_v1"] for row in found["rows"]} == {
         name: moments["after"]["eci_v1"] for name, moments in report["sets"].items()
     }
@@ -96,11 +99,13 @@ def test_run_compare_and_dropped(make_job, capsys, tmp_path: Path) -> None:
     assert [row["set"] for row in listed] == [row["set"] for row in found["rows"]]
     assert {row["what"] for row in listed} == {"final", "source", "hybrid", "control"}
     assert sorted(row["best"] for row in listed if row["best"]) == ["hybrid", "source"]
-    cases = json.loads(output(capsys, "dropped", make_job("two", margin=0.2), "-n", "2", "--filter", "safe", "--json"))
+    cases = json.loads(
+        output(capsys, "dropped", make_job("two", real=True, margin=0.2), "-n", "2", "--filter", "safe", "--json")
+    )
     assert len(cases) == 2
     assert all("safe" in case["reasons"] for case in cases)
     (tmp_path / "q.tsv").write_text("h\nq1-0\tdog\t1\nq1-0\train\t0\n")
-    shown = output(capsys, "dropped", make_job("two", margin=0.2), "--qrels", tmp_path / "q.tsv")
+    shown = output(capsys, "dropped", make_job("two", real=True, margin=0.2), "--qrels", tmp_path / "q.tsv")
     assert shown.startswith("judged relevant: 1 candidates, ")
     assert main(["dropped", str(make_job("three"))]) == 2
     assert "has not been run to the end" in capsys.readouterr().err
@@ -111,7 +116,7 @@ def test_score_reads_what_was_exported(
     make_job, capsys, tmp_path: Path, tiny_encoder: str, export: str, monkeypatch
 ) -> None:
     monkeypatch.setenv("HARDNEG_CACHE", str(tmp_path / "cache"))
-    final = json.loads(output(capsys, "run", make_job(), "--json"))["sets"]["final"]["after"]
+    final = json.loads(output(capsys, "run", make_job(real=True), "--json"))["sets"]["final"]["after"]
     folder = tmp_path / "runs" / "job" / "exports" / export
     [file] = [f for f in folder.iterdir() if not f.name.startswith((".", "_")) and f.name != "README.md"]
     report = json.loads(output(capsys, "score", file, "--model", tiny_encoder, "--json"))
@@ -134,16 +139,33 @@ def test_kinds_and_a_wrong_group(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_the_schema_accepts_jobs_and_refuses_wrong_ones(capsys: pytest.CaptureFixture[str]) -> None:
     import jsonschema
-    import yaml
 
     schema = json.loads(output(capsys, "schema"))
     jsonschema.Draft202012Validator.check_schema(schema)
-    values = dict.fromkeys(("data", "encoder", "cross_encoder", "output", "cache"), "x") | {"margin": 0.1, "workers": 1}
-    job = yaml.safe_load(JOB.format(**values))
     validator = jsonschema.Draft202012Validator(schema)
-    validator.validate(job)
-    job["generators"]["lexical"]["depht"] = 3
-    assert not validator.is_valid(job)
+    validator.validate(job_on())
+    for wrong in (
+        {"generators.lexical.depht": 3},
+        {"generators.lexical.depth": 0},
+        {"generators.easy.control": True},
+        {"filters.repeats.near": 1.5},
+        {"controls": "easy"},
+    ):
+        assert not validator.is_valid(changed(job_on(), wrong)), wrong
+
+
+def test_the_schema_carries_the_bounds_of_fields(capsys: pytest.CaptureFixture[str]) -> None:
+    schema = json.loads(output(capsys, "schema"))
+
+    def fields(group: str, kind: str) -> dict:
+        options = [option["properties"] for option in schema["$defs"][group]["oneOf"]]
+        [found] = [properties for properties in options if properties["kind"] == {"const": kind}]
+        return found
+
+    assert fields("generators", "bm25")["depth"]["minimum"] == 1
+    [near, _] = fields("filters", "duplicate")["near"]["anyOf"]
+    assert (near["exclusiveMinimum"], near["maximum"]) == (0, 1)
+    assert fields("clients", "openai")["timeout"]["exclusiveMinimum"] == 0
 
 
 def test_a_missing_job_and_no_command(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

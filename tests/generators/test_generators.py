@@ -101,8 +101,8 @@ def test_dense_is_exact_whatever_the_blocks(many: Batch, monkeypatch: pytest.Mon
         similarities[i, barred[offsets[i] : offsets[i + 1]]] = -np.inf
         best = np.sort(similarities[i])[::-1][:15]
         np.testing.assert_allclose(whole.scores[whole.offsets[i] : whole.offsets[i + 1]], best, atol=1e-6)
-    monkeypatch.setattr("hardneg.generators.dense.ROWS_PER_BLOCK", 37)
-    monkeypatch.setattr("hardneg.generators.dense.QUERIES_PER_BLOCK", 4)
+    monkeypatch.setattr("hardneg.models.dense_search.ROWS_PER_BLOCK", 37)
+    monkeypatch.setattr("hardneg.models.dense_search.QUERIES_PER_BLOCK", 4)
     small = generator.generate(many)
     np.testing.assert_allclose(small.scores, whole.scores, atol=1e-6)
 

@@ -14,7 +14,7 @@ from support import PASSAGES
 from hardneg.data import parquet as columns
 from hardneg.data.batch import Batch
 from hardneg.data.merge import merge
-from hardneg.errors import PartError
+from hardneg.errors import ModelError, PartError
 from hardneg.generators.bm25 import BM25
 from hardneg.generators.llm import LLM
 from hardneg.llm.answer_log import answers_of
@@ -89,7 +89,9 @@ def test_an_example_without_a_usable_answer_has_none(batch_of: Callable[..., Bat
     with FaultServer(
         answer=lambda body: "no" if "loyal" in said({"messages": body["messages"][:2]}) else '{"negatives": ["a text"]}'
     ) as server:
-        found = LLM(client=client(server)).generate(batch_of())
+        found = LLM(client=client(server, max_failed=0.5)).generate(batch_of())
+        with pytest.raises(ModelError, match="1 of 3 answers could not be used, asked twice"):
+            LLM(client=client(server)).generate(batch_of())
     assert np.diff(found.offsets).tolist() == [1, 1, 0]
     assert found.usage is not None
     assert (found.usage.requests, found.usage.failed) == (4, 1)

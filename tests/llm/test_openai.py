@@ -290,7 +290,7 @@ def test_where_the_server_is_does_not_count() -> None:
 def test_being_told_to_wait_is_no_failure() -> None:
     burst = [Fault.status(429, {"Retry-After": "0"})] * 30 + [Fault.status(503, {"retry-after-ms": "5"})] * 30
     with FaultServer(burst) as server:
-        found = list(client(server, concurrency=64, attempts=20).complete(requests(100)))
+        found = list(client(server, concurrency=64, attempts=20, timeout=30.0).complete(requests(100)))
     assert [completion.error for completion in found] == [None] * 100
 
 

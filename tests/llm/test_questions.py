@@ -92,7 +92,7 @@ def test_an_invalid_answer_is_asked_for_once_more(cache: Cache, bad: Fault) -> N
 
 def test_twice_invalid_is_a_failure_with_its_text(cache: Cache) -> None:
     with FaultServer([Fault.says("no"), Fault.says("no, again")]) as server:
-        [found] = ask(client(server), questions(1), cache, "ask")
+        [found] = ask(client(server, max_failed=1.0), questions(1), cache, "ask")
     assert found.value is None
     assert found.raw == "no, again"
     assert found.error == "there is no JSON in the answer"

@@ -132,11 +132,9 @@ def test_a_mixture_of_two_sources_scores_the_mean_of_their_eci_sem(cranfield: Re
 
 
 def test_what_is_left_out_is_counted(cranfield: Result) -> None:
-    assert cranfield.report["read"] == {
-        "passages": 1398,
-        "examples": 225,
-        "skipped": {"passage without text": 2},
-    }
+    read = cranfield.report["read"]
+    assert (read["passages"], read["examples"]) == (1398, 225)
+    assert read["skipped"] == {"passage without text": 2}
 
 
 def test_stored_similarities_are_sentence_transformers_own(cranfield: Result, minilm: str) -> None:

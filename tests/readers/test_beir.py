@@ -87,7 +87,10 @@ def test_byte_order_mark_and_windows_lines(tmp_path: Path) -> None:
     [
         ({"passages": [*CORPUS, CORPUS[0]]}, r"corpus.jsonl:4: passage id `d1` is there already, in line 1"),
         ({"queries": [*QUERIES, QUERIES[0]]}, r"queries.jsonl:4: query id `q1` is there already, in line 1"),
-        ({"queries": [{"_id": "q1", "text": " \t"}]}, r"queries.jsonl:1: the text of query `q1` is empty"),
+        (
+            {"queries": [{"_id": "q1", "text": " \t"}, *QUERIES[1:]]},
+            r"queries.jsonl:1: the text of query `q1` is empty",
+        ),
         ({"queries": [{"_id": "q1"}]}, r"queries.jsonl:1: the key `text` is missing; the line has: _id"),
         ({"queries": [{"_id": "q1", "text": ["a"]}]}, r"queries.jsonl:1: `text` must be a string, not list"),
         ({"qrels": [("q9", "d1", 1)]}, r"train.tsv:2: query id `q9` is not in queries.jsonl"),

@@ -33,7 +33,7 @@ def job_with(make_job: Callable[..., Path], rule: str) -> Job:
 def test_each_point_is_what_the_filter_leaves(make_job: Callable[..., Path], rule: str) -> None:
     job = job_with(make_job, rule)
     result = job.run()
-    judge = job.pipeline.learnt("safe")
+    judge = job.pipeline.learnt("filters", "safe")
     assert (judge.quantiles is None) == (rule != "percentile")
     encoder = job.plan.target_encoder
     relevant = {"q1-0": {"dog": 1, "rain": 1}, "q2-0": {"rome": 1}}

@@ -106,46 +106,69 @@ def test_no_candidates_at_all(batch_of: BatchOf, tiny_encoder: str) -> None:
     assert len(scores.positives) == 4
 
 
-def by_hand(batch: Batch, model: str) -> np.ndarray:
-    """The probability of every candidate, the slow way: whole rankings, sorted in Python."""
+LEVEL = 1.2
+
+
+def probability(query: list[float], positive: list[float], own: list[float]) -> float:
+    """From log ranks, one per ranker: for the query, for the positive, and of the positive for the query."""
+    u = (2 * np.mean(query) + np.mean(positive)) / 3 - 0.17 * np.mean(own)
+    return float(1 / (1 + np.exp(1.6 * u - LEVEL)))
+
+
+def by_bm25_of(texts: list[str]) -> Callable[[str], np.ndarray]:
+    """BM25's scores of all texts for a query, by bm25s itself."""
     import bm25s
     import Stemmer
+
+    tokenize = {"stopwords": "english", "stemmer": Stemmer.Stemmer("english"), "show_progress": False}
+    index = bm25s.BM25(k1=1.5, b=0.75)
+    index.index(bm25s.tokenize(texts, return_ids=False, **tokenize), show_progress=False)
+
+    def scores(text: str) -> np.ndarray:
+        [tokens] = bm25s.tokenize([text], return_ids=False, **tokenize)
+        return index.get_scores([token for token in tokens if token in index.vocab_dict])
+
+    return scores
+
+
+def log_rank(scores: np.ndarray, row: int) -> float:
+    scores = np.round(scores, 5)
+    return np.log(1 + (scores > scores[row]).sum() + ((scores == scores[row]).sum() - 1) / 2)
+
+
+def by_hand(batch: Batch, model: str, reranked: np.ndarray | None = None) -> np.ndarray:
+    """The probability of every candidate, the slow way: whole rankings, sorted in Python.
+
+    ``reranked``: log ranks of the candidates by one more ranker, for the query alone.
+    """
     from sentence_transformers import SentenceTransformer
 
     real = SentenceTransformer(model, device="cpu")
     texts = batch.corpus.contents(np.arange(len(batch.corpus)))
     passages = real.encode(texts, normalize_embeddings=True)
-    tokenize = {"stopwords": "english", "stemmer": Stemmer.Stemmer("english"), "show_progress": False}
-    index = bm25s.BM25(k1=1.5, b=0.75)
-    index.index(bm25s.tokenize(texts, return_ids=False, **tokenize), show_progress=False)
-
-    def by_bm25(text: str) -> np.ndarray:
-        [tokens] = bm25s.tokenize([text], return_ids=False, **tokenize)
-        return index.get_scores([token for token in tokens if token in index.vocab_dict])
-
-    def mean_rank(scores: np.ndarray, row: int) -> float:
-        scores = np.round(scores, 5)
-        return 1 + (scores > scores[row]).sum() + ((scores == scores[row]).sum() - 1) / 2
-
+    by_bm25 = by_bm25_of(texts)
     out = []
     for j, i in enumerate(batch.owners):
-        own = batch.positive_rows[batch.positive_offsets[i] : batch.positive_offsets[i + 1]]
-        row = int(batch.rows[j])
+        own, row = batch.positive_rows[batch.positives_of(i)], int(batch.rows[j])
         query = real.encode([batch.queries[i]], normalize_embeddings=True)[0]
-        logs = [
-            np.log(mean_rank(passages @ query, row)),
-            np.mean([np.log(mean_rank(passages @ passages[p], row)) for p in own]),
-            np.log(mean_rank(by_bm25(batch.queries[i]), row)),
-            np.mean([np.log(mean_rank(by_bm25(texts[p]), row)) for p in own]),
+        rankers = [
+            (passages @ query, [passages @ passages[p] for p in own]),
+            (by_bm25(batch.queries[i]), [by_bm25(texts[p]) for p in own]),
         ]
-        out.append(1 / (1 + np.exp(1.4 * np.mean(logs) - 2.5)))
+        out.append(
+            probability(
+                [log_rank(scores, row) for scores, _ in rankers] + ([] if reranked is None else [reranked[j]]),
+                [np.mean([log_rank(scores, row) for scores in of_positives]) for _, of_positives in rankers],
+                [np.mean([log_rank(scores, p) for p in own]) for scores, _ in rankers],
+            )
+        )
     return np.array(out)
 
 
 def test_false_negative_probabilities_come_from_ranks(batch_of: BatchOf, tiny_encoder: str) -> None:
     encoder = models.Encoder(model=tiny_encoder)
     batch = candidates(batch_of(), random=Random(depth=7))
-    scores = check_scorer(FalseNegative(encoder=encoder), batch)
+    scores = check_scorer(FalseNegative(encoder=encoder, level=LEVEL), batch)
     np.testing.assert_allclose(scores.negatives, by_hand(batch, tiny_encoder), atol=1e-5)
     assert ((scores.positives > 0) & (scores.positives < 1)).all()
 
@@ -174,40 +197,39 @@ def test_false_negative_of_a_new_text_has_no_rank_by_bm25(batch_of: BatchOf, tin
     made = Candidates(offsets_of([1, 1, 1]), np.full(3, -1), np.ones(3, np.float32), new)
     encoder = models.Encoder(model=tiny_encoder)
     batch = merge(batch, {"written": made})
-    with_lexical = check_scorer(FalseNegative(encoder=encoder), batch)
-    without = FalseNegative(encoder=encoder, lexical=False).score(batch)
-    np.testing.assert_array_equal(with_lexical.negatives, without.negatives)
+    without = check_scorer(FalseNegative(encoder=encoder, lexical=False, level=LEVEL), batch)
+    with_lexical = check_scorer(FalseNegative(encoder=encoder, level=LEVEL), batch)
+    by_bm25 = by_bm25_of(batch.corpus.contents(np.arange(len(batch.corpus))))
     # ranked as if they were added to the corpus: one more than the passages above
     passages = encoder.encode(batch.corpus.contents(np.arange(len(batch.corpus))), "passage")
     for j, text in enumerate(new):
         own = encoder.encode([text], "passage")[0]
         query = encoder.encode([batch.queries[j]], "query")[0]
         rows = batch.positive_rows[batch.positive_offsets[j] : batch.positive_offsets[j + 1]]
-        logs = [np.log(1 + (passages @ query > own @ query).sum())]
-        logs.append(np.mean([np.log(1 + (passages @ passages[p] > own @ passages[p]).sum()) for p in rows]))
-        wanted = 1 / (1 + np.exp(1.4 * np.mean(logs) - 2.5))
-        assert without.negatives[j] == pytest.approx(wanted, abs=1e-5)
+        of_query = [np.log(1 + (passages @ query > own @ query).sum())]
+        of_positive = [np.mean([np.log(1 + (passages @ passages[p] > own @ passages[p]).sum()) for p in rows])]
+        depth = [np.mean([log_rank(passages @ query, p) for p in rows])]
+        assert without.negatives[j] == pytest.approx(probability(of_query, of_positive, depth), abs=1e-5)
+        depth.append(np.mean([log_rank(by_bm25(batch.queries[j]), p) for p in rows]))
+        assert with_lexical.negatives[j] == pytest.approx(probability(of_query, of_positive, depth), abs=1e-5)
 
 
 def test_a_reranker_counts_by_its_order_alone(batch_of: BatchOf, tiny_encoder: str, tiny_cross_encoder: str) -> None:
     encoder = models.Encoder(model=tiny_encoder)
     batch = candidates(batch_of(), random=Random(depth=7))
-    plain = FalseNegative(encoder=encoder).score(batch)
     reranker = models.CrossEncoder(model=tiny_cross_encoder)
-    found = check_scorer(FalseNegative(encoder=encoder, reranker=reranker), batch)
+    found = check_scorer(FalseNegative(encoder=encoder, reranker=reranker, level=LEVEL), batch)
     pair = CrossEncoder(model=reranker).score(batch)
+    logs = np.empty(len(batch.rows))
     for i in range(len(batch)):
         own = batch.owners == i
         pool = np.concatenate([pair.negatives[own], pair.positives[batch.positive_owners == i]])
-        logs = np.log([1 + (pool > s).sum() for s in pair.negatives[own]])
-        u = (2.5 - np.log(plain.negatives[own] / (1 - plain.negatives[own]))) / 1.4
-        wanted = 1 / (1 + np.exp(1.4 * (4 * u + logs) / 5 - 2.5))
-        np.testing.assert_allclose(found.negatives[own], wanted, atol=1e-4)
+        logs[own] = np.log([1 + (pool > score).sum() for score in pair.negatives[own]])
+    np.testing.assert_allclose(found.negatives, by_hand(batch, tiny_encoder, logs), atol=1e-4)
 
 
-@pytest.mark.parametrize("fields", [{"slope": 0.0}, {"language": "klingon"}])
-def test_false_negative_refuses_what_makes_no_sense(fields: dict) -> None:
+def test_a_language_that_nothing_stems_is_refused() -> None:
     from hardneg.testing import HashedWords
 
-    with pytest.raises(PartError):
-        FalseNegative(encoder=HashedWords(), **fields)
+    with pytest.raises(PartError, match="klingon"):
+        FalseNegative(encoder=HashedWords(), language="klingon")
