@@ -138,28 +138,24 @@ def mined(similarities: dict[str, float], positives: tuple[str, ...] = ("p",), *
     return found[0]["passage"][1:] if len(found) else []
 
 
-BELOW, ABOVE = float(np.nextafter(np.float32(0.5), np.float32(0))), float(np.nextafter(np.float32(0.5), np.float32(1)))
+def around(bound: float) -> dict[str, float]:
+    """A positive at 0.75, and three candidates: at the bound, and the float32 numbers next to it."""
+    at = np.float32(bound)
+    below, above = np.nextafter(at, np.float32(0)), np.nextafter(at, np.float32(1))
+    return {"p": 0.75, "below": float(below), "at": bound, "above": float(above)}
 
 
 @pytest.mark.parametrize(
-    "options",
-    [{"absolute_margin": 0.25}, {"relative_margin": 1 / 3}, {"max_score": 0.5}],
+    ("options", "bound"),
+    [({"absolute_margin": 0.25}, 0.5), ({"relative_margin": 0.5}, 0.375), ({"max_score": 0.5}, 0.5)],
     ids=str,
 )
-def test_exactly_at_below_and_above_a_bound(options: dict[str, float]) -> None:
-    if "relative_margin" in options:
-        options = {"relative_margin": 0.5}
-        at = {"p": 0.75, "below": 0.375 - 1e-6, "at": 0.375, "above": 0.375 + 1e-6}
-    else:
-        at = {"p": 0.75, "below": BELOW, "at": 0.5, "above": ABOVE}
-    assert mined(at, num_negatives=3, **options) == ["at", "below"]
+def test_exactly_at_below_and_above_a_bound(options: dict[str, float], bound: float) -> None:
+    assert mined(around(bound), num_negatives=3, **options) == ["at", "below"]
 
 
 def test_min_score_exactly_at_below_and_above() -> None:
-    assert mined({"p": 0.75, "below": BELOW, "at": 0.5, "above": ABOVE}, num_negatives=3, min_score=0.5) == [
-        "above",
-        "at",
-    ]
+    assert mined(around(0.5), num_negatives=3, min_score=0.5) == ["above", "at"]
 
 
 def test_margins_are_measured_from_the_smallest_positive() -> None:

@@ -273,13 +273,18 @@ def test_two_steps_of_a_reranker(batch: Batch, tiny_cross_encoder: str, tmp_path
 def test_the_reranking_evaluator_takes_the_samples(batch: Batch, tiny_cross_encoder: str, tmp_path: Path) -> None:
     from sentence_transformers import CrossEncoder as Model
     from sentence_transformers.cross_encoder.evaluation import CrossEncoderRerankingEvaluator
+    from sklearn.metrics import average_precision_score
 
     assert write(CrossEncoder(), batch, tmp_path / "out")["samples"] == 3
-    evaluator = CrossEncoderRerankingEvaluator(
-        samples=lines(tmp_path / "out" / "evaluator.jsonl"), at_k=2, write_csv=False
-    )
-    found = evaluator(Model(tiny_cross_encoder, device="cpu"))
-    assert 0 <= found["map"] <= 1
+    samples, model = lines(tmp_path / "out" / "evaluator.jsonl"), Model(tiny_cross_encoder, device="cpu")
+    found = CrossEncoderRerankingEvaluator(samples=samples, at_k=2, write_csv=False)(model)
+    precisions = []
+    for i, sample in enumerate(samples):
+        assert sample["negative"] == chosen(batch, i)
+        relevant = [1] * len(sample["positive"]) + [0] * len(sample["negative"])
+        scores = model.predict([(sample["query"], text) for text in sample["positive"] + sample["negative"]])
+        precisions.append(average_precision_score(relevant, scores))
+    assert found["map"] == pytest.approx(np.mean(precisions))
 
 
 def test_lines_of_automodel_and_ms_swift(batch: Batch, tmp_path: Path) -> None:
@@ -319,10 +324,11 @@ def test_the_sidecar_holds_origins_and_no_loader_sees_it(batch: Batch, tmp_path:
     from datasets import load_dataset
 
     write(SentenceTransformers(format="triplet"), batch, tmp_path / "t")
-    provenance.write([batch], tmp_path / "t")
+    assert (tmp_path / "t" / "__provenance__" / "rows.jsonl").is_file()
+    provenance.write([batch], tmp_path / provenance.FILE)
     rows = load_dataset(str(tmp_path / "t"), cache_dir=str(tmp_path / "cache"))["train"]
     assert rows.column_names == ["anchor", "positive", "negative"]
-    found = lines(tmp_path / "t" / provenance.FILE)
+    found = lines(tmp_path / provenance.FILE)
     assert [line["query_id"] for line in found] == batch.ids
     [chosen_one] = found[0]["negatives"]
     assert chosen_one["id"] == batch.passage(int(batch.selection.chosen[0])).id

@@ -38,20 +38,25 @@ def test_from_similarities_by_hand() -> None:
 @pytest.mark.parametrize(
     ("fields", "kept"),
     [
-        ({"margin": 0.04}, [True, True, True]),
-        ({"margin": 0.1}, [True, False, True]),  # 0.8 - 0.1 < 0.76; mean of 0.9 and 0.7 less 0.1 is 0.7 exactly
-        ({"margin": 0.05, "reference": "min"}, [True, False, False]),
-        ({"relative": 0.05}, [True, True, True]),  # 0.76 is exactly 95 %
-        ({"ceiling": 0.7}, [True, False, True]),
+        ({"margin": 3 / 64}, [True, True, True]),  # the second one is at 0.75 - 3/64 exactly
+        ({"margin": 4 / 64}, [True, False, True]),
+        ({"margin": 1 / 8}, [True, False, True]),  # the mean of 0.875 and 0.625 less 1/8 is 0.625: the third, exactly
+        ({"margin": 1 / 8, "reference": "min"}, [True, False, False]),
+        ({"margin": 1 / 4, "reference": "max"}, [True, False, True]),  # 0.875 - 1/4 is 0.625
+        ({"relative": 1 / 16}, [True, True, True]),  # 0.75 less a sixteenth of it is the second, exactly
+        ({"relative": 1 / 8}, [True, False, True]),
+        ({"ceiling": 0.625}, [True, False, True]),
+        ({"ceiling": float(np.nextafter(0.625, 0))}, [True, False, False]),
         ({"percentile": 1.0}, [True, True, True]),
+        ({"percentile": 0.5, "quantiles": (0.0, 1.0)}, [True, False, False]),
         ({"percentile": 0.1, "quantiles": (0.0, 1.0)}, [False, False, False]),
     ],
 )
 def test_every_rule(fields: dict, kept: list[bool]) -> None:
-    plus, minus = [[0.8], [0.9, 0.7], [0.5]], [[0.3, np.float64(0.76)], [0.7], []]
+    """Numbers that floats hold exactly, so that what is at a bound is at it."""
+    plus, minus = [[0.75], [0.875, 0.625], [0.5]], [[0.25, 0.703125], [0.625], []]
     found = ECIFilter(**fields)(QUERIES, POSITIVES, NEGATIVES, similarities=(plus, minus))
-    near = np.isclose(found.similarities, found.limits[[0, 0, 1]], atol=1e-6)  # float32 numbers exactly at a bound
-    assert (found.keep | near).tolist() == (np.array(kept) | near).tolist()
+    assert found.keep.tolist() == kept
 
 
 @pytest.mark.parametrize("as_name", [False, True])

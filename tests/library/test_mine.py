@@ -57,7 +57,8 @@ def test_rules_and_generators_can_be_chosen(tiny_encoder: str) -> None:
     loose = mined(tiny_encoder, margin=-0.5)
     kept = [found.report["counts"]["kept"] for found in (strict, loose)]
     assert kept[0] < kept[1]
-    doubtful = mined(tiny_encoder, calibrated=0.1)
+    with pytest.warns(UserWarning, match="1 queries repeat their negatives: they have fewer than 2"):
+        doubtful = mined(tiny_encoder, calibrated=0.1)
     assert doubtful.report["dropped"]["doubtful"]["all"] > 0
     assert list(mined(tiny_encoder, generators={"easy": Random(depth=3)}).report["generated"]) == ["easy", "random"]
 
