@@ -4,6 +4,7 @@ import copy
 import importlib.util
 import itertools
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
@@ -118,6 +119,10 @@ def bench(name: str) -> ModuleType:
     return module
 
 
+IN_A_HURRY = os.environ | {"NUMBA_DISABLE_JIT": "1"}
+"""Environment of a process that runs a small job: compiling BM25 would take most of its time. Results are equal, which
+tests that compare with a run in this process show.
+"""
 SMALL_SHARDS = "from hardneg.pipeline import graph, reading\ngraph.SHARD = reading.SHARD = 4\n"
 """For a process of a test: a dozen examples are three shards."""
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import os
 import re
 import signal
 import subprocess
@@ -16,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support import REMOVED, WORDS, as_yaml, changed, write_data
+from support import IN_A_HURRY, REMOVED, WORDS, as_yaml, changed, write_data
 
 from hardneg.cli import main
 from hardneg.job.run_folder import Job
@@ -152,7 +151,7 @@ def forms(secret: str) -> list[bytes]:
 @pytest.mark.parametrize("echo", [False, True], ids=["well", "echoing"])
 def test_the_key_is_nowhere(job: Make, tmp_path: Path, echo: bool) -> None:
     faults = [Fault.status(code, message=f"your key {SECRET} failed") for code in ([500] * 3 + [401] if echo else [])]
-    environment = {**os.environ, "CANARY_KEY": SECRET, "OPENAI_LOG": "debug"}
+    environment = {**IN_A_HURRY, "CANARY_KEY": SECRET, "OPENAI_LOG": "debug"}
     with FaultServer(faults, answer=answer) as server:
         file = job(server.url, api_key_env="CANARY_KEY", concurrency=1)
         done = subprocess.run(
@@ -289,7 +288,10 @@ sys.exit(main(sys.argv[1:]))
 def test_stopped_in_the_middle_of_a_shard(job: Make, tmp_path: Path, number: signal.Signals) -> None:
     def run(file: Path) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
-            [sys.executable, "-c", CHILD, "run", str(file)], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+            [sys.executable, "-c", CHILD, "run", str(file)],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            env=IN_A_HURRY,
         )
 
     with FaultServer(answer=answer, latency=0.4) as server:
