@@ -106,13 +106,16 @@ def test_no_candidates_at_all(batch_of: BatchOf, tiny_encoder: str) -> None:
     assert len(scores.positives) == 4
 
 
-LEVEL = 1.2
+LEVEL, SLOPE = 1.2, 1.7
 
 
-def probability(query: list[float], positive: list[float], own: list[float]) -> float:
+def evidence(query: list[float], positive: list[float], own: list[float]) -> float:
     """From log ranks, one per ranker: for the query, for the positive, and of the positive for the query."""
-    u = (2 * np.mean(query) + np.mean(positive)) / 3 - 0.17 * np.mean(own)
-    return float(1 / (1 + np.exp(1.6 * u - LEVEL)))
+    return float((2 * np.mean(query) + np.mean(positive)) / 3 - 0.17 * np.mean(own))
+
+
+def probability(u: float) -> float:
+    return float(1 / (1 + np.exp(SLOPE * u - LEVEL)))
 
 
 def by_bm25_of(texts: list[str]) -> Callable[[str], np.ndarray]:
@@ -137,7 +140,7 @@ def log_rank(scores: np.ndarray, row: int) -> float:
 
 
 def by_hand(batch: Batch, model: str, reranked: np.ndarray | None = None) -> np.ndarray:
-    """The probability of every candidate, the slow way: whole rankings, sorted in Python.
+    """The probability of every candidate, the slow way: whole rankings, and neighbours one by one.
 
     ``reranked``: log ranks of the candidates by one more ranker, for the query alone.
     """
@@ -147,7 +150,7 @@ def by_hand(batch: Batch, model: str, reranked: np.ndarray | None = None) -> np.
     texts = batch.corpus.contents(np.arange(len(batch.corpus)))
     passages = real.encode(texts, normalize_embeddings=True)
     by_bm25 = by_bm25_of(texts)
-    out = []
+    found = []
     for j, i in enumerate(batch.owners):
         own, row = batch.positive_rows[batch.positives_of(i)], int(batch.rows[j])
         query = real.encode([batch.queries[i]], normalize_embeddings=True)[0]
@@ -155,20 +158,26 @@ def by_hand(batch: Batch, model: str, reranked: np.ndarray | None = None) -> np.
             (passages @ query, [passages @ passages[p] for p in own]),
             (by_bm25(batch.queries[i]), [by_bm25(texts[p]) for p in own]),
         ]
-        out.append(
-            probability(
+        found.append(
+            evidence(
                 [log_rank(scores, row) for scores, _ in rankers] + ([] if reranked is None else [reranked[j]]),
                 [np.mean([log_rank(scores, row) for scores in of_positives]) for _, of_positives in rankers],
                 [np.mean([log_rank(scores, p) for p in own]) for scores, _ in rankers],
             )
         )
+    out = []
+    for j, i in enumerate(batch.owners):
+        others = [k for k in range(len(found)) if batch.owners[k] == i and k != j]
+        others.sort(key=lambda k: -float(passages[batch.rows[k]] @ passages[batch.rows[j]]))
+        neighbours = np.mean([found[k] for k in others[:5]]) if others else found[j]
+        out.append(probability(2 / 3 * found[j] + neighbours / 3))
     return np.array(out)
 
 
 def test_false_negative_probabilities_come_from_ranks(batch_of: BatchOf, tiny_encoder: str) -> None:
     encoder = models.Encoder(model=tiny_encoder)
     batch = candidates(batch_of(), random=Random(depth=7))
-    scores = check_scorer(FalseNegative(encoder=encoder, level=LEVEL), batch)
+    scores = check_scorer(FalseNegative(encoder=encoder, level=LEVEL, slope=SLOPE), batch)
     np.testing.assert_allclose(scores.negatives, by_hand(batch, tiny_encoder), atol=1e-5)
     assert ((scores.positives > 0) & (scores.positives < 1)).all()
 
@@ -197,8 +206,8 @@ def test_false_negative_of_a_new_text_has_no_rank_by_bm25(batch_of: BatchOf, tin
     made = Candidates(offsets_of([1, 1, 1]), np.full(3, -1), np.ones(3, np.float32), new)
     encoder = models.Encoder(model=tiny_encoder)
     batch = merge(batch, {"written": made})
-    without = check_scorer(FalseNegative(encoder=encoder, lexical=False, level=LEVEL), batch)
-    with_lexical = check_scorer(FalseNegative(encoder=encoder, level=LEVEL), batch)
+    without = check_scorer(FalseNegative(encoder=encoder, lexical=False, level=LEVEL, slope=SLOPE), batch)
+    with_lexical = check_scorer(FalseNegative(encoder=encoder, level=LEVEL, slope=SLOPE), batch)
     by_bm25 = by_bm25_of(batch.corpus.contents(np.arange(len(batch.corpus))))
     # ranked as if they were added to the corpus: one more than the passages above
     passages = encoder.encode(batch.corpus.contents(np.arange(len(batch.corpus))), "passage")
@@ -209,16 +218,16 @@ def test_false_negative_of_a_new_text_has_no_rank_by_bm25(batch_of: BatchOf, tin
         of_query = [np.log(1 + (passages @ query > own @ query).sum())]
         of_positive = [np.mean([np.log(1 + (passages @ passages[p] > own @ passages[p]).sum()) for p in rows])]
         depth = [np.mean([log_rank(passages @ query, p) for p in rows])]
-        assert without.negatives[j] == pytest.approx(probability(of_query, of_positive, depth), abs=1e-5)
+        assert without.negatives[j] == pytest.approx(probability(evidence(of_query, of_positive, depth)), abs=1e-5)
         depth.append(np.mean([log_rank(by_bm25(batch.queries[j]), p) for p in rows]))
-        assert with_lexical.negatives[j] == pytest.approx(probability(of_query, of_positive, depth), abs=1e-5)
+        assert with_lexical.negatives[j] == pytest.approx(probability(evidence(of_query, of_positive, depth)), abs=1e-5)
 
 
 def test_a_reranker_counts_by_its_order_alone(batch_of: BatchOf, tiny_encoder: str, tiny_cross_encoder: str) -> None:
     encoder = models.Encoder(model=tiny_encoder)
     batch = candidates(batch_of(), random=Random(depth=7))
     reranker = models.CrossEncoder(model=tiny_cross_encoder)
-    found = check_scorer(FalseNegative(encoder=encoder, reranker=reranker, level=LEVEL), batch)
+    found = check_scorer(FalseNegative(encoder=encoder, reranker=reranker, level=LEVEL, slope=SLOPE), batch)
     pair = CrossEncoder(model=reranker).score(batch)
     logs = np.empty(len(batch.rows))
     for i in range(len(batch)):

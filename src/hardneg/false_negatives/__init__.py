@@ -4,12 +4,11 @@ Array functions over numpy. `docs/safety.md` says what the estimate assumes, how
 collections, and where it fails.
 """
 
-from hardneg.false_negatives.evidence import SLOPE, evidence, probability
+from hardneg.false_negatives.evidence import evidence, probability, smoothed
 from hardneg.false_negatives.level import Agreement, Level, level, level_from_labels
 from hardneg.false_negatives.share import Histogram, Share
 
 __all__ = [
-    "SLOPE",
     "Agreement",
     "Histogram",
     "Level",
@@ -18,4 +17,5 @@ __all__ = [
     "level",
     "level_from_labels",
     "probability",
+    "smoothed",
 ]

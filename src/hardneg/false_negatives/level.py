@@ -27,10 +27,15 @@ CHANCE, USUAL, USUAL_WEIGHT = 0.95, 0.12, 4.0
 """Chance agreement at the head is CHANCE K sqrt(min(1, K / USUAL)), K the agreement in the band, shrunk to USUAL."""
 SHARED, SHARED_WEIGHT = 0.65, 1.5
 """How well rankers agree on relevant passages where the known positives do not say, and what that assumption weighs."""
-OFFSET = 0.45
+OFFSET = 0.5
 """The logistic curve in u is too flat at the very head."""
-PRIOR, PRIOR_QUERIES = 1.3, 10.0
-"""The level is shrunk to PRIOR as if PRIOR_QUERIES queries had shown it."""
+PRIOR, PRIOR_QUERIES, PRIOR_SPREAD = 2.0, 10.0, 1.5
+"""The level is shrunk to PRIOR as if PRIOR_QUERIES queries had shown it; PRIOR_SPREAD is how far PRIOR may be off."""
+AT_ZERO, PER_OWN, SLOPES = 2.5, 0.2, (0.9, 2.2)
+"""The slope falls with the depth at which known positives lie: AT_ZERO - PER_OWN times their mean log rank, within
+SLOPES."""
+USUAL_OWN, DEEPEST_OWN = 2.7, 9.0
+"""The depth that slopes are shrunk to, and the log rank from which deeper is all the same."""
 LOWEST, PUREST = -3.0, 0.97
 MODEL_SPREAD = 0.6
 """By how much the level errs beyond the sampling of queries: the standard deviation over regimes."""
@@ -44,18 +49,19 @@ class Agreement:
     """Everything that the level needs of some queries. Those of several batches add up in any order."""
 
     queries: Float64
-    """Float64 [n, 7], a row per query: the weight of the candidates that both rankers have at the head; that of the
-    known positive by both, by the first and by the second ranker; the number of candidates in the band by both, by the
-    first and by the second."""
+    """Float64 [n, 8], a row per query: the weight of the candidates that both rankers have at the head; that of the
+    known positive by both, by the first and by the second ranker; how many candidates both have in the band, and how
+    many the first and the second can have there; the mean log rank of the known positive."""
     histogram: Float64
     """Float64 [bins]: the weight of the agreeing candidates by their evidence."""
 
     @classmethod
-    def of(cls, query: Float64, u: Float64, owners: Int64, own: Float64) -> Agreement:
+    def of(cls, query: Float64, u: Float64, owners: Int64, own: Float64, found: Int64) -> Agreement:
         """From the `DEPTH` nearest passages of each query by each of two rankers, known positives left out.
 
-        ``query`` [m, 2]: log ranks for the query by the two rankers; ``u`` [m]: the `evidence`; ``owners`` [m] within
-        0..n-1; ``own`` [n, 2]: log ranks of the known positive for the query.
+        ``query`` [m, 2]: log ranks for the query by the two rankers; ``u`` [m]: the evidence; ``owners`` [m] within
+        0..n-1; ``own`` [n, 2]: log ranks of the known positive for the query; ``found`` [n, 2]: how many passages each
+        ranker finds for the query.
         """
         weight = np.exp(-S * query.sum(axis=1))
         low, high = np.log(BAND)
@@ -71,8 +77,8 @@ class Agreement:
             np.exp(-S * own[:, 0]),
             np.exp(-S * own[:, 1]),
             total(inside.all(axis=1).astype(np.float64)),
-            total(inside[:, 0].astype(np.float64)),
-            total(inside[:, 1].astype(np.float64)),
+            *np.clip(found.T - BAND[0] + 0.4, 0.0, 15.0),
+            np.minimum(own, DEEPEST_OWN).mean(axis=1),
         ]
         bins = np.clip(np.digitize(u, EDGES) - 1, 0, len(EDGES) - 2)
         histogram: Float64 = np.bincount(bins, weights=weight, minlength=len(EDGES) - 1).astype(np.float64)
@@ -84,38 +90,44 @@ class Agreement:
 
 @dataclass(frozen=True, slots=True)
 class Level:
-    """An estimated level, and its standard deviation: sampling of queries and error of the model together."""
+    """An estimated level with the slope that goes with it.
+
+    ``spread``: the standard deviation of the level, sampling of queries and error of the model together.
+    """
 
     value: float
+    slope: float
     spread: float
 
 
 def level(found: Agreement, seed: int = 0) -> Level:
     """The level that an agreement shows. `probability` takes it from there.
 
-    >>> nothing = Agreement(np.zeros((0, 7)), np.zeros(len(EDGES) - 1))
-    >>> level(nothing)
-    Level(value=1.3, spread=0.6)
+    >>> level(Agreement(np.zeros((0, 8)), np.zeros(len(EDGES) - 1))).value
+    2.0
     """
     count = len(found.queries)
+    own = (found.queries[:, -1].sum() + PRIOR_QUERIES * USUAL_OWN) / (count + PRIOR_QUERIES)
+    slope = float(np.clip(AT_ZERO - PER_OWN * own, *SLOPES))
+    unsure = np.hypot(MODEL_SPREAD, PRIOR_SPREAD * PRIOR_QUERIES / (count + PRIOR_QUERIES))
     if not count:
-        return Level(PRIOR, MODEL_SPREAD)
-    value = _shrunk(found.queries.sum(axis=0)[None], count, found.histogram)[0]
+        return Level(PRIOR, slope, float(unsure))
+    value = _shrunk(found.queries.sum(axis=0)[None], count, found.histogram, slope)[0]
     rng = np.random.default_rng(seed)
     weights = rng.multinomial(count, np.full(count, 1 / count), size=RESAMPLES)
-    draws = _shrunk(weights @ found.queries, count, found.histogram)
-    return Level(float(value), float(np.hypot(draws.std(), MODEL_SPREAD)))
+    draws = _shrunk(weights @ found.queries, count, found.histogram, slope)
+    return Level(float(value), slope, float(np.hypot(draws.std(), unsure)))
 
 
-def _shrunk(sums: Float64, count: int, histogram: Float64) -> Float64:
-    levels = _level_of(_purity(sums, count), histogram)
+def _shrunk(sums: Float64, count: int, histogram: Float64, slope: float) -> Float64:
+    levels = _level_of(_purity(sums, count), histogram, slope)
     shrunk: Float64 = (count * levels + PRIOR_QUERIES * PRIOR) / (count + PRIOR_QUERIES)
     return shrunk
 
 
 def _purity(sums: Float64, count: int) -> Float64:
-    """Float64 [r]: the relevant share of the agreeing candidates, from r sums [r, 7] over ``count`` queries."""
-    others, both, first, second, in_band, of_first, of_second = sums.T
+    """Float64 [r]: the relevant share of the agreeing candidates, from r sums [r, 8] over ``count`` queries."""
+    others, both, first, second, in_band, of_first, of_second, _ = sums.T
     k = (in_band + USUAL_WEIGHT * USUAL) / (np.minimum(of_first, of_second) + USUAL_WEIGHT)
     chance = CHANCE * k * np.sqrt(np.minimum(1, k / USUAL))
     known = np.sqrt(first * second)
@@ -131,36 +143,35 @@ def _purity(sums: Float64, count: int) -> Float64:
     return purity
 
 
-def _level_of(purity: Float64, histogram: Float64) -> Float64:
+def _level_of(purity: Float64, histogram: Float64, slope: float) -> Float64:
     """The levels at which the agreeing candidates have these mean probabilities."""
     if histogram.sum() <= 0:
         return np.full(len(purity), PRIOR)
     middle = (EDGES[:-1] + EDGES[1:]) / 2
     grid = np.arange(-12.0, 12.001, 0.02)
-    curve = np.array([probability(middle, value) @ histogram for value in grid.tolist()]) / histogram.sum()
+    curve = np.array([probability(middle, value, slope) @ histogram for value in grid.tolist()]) / histogram.sum()
     levels: Float64 = np.maximum(np.interp(purity, curve, grid) - OFFSET, LOWEST)
     return levels
 
 
-def level_from_labels(u: Float64, labels: Float64, weights: Float64 | None = None, prior: Level | None = None) -> float:
-    """The level that judged candidates ask for, the slope kept.
+def level_from_labels(u: Float64, labels: Float64, prior: Level, weights: Float64 | None = None) -> Level:
+    """The level that judged candidates ask for, with the slope of ``prior``, the estimate without labels.
 
-    ``u`` [k]: `evidence`; ``labels`` [k] in [0, 1]; ``weights`` [k]: one over the chance to be judged, equal if left
-    out. With a ``prior``, the estimate without labels, the answer is the mode of the posterior: ten judgments move it a
-    little, two hundred decide it.
+    ``u`` [k]: evidence; ``labels`` [k] in [0, 1]; ``weights`` [k]: one over the chance to be judged, equal if left out.
+    The answer is the mode of the posterior: ten judgments move it a little, two hundred decide it.
 
-    >>> round(level_from_labels(np.zeros(1000), np.repeat([0.0, 1.0], 500)), 6)
+    >>> level_from_labels(np.zeros(1000), np.repeat([0.0, 1.0], 500), Level(0.0, 1.6, 1.0)).value
     0.0
     """
     weight = np.ones(len(u)) if weights is None else weights * len(weights) / weights.sum()
-    centre = prior.value if prior else 0.0
-    precision = 1 / max(prior.spread**2, 1e-6) if prior else 1e-6
-    found = centre
-    for _ in range(60):
-        p = probability(u, found)
-        gradient = (weight * (labels - p)).sum() - precision * (found - centre)
-        step = float(np.clip(gradient / ((weight * p * (1 - p)).sum() + precision), -1, 1))
+    precision, found = 1 / max(prior.spread**2, 1e-6), prior.value
+    for _ in range(100):
+        p = probability(u, found, prior.slope)
+        information = (weight * p * (1 - p)).sum() + precision
+        gradient = (weight * (labels - p)).sum() - precision * (found - prior.value)
+        step = float(np.clip(gradient / information, -1, 1))
         found += step
         if abs(step) < 1e-9:
             break
-    return float(found)
+    spread = np.sqrt(((weight * (labels - p)) ** 2).sum() + precision) / information
+    return Level(float(found), prior.slope, float(spread))

@@ -61,4 +61,4 @@ class Histogram:
         middle = (EDGES[:-1] + EDGES[1:]) / 2
         shifts = np.array([-NORMAL_95, NORMAL_95]) * spread
         low, high = ((1 / (1 + np.exp(-(middle + shift)))) @ self.counts / count for shift in shifts)
-        return Share(self.total / count, float(low), float(high))
+        return Share(float(self.total / count), float(low), float(high))

@@ -19,7 +19,7 @@ Ints = NDArray[np.int64]
 
 FOLDS = 2
 
-NATS = np.float32(0.05)
+NATS = np.float32(0.1)
 """What a nat of log-likelihood counts beside the reciprocal rank. The likelihood sees every distractor and is precise,
 but goes down with mere overconfidence; the rank does not, but is coarse. docs/study.md has both alone."""
 
@@ -49,7 +49,7 @@ def probe(
     map that did not see it. Two sets share all draws, so their difference is a paired one (`difference`); a set's score
     does not depend on the other sets. The same arguments give the same numbers on one machine.
 
-    Memory: the vectors of the distractors, twice, those of one set's distinct rows, and the similarities of 512 queries.
+    Memory: twice the vectors of the distractors, those of one set's distinct rows, the similarities of 512 queries.
     Raises ValueError for arrays that do not fit together, rows that do not exist, vectors that are not finite and fewer
     than four queries.
     """

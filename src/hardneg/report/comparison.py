@@ -19,16 +19,18 @@ COLUMNS = (
 )
 
 TITLE = (
-    "after filtering, by the probe where there is one; eci_v1 (arXiv:2603.20990v1) with its 95 % interval over queries; "
+    "after filtering, by the probe if there is one; eci_v1 (arXiv:2603.20990v1) with its 95 % interval over queries; "
     "eci_sem after version 3"
 )
 
 
 def rows(reports: Mapping[str, Mapping[str, Any]], moment: str = "after") -> list[dict[str, Any]]:
-    """One mapping a set of ``reports`` (by run) with the keys `COLUMNS`: by the probe where there is one, then by eci_v1.
+    """A mapping per set of ``reports`` (by run), with the keys `COLUMNS`, best first.
 
-    ``what`` is final, source, hybrid or control; ``low`` and ``high`` bound eci_v1; ``best`` says of which kind a set
-    is the best over all runs, None otherwise.
+    Sets with a probe score come first, by that score; the others follow by eci_v1.
+
+    ``what`` is final, source, hybrid or control. ``low`` and ``high`` bound eci_v1. ``best`` names the kind of which a
+    set is the best over all runs; it is None for all others.
     """
     out: list[dict[str, Any]] = []
     for run, report in reports.items():
@@ -113,18 +115,22 @@ HEADINGS = (
 )
 
 
+NOT_IN_TERMINAL = ("efficiency", "capacity")
+"""Terms of eci_v1 for which a terminal is too narrow."""
+
+
 def table(found: Sequence[Mapping[str, Any]]) -> Table:
     """For a terminal; the run is named where there are several."""
-    several = len({row["run"] for row in found}) > 1
+    hidden = NOT_IN_TERMINAL if len({row["run"] for row in found}) > 1 else (*NOT_IN_TERMINAL, "run")
     out = Table(title=TITLE, title_justify="left")
     for heading in HEADINGS:
-        if heading != "run" or several:
+        if heading not in hidden:
             left = heading in ("run", "set", "what", "")
             out.add_column(heading, justify="left" if left else "right", no_wrap=heading != "run")
     for row in found:
         cells = _cells(row)
         out.add_row(
-            *(Text(cell) for heading, cell in zip(HEADINGS, cells, strict=True) if heading != "run" or several),
+            *(Text(cell) for heading, cell in zip(HEADINGS, cells, strict=True) if heading not in hidden),
             style="bold" if row["best"] or row["what"] == "final" else None,
         )
     return out

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
 
 from hardneg import false_negatives
-from hardneg.arrays import Bool, Float64, Int64, offsets_of, places_of
+from hardneg.arrays import Bool, Float32, Float64, Int64, offsets_of, places_of
+from hardneg.bounds import Positive
 from hardneg.data.batch import Batch
 from hardneg.data.candidates import Scores
 from hardneg.data.subset import subset
 from hardneg.false_negatives.level import DEPTH
 from hardneg.kinds import part
 from hardneg.models import bm25, dense_search, ranks
-from hardneg.models.embeddings import dots, embed, matrix, row_embeddings, similarities
+from hardneg.models.embeddings import candidate_embeddings, dots, embed, matrix, row_embeddings, similarities
 from hardneg.protocols import AnyEncoder, AnyPairScorer, Encoder
 from hardneg.scorers.cross_encoder import score_batch
 
@@ -28,14 +29,15 @@ PER_BATCH, QUERIES = 250, 2_000
 class FalseNegative:
     """The probability that a passage answers the query although nobody labelled it, in [0, 1].
 
-    1 / (1 + exp(-(level - 1.6 u))), where u is made of the natural logarithms of the ranks at which the whole corpus's
-    ranking has the passage, for the query and for the known positive: by the ``encoder`` and each of ``encoders``, and
-    with ``lexical`` by BM25. A ``reranker`` adds its rank among the query's candidates and positives
-    (`hardneg.false_negatives.evidence`).
+    1 / (1 + exp(-(level - slope u))). ``u`` is made of log ranks in the whole corpus: those of the passage for the
+    query and for the known positive. The ``encoder`` ranks, so do each of ``encoders`` and, with ``lexical``, BM25. A
+    ``reranker`` adds its rank among the query's candidates and positives. A third of ``u`` comes from the candidates
+    nearest to the candidate (`hardneg.false_negatives`).
 
-    ``level`` says how many unlabelled answers there are. Left out, it is told from the job's own queries, by how often
-    the encoder and BM25 agree at the head of their lists; ``spread`` is its standard deviation. `hardneg tune --qrels`
-    fits it to judgments. ``docs/safety.md`` says what is assumed and what fails.
+    ``level`` says how many unlabelled answers there are, ``slope`` how fast they become rare. Left out, both are told
+    from the job's own queries: by how far the encoder and BM25 agree at the head of their lists, and by how deep the
+    known positives lie. ``spread`` is the standard deviation of the level. `hardneg tune --qrels` fits the level to
+    judgments. ``docs/safety.md`` says what is assumed and what fails.
     """
 
     version: ClassVar[int] = 2
@@ -47,7 +49,8 @@ class FalseNegative:
     language: str = "english"
     stopwords: str = "english"
     level: float | None = None
-    spread: float | None = None
+    slope: Positive | None = None
+    spread: Positive | None = None
 
     def __post_init__(self) -> None:
         self.settings()
@@ -63,15 +66,22 @@ class FalseNegative:
     @property
     def estimates(self) -> float:
         """The standard deviation of the level: the scores are probabilities, and know how sure they are."""
-        return false_negatives.level(_nothing()).spread if self.spread is None else self.spread
+        return self.told.spread
+
+    @property
+    def told(self) -> false_negatives.Level:
+        """Level, slope and spread, as given or learnt. What is neither has the value for an unknown corpus."""
+        usual = false_negatives.level(_nothing())
+        given = {"value": self.level, "slope": self.slope, "spread": self.spread}
+        return replace(usual, **{name: value for name, value in given.items() if value is not None})
 
     @property
     def learns(self) -> bool:
-        """Whether the level is to be told from the job."""
-        return self.level is None
+        """Whether the level or the slope is to be told from the job."""
+        return self.level is None or self.slope is None
 
     def learn(self, batches: Iterable[Batch]) -> dict[str, Any]:
-        """The level and its spread, from some queries of every batch."""
+        """The level, the slope and the spread, as far as they are not given, from some queries of every batch."""
         found, left = _nothing(), QUERIES
         for batch in batches:
             count = min(PER_BATCH, left, len(batch))
@@ -81,7 +91,8 @@ class FalseNegative:
             found += self.agreement(subset(batch, chosen))
             left -= len(chosen)
         told = false_negatives.level(found)
-        return {"level": round(told.value, 6), "spread": round(told.spread, 6)}
+        learnt = {"level": told.value, "slope": told.slope, "spread": told.spread}
+        return {name: round(value, 6) for name, value in learnt.items() if getattr(self, name) is None}
 
     def agreement(self, batch: Batch) -> false_negatives.Agreement:
         """How far encoder and BM25 agree on the passages nearest to the queries of a batch."""
@@ -101,8 +112,10 @@ class FalseNegative:
         head = batch.with_rows(offsets_of(np.bincount(pairs[0], minlength=len(batch))), pairs[1])
         views = [_dense(self.encoder, head), _lexical(self.settings(), head)]
         of_query, of_positive, own = (np.stack([getattr(v, side) for v in views], axis=1) for side in SIDES)
-        u = false_negatives.evidence(of_query, of_positive, own, head.owners)
-        return false_negatives.Agreement.of(of_query, u, head.owners, own)
+        u = self._smoothed(false_negatives.evidence(of_query, of_positive, own, head.owners), head)
+        by_words = np.bincount(lexical.owners, minlength=len(batch))
+        found = np.stack([(near >= 0).sum(axis=1), by_words], axis=1)
+        return false_negatives.Agreement.of(of_query, u, head.owners, own, found)
 
     def score(self, batch: Batch) -> Scores:
         """Probabilities of every candidate and, as far as the query alone tells, of every positive."""
@@ -116,17 +129,33 @@ class FalseNegative:
             pool, positives = _in_pool(score_batch(self.reranker, batch), batch)
             of_query = np.concatenate([of_query, pool[:, None]], axis=1)
             alone = np.concatenate([alone, positives[:, None]], axis=1)
-        u = false_negatives.evidence(of_query, of_positive, own, batch.owners)
-        level = false_negatives.level(_nothing()).value if self.level is None else self.level
-        probabilities = [false_negatives.probability(values, level) for values in (u, np.nanmean(alone, axis=1))]
-        return Scores(probabilities[0].astype(np.float32), probabilities[1].astype(np.float32))
+        u = self._smoothed(false_negatives.evidence(of_query, of_positive, own, batch.owners), batch)
+        level = self.told
+
+        def probabilities(values: Float64) -> Float32:
+            return false_negatives.probability(values, level.value, level.slope).astype(np.float32)
+
+        return Scores(probabilities(u), probabilities(np.nanmean(alone, axis=1)))
+
+    def _smoothed(self, u: Float64, batch: Batch) -> Float64:
+        """The evidence with that of each candidate's neighbours, controls left out, some examples at a time."""
+        usable = batch.trainable if batch.sources else np.ones(len(u), dtype=bool)
+        out = np.empty(len(u))
+        for begin in range(0, len(batch), EXAMPLES_AT_ONCE):
+            offsets = batch.offsets[begin : begin + EXAMPLES_AT_ONCE + 1]
+            some = np.arange(offsets[0], offsets[-1])
+            vectors = candidate_embeddings(self.encoder, batch, some)
+            out[some] = false_negatives.smoothed(u[some], offsets - offsets[0], vectors, usable[some])
+        return out
 
 
+EXAMPLES_AT_ONCE = 128
 SIDES = ("query", "positive", "own")
 
 
 def _nothing() -> false_negatives.Agreement:
-    return false_negatives.Agreement.of(np.zeros((0, 2)), np.zeros(0), np.zeros(0, np.int64), np.zeros((0, 2)))
+    none, nobody = np.zeros((0, 2)), np.zeros(0, np.int64)
+    return false_negatives.Agreement.of(none, np.zeros(0), nobody, none, none.astype(np.int64))
 
 
 @dataclass(frozen=True, slots=True)
