@@ -3,14 +3,20 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test lint docs figure clean
+.PHONY: demo test test-engines lint docs figure clean
 
 # LLM=1: a second job, with negatives that a small model writes behind a vLLM server on this machine.
 demo: .venv/demo $(if $(LLM),.venv/llm)
 	$(BIN)/python examples/demo.py $(if $(LLM),llm)
 
+# Two workers with a thread each. What is marked `engines` takes minutes and has a target of its own.
+WORKERS ?= 2
 test: .venv/dev
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -m "not engines"
+
+# Real vLLM engines, Ray, and the whole demo.
+test-engines: .venv/dev
+	$(BIN)/python -m pytest -m engines
 
 lint: .venv/dev
 	$(BIN)/ruff format --check

@@ -86,6 +86,7 @@ def test_links_lead_somewhere() -> None:
             assert (file.parent / target).exists(), f"{file.name}: {target}"
 
 
+@pytest.mark.engines
 def test_the_demo(tmp_path: Path) -> None:
     """The whole demo, as `make demo` runs it: real text, real models."""
     shutil.copytree(ROOT / "examples", tmp_path / "examples")

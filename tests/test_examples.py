@@ -18,7 +18,10 @@ SHOWN = {
 }
 
 
-@pytest.mark.parametrize("name", list(SHOWN))
+SLOW = {"filter_in_ray.py": pytest.mark.engines}
+
+
+@pytest.mark.parametrize("name", [pytest.param(name, marks=SLOW.get(name, ())) for name in SHOWN])
 def test_it_runs_and_shows(name: str, minilm: str, tmp_path: Path) -> None:
     assert len((EXAMPLES / name).read_text().splitlines()) <= 30
     environment = os.environ | {"HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path), "PYTHONWARNINGS": "ignore"}

@@ -16,12 +16,14 @@ from typing import Any
 
 import pytest
 import tiny_llm
-from support import write_data
+from support import as_yaml, write_data
 
 from hardneg.cli import main
 from hardneg.llm.answer_log import answers_of
 
-EXAMPLES = Path(__file__).parents[1] / "examples"
+pytestmark = [pytest.mark.engines, pytest.mark.xdist_group("engines")]
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
 IN_PROCESS = {
     "HF_HUB_OFFLINE": "1",
     "VLLM_NO_USAGE_STATS": "1",
@@ -29,32 +31,49 @@ IN_PROCESS = {
     "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
     "VLLM_LOGGING_LEVEL": "WARNING",
 }
-ENGINE = (
-    "{dtype: float32, max_model_len: 2048, enforce_eager: true, max_num_seqs: 16, "
-    "structured_outputs_config: {backend: guidance}}"
-)
-JOB = """\
-data: {{kind: beir, path: {data}}}
-generators:
-  lexical: {{kind: bm25, depth: 3}}
-  semantic: {{kind: dense, depth: 3, encoder: &target {{kind: sentence_transformers, model: {encoder}}}}}
-  written: {{kind: llm, prompt: {prompt}, per_query: 2, context: lexical, max_tokens: {max_tokens}, rounds: 1, client: &client {client}}}
-scorers:
-  target: {{kind: bi_encoder, encoder: *target}}
-  judge: {{kind: llm_judge, client: *client, per_request: 8}}
-filters:
-  quality: {{kind: text_quality, length: false}}
-  copies: {{kind: copy}}
-  safe: {{kind: eci_safety, scorer: target, margin: -1.0}}
-  graded: {{kind: relevance, scorer: judge, max: 3}}
-select: {{kind: top, scorer: target, per_query: 3}}
-eci: {{scorer: target}}
-exports:
-  all: {{kind: jsonl, dropped: true}}
-  tuples: {{kind: sentence_transformers, format: triplet}}
-cache: {cache}
-output: {output}
-"""
+ENGINE = {
+    "dtype": "float32",
+    "max_model_len": 2048,
+    "enforce_eager": True,
+    "max_num_seqs": 16,
+    "structured_outputs_config": {"backend": "guidance"},
+}
+
+
+def write_job(
+    folder: Path, encoder: str, client: dict[str, Any], prompt: str, max_tokens: int, *, judged: bool = False
+) -> Path:
+    """A job with a real encoder beside the language model, which also judges where it knows what it says."""
+    target = {"kind": "sentence_transformers", "model": encoder}
+    written = {"kind": "llm", "prompt": prompt, "context": "lexical", "per_query": 2, "rounds": 1}
+    job: dict[str, Any] = {
+        "data": {"kind": "beir", "path": "data"},
+        "generators": {
+            "lexical": {"kind": "bm25", "depth": 3},
+            "semantic": {"kind": "dense", "depth": 3, "encoder": target},
+            "written": written | {"max_tokens": max_tokens, "client": client},
+        },
+        "scorers": {"target": {"kind": "bi_encoder", "encoder": target}},
+        "filters": {
+            "quality": {"kind": "text_quality", "length": False},
+            "copies": {"kind": "copy"},
+            "safe": {"kind": "eci_safety", "scorer": "target", "margin": -1.0},
+        },
+        "select": {"kind": "top", "scorer": "target", "per_query": 3},
+        "eci": {"scorer": "target"},
+        "exports": {
+            "all": {"kind": "jsonl", "dropped": True},
+            "tuples": {"kind": "sentence_transformers", "format": "triplet"},
+        },
+        "cache": "cache",
+        "output": "run",
+    }
+    if judged:
+        job["scorers"]["judge"] = {"kind": "llm_judge", "client": client, "per_request": 8}
+        job["filters"]["graded"] = {"kind": "relevance", "scorer": "judge", "max": 3}
+    write_data(folder / "data")
+    (folder / "job.yaml").write_text(as_yaml(job))
+    return folder / "job.yaml"
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -86,62 +105,72 @@ def check(output: Path, prompt: str) -> dict[str, Any]:
     return report
 
 
-def test_a_job_with_the_engine_in_this_process(tmp_path: Path, tiny_encoder: str) -> None:
-    data, model = write_data(tmp_path / "data"), tiny_llm.make(tmp_path / "llm")
-    job = tmp_path / "job.yaml"
-    client = f"{{kind: vllm, model: {model}, engine: {ENGINE}, max_failed: 1.0}}"
-    values = {"data": data, "encoder": tiny_encoder, "client": client, "prompt": "query_only.v1", "max_tokens": 500}
-    job.write_text(JOB.format(**values, cache=tmp_path / "cache", output=tmp_path / "run"))
-    command = [sys.executable, "-m", "hardneg", "run", str(job), "--json"]
-    first = subprocess.run(command, capture_output=True, text=True, check=False, env=os.environ | IN_PROCESS)
-    assert first.returncode == 0, first.stderr[-3000:]
-    assert json.loads(first.stdout)["usage"], "nothing but the report goes to stdout"
-    report = check(tmp_path / "run", "query_only.v1")
-    assert report["usage"]["generate.written"]["failed"] <= 2, "guided decoding gives valid JSON unless it is cut off"
-    log = [line for file in (tmp_path / "cache" / "answers").rglob("*.jsonl") for line in file.read_text().splitlines()]
-    assert len(log) >= 6
-    second = subprocess.run(command, capture_output=True, text=True, check=True, env=os.environ | IN_PROCESS)
-    assert json.loads(second.stdout) == json.loads(first.stdout)
-
-
-ENGINE_TEST = """
+IN_ONE_PROCESS = """
 import json, sys
+from pathlib import Path
+from hardneg.cli import main
 from hardneg.data.chat import Message, Request, Sampling
 from hardneg.llm.vllm import VLLM
 from hardneg.prompts.shapes import Grades, Passages
 from hardneg.llm.answer_text import parsed
-import yaml
-client = VLLM(model=sys.argv[1], engine=yaml.safe_load(sys.argv[2]), feed=5)
+model, engine, found_file, job = sys.argv[1:]
+client = VLLM(model=model, engine=json.loads(engine), feed=5)
 asked = [
     Request((Message("system", "write"), Message("user", f"number {i}")), Sampling(600, 0.8, seed=i), Passages.schema_for(2))
     for i in range(7)
 ]
 asked[3] = Request((Message("user", "far too long " * 2000),), Sampling(50))
+asked.append(Request((Message("user", "grade"),), Sampling(900, 0.8), Grades.schema_for(2)))
 arrived = []
 found = list(client.complete(asked, lambda request, _: arrived.append(request)))
 assert found[3].failure == "refused" and "context" in found[3].error, found[3]
 assert arrived == asked
 for i, answer in enumerate(found):
     if i != 3 and answer.finish == "stop":
-        assert len(parsed(answer.text, Passages).negatives) == 2
+        if i == 7:
+            assert len(parsed(answer.text, Grades).grades) == 2
+        else:
+            assert len(parsed(answer.text, Passages).negatives) == 2
         assert answer.completion_tokens > 5 and answer.prompt_tokens > 10
-alone = [next(client.complete([request])).text for request in asked[:2]]
-print(json.dumps([sum(answer.finish == "stop" for answer in found), alone == [found[0].text, found[1].text]]))
+Path(found_file).write_text(str(sum(answer.finish == "stop" for answer in found)))
+sys.exit(main(["run", job, "--json"]))  # with the same engine
 """
 
 
-def test_order_refusals_and_grammar_of_the_engine(tmp_path: Path) -> None:
-    model = tiny_llm.make(tmp_path / "llm")
+@pytest.fixture(scope="module")
+def engine(tmp_path_factory: pytest.TempPathFactory, tiny_encoder: str) -> tuple[Path, str]:
+    """The folder of a run with the engine in its process, and what went to stdout. The engine is started once."""
+    folder = tmp_path_factory.mktemp("engine")
+    model = tiny_llm.make(folder / "llm")
+    client = {"kind": "vllm", "model": model, "engine": ENGINE, "max_failed": 1.0}
+    job = write_job(folder, tiny_encoder, client, "query_only.v1", 500)
     done = subprocess.run(
-        [sys.executable, "-c", ENGINE_TEST, model, ENGINE],
+        [sys.executable, "-c", IN_ONE_PROCESS, model, json.dumps(ENGINE), folder / "stopped", job],
         capture_output=True,
         text=True,
         check=False,
         env=os.environ | IN_PROCESS,
     )
     assert done.returncode == 0, done.stderr[-3000:]
-    stopped, _ = json.loads(done.stdout.splitlines()[-1])
-    assert stopped >= 5
+    return folder, done.stdout
+
+
+def test_order_refusals_and_grammar_of_the_engine(engine: tuple[Path, str]) -> None:
+    """What the process asserts; and most answers end by themselves, as their grammar wants."""
+    folder, _ = engine
+    assert int((folder / "stopped").read_text()) >= 5
+
+
+def test_a_job_with_the_engine_in_its_process(engine: tuple[Path, str], capsys: pytest.CaptureFixture[str]) -> None:
+    folder, printed = engine
+    assert json.loads(printed)["usage"], "nothing but the report goes to stdout"
+    report = check(folder / "run", "query_only.v1")
+    assert report["usage"]["generate.written"]["failed"] <= 2, "guided decoding gives valid JSON unless it is cut off"
+    log = [line for file in (folder / "cache" / "answers").rglob("*.jsonl") for line in file.read_text().splitlines()]
+    assert len(log) >= 3
+    answers_of.cache_clear()
+    assert main(["run", str(folder / "job.yaml"), "--json"]) == 0, "needs no engine"
+    assert json.loads(capsys.readouterr().out) == json.loads(printed)
 
 
 @pytest.fixture(scope="module")
@@ -161,16 +190,12 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 def test_a_job_with_a_real_server(server: str, tmp_path: Path, minilm: str, capsys: pytest.CaptureFixture[str]) -> None:
     answers_of.cache_clear()
-    job = tmp_path / "job.yaml"
-    client = f"{{kind: openai, base_url: '{server}', model: smollm2, concurrency: 8, max_failed: 1.0}}"
-    values = {"data": write_data(tmp_path / "data"), "encoder": minilm, "client": client, "prompt": "hard_negative.v1"}
-    job.write_text(JOB.format(**values, max_tokens=200, cache=tmp_path / "cache", output=tmp_path / "run"))
+    client = {"kind": "openai", "base_url": server, "model": "smollm2", "concurrency": 8, "max_failed": 1.0}
+    job = write_job(tmp_path, minilm, client, "hard_negative.v1", 200, judged=True)
     assert main(["run", str(job)]) == 0
     check(tmp_path / "run", "hard_negative.v1")
     answers_of.cache_clear()
-    job.write_text(
-        job.read_text().replace(server, "http://127.0.0.1:9/v1").replace(str(tmp_path / "run"), str(tmp_path / "two"))
-    )
+    job.write_text(job.read_text().replace(server, "http://127.0.0.1:9/v1").replace("output: run", "output: two"))
     assert main(["run", str(job)]) == 0, "answers that are there need no server"
     capsys.readouterr()
 
