@@ -15,7 +15,7 @@ pairs = {"query": [f"what does a {a} do" for a in animals], "answer": [f"The {a}
 
 mined = hardneg.mine(Dataset.from_dict(pairs), model, per_query=1, calibrated=None, margin=0.0, output_format="triplet")
 final = mined.report["sets"]["final"]["after"]
-print(f"{len(mined.dataset)} triplets, eci_v1 {final['eci_v1']:.3f}, unsafe {final['above_positive']:.1%}")
+print(f"{len(mined.dataset)} triplets, eci_v1 {final['eci_v1']:.3f}, above the positive {final['above_positive']:.1%}")
 
 with tempfile.TemporaryDirectory() as folder:
     arguments = SentenceTransformerTrainingArguments(folder, max_steps=2, report_to=[], use_cpu=True)

@@ -37,7 +37,9 @@ def test_each_point_is_what_the_filter_leaves(make_job: Callable[..., Path], rul
     assert (judge.quantiles is None) == (rule != "percentile")
     encoder = job.plan.target_encoder
     relevant = {"q1-0": {"dog": 1, "rain": 1}, "q2-0": {"rome": 1}}
-    found = tuning.curves(result.batches, judge, "safe", "target", count=1, encoder=encoder, relevant=relevant)
+    found = tuning.curves(
+        result.batches, judge, "safe", "target", count=1, per_query=2, encoder=encoder, relevant=relevant
+    )
     [batch] = result.batches
     others = batch.trainable & ~np.any([v.dropped for n, v in batch.verdicts.items() if n != "safe"], axis=0)
     plus = eci.reference(batch.scores["target"].positives, batch.positive_owners, len(batch))
@@ -70,7 +72,9 @@ def test_suggestions_hold_and_say_how_sure(make_job: Callable[..., Path]) -> Non
     result = job.run()
     relevant = {"q1-0": {"dog": 1}, "q2-0": {"rome": 1}}
     judge = job.plan.filters["safe"]
-    found = tuning.curves(result.batches, judge, "safe", "target", count=1, relevant=relevant, wanted_survival=0.5)
+    found = tuning.curves(
+        result.batches, judge, "safe", "target", count=1, per_query=2, relevant=relevant, wanted_survival=0.5
+    )
     kept = found.suggest("survival", 0.5)
     assert kept["survival"] >= 0.5
     stricter = found.thresholds > kept["threshold"]
@@ -83,13 +87,14 @@ def test_suggestions_hold_and_say_how_sure(make_job: Callable[..., Path]) -> Non
         found.suggest("survival", 1.1)
 
 
-def test_the_command(make_job: Callable[..., Path], capsys, tmp_path: Path) -> None:
+def test_the_command(make_job: Callable[..., Path], capsys, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setenv("COLUMNS", "120")
     path = make_job()
     output(capsys, "run", path)
     assert main(["tune", str(path)]) == 2
     assert "name one filter of kind `eci_safety` with --filter; " in capsys.readouterr().err
     assert main(["tune", str(path), "--filter", "safe", "--false-negatives", "0.1"]) == 2
-    assert "needs judgments (--qrels)" in capsys.readouterr().err
+    assert "add one to be advised" in capsys.readouterr().err
     assert main(["tune", str(path), "--filter", "safe", "--survival", "2"]) == 2
     assert "--survival must be between 0 and 1, not 2.0" in capsys.readouterr().err
     assert main(["tune", str(path), "--filter", "safe", "--plot", str(tmp_path / "x.gif")]) == 2
@@ -99,7 +104,7 @@ def test_the_command(make_job: Callable[..., Path], capsys, tmp_path: Path) -> N
         capsys, "tune", path, "--filter", "safe", "--qrels", tmp_path / "q.tsv", "--survival", "0.5",
         "--plot", tmp_path / "curves.svg",
     )  # fmt: skip
-    assert "false caught" in shown
+    assert "caught" in shown
     assert "* " in shown  # the current threshold is marked
     assert "it holds in" in re.sub(r"\s+", " ", shown)
     assert "<svg" in (tmp_path / "curves.svg").read_text()
@@ -114,7 +119,7 @@ def test_nothing_to_tune_is_an_error(make_job: Callable[..., Path]) -> None:
     result = job.run()
     everything = [replace(batch, controls=frozenset(batch.sources)) for batch in result.batches]
     with pytest.raises(JobError, match="no candidate to look at"):
-        tuning.curves(everything, ECISafety(scorer="target", margin=0.0), "safe", "target", count=1)
+        tuning.curves(everything, ECISafety(scorer="target", margin=0.0), "safe", "target", count=1, per_query=2)
 
 
 def test_lexical_residuality_is_what_the_lexicon_says(make_job: Callable[..., Path]) -> None:
@@ -137,7 +142,7 @@ def test_a_sample_of_judgments_speaks_of_what_it_judges(make_job: Callable[..., 
     result = job.run()
     sample = {"q1-0": {"dog": 1, "rain": 0}}
     judge = replace(job.plan.filters["safe"], ceiling=1.0)
-    found = tuning.curves(result.batches, judge, "safe", "target", count=1, relevant=sample)
+    found = tuning.curves(result.batches, judge, "safe", "target", count=1, per_query=2, relevant=sample)
     assert found.rows()[-1]["false_negatives"] == pytest.approx(1 / 2)
     with pytest.raises(JobError, match="call none of these candidates relevant"):
-        tuning.curves(result.batches, judge, "safe", "target", count=1, relevant={"other": {"x": 1}})
+        tuning.curves(result.batches, judge, "safe", "target", count=1, per_query=2, relevant={"other": {"x": 1}})

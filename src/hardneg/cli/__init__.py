@@ -16,15 +16,15 @@ A first job:
 
   data: {kind: beir, path: data/scifact, split: train}
   generators:
-    lexical: {kind: bm25, depth: 50}
-    easy:    {kind: random, depth: 50}
-  controls:  [easy]
+    lexical:  {kind: bm25, depth: 50}
+    semantic: {kind: dense, depth: 50, encoder: &target {kind: sentence_transformers, model: BAAI/bge-small-en-v1.5}}
   scorers:
-    target:  {kind: bi_encoder, encoder: {kind: sentence_transformers, model: sentence-transformers/all-MiniLM-L6-v2}}
+    target:   {kind: bi_encoder, encoder: *target}
+    doubt:    {kind: false_negative, encoder: *target}
   filters:
-    safe:    {kind: eci_safety, scorer: target, margin: 0.05}
-  select:    {kind: top, scorer: target, per_query: 7}
-  eci:       {scorer: target}
+    safe:     {kind: eci_safety, scorer: doubt, calibrated: 0.03}
+  select:     {kind: top, scorer: target, per_query: 7}
+  eci:        {scorer: target, probe: true}
   exports:
     n_tuples: {kind: sentence_transformers, format: n-tuple}
   output: runs/scifact

@@ -73,11 +73,11 @@ def uniform_blocks(plus: Float64, minus: NDArray[np.floating]) -> Iterator[Float
         _refuse_what_is_not_finite(own, sums)
         np.copyto(above[:n], values >= limits(own, "relative", NEAR)[:, None])
         near = (above[:n] @ count).astype(np.float64)
-        unsafe = np.zeros(n)
+        above_plus = np.zeros(n)
         some = np.flatnonzero(near)  # whoever is above the positive is above 95 % of it
         np.copyto(above[: len(some)], values[some] >= own[some, None])
-        unsafe[some] = above[: len(some)] @ count
-        yield columns_of(own, np.full(n, float(width)), sums, unsafe, near)
+        above_plus[some] = above[: len(some)] @ count
+        yield columns_of(own, np.full(n, float(width)), sums, above_plus, near)
 
 
 def _refuse_what_is_not_finite(*arrays: Float64) -> None:
@@ -86,12 +86,12 @@ def _refuse_what_is_not_finite(*arrays: Float64) -> None:
             raise ValueError("a similarity is not finite")
 
 
-def columns_of(plus: Float64, count: Float64, total: Float64, unsafe: Float64, near: Float64) -> Float64:
+def columns_of(plus: Float64, count: Float64, total: Float64, above_plus: Float64, near: Float64) -> Float64:
     """The seven columns [..., 7] from sums over a query's negatives; ``plus`` has as many axes as they have."""
     some = count > 0
     mean = np.divide(total, count, out=np.zeros_like(total), where=some)
     own = np.where(some, plus, 0.0)
-    return np.stack([some.astype(np.float64), count, own, mean, own - mean, unsafe, near], axis=-1)
+    return np.stack([some.astype(np.float64), count, own, mean, own - mean, above_plus, near], axis=-1)
 
 
 def per_query_of_sets(
@@ -184,7 +184,7 @@ def terms_of(means: Float64, undefined: float = 0.0) -> Mapping[str, Float64]:
     count). Sums need the number of queries as well: divide first. Means are over queries with a negative, but
     ``size`` over all; shares are of negatives (arXiv:2603.20990v1, section 3).
     """
-    some, size, positive, hard, safe, unsafe, near = np.moveaxis(means, -1, 0)
+    some, size, positive, hard, safe, above_plus, near = np.moveaxis(means, -1, 0)
 
     def ratio(part: Float64, whole: Float64) -> Float64:
         return np.divide(part, whole, out=np.full_like(part, undefined), where=whole > 0)
@@ -202,6 +202,6 @@ def terms_of(means: Float64, undefined: float = 0.0) -> Mapping[str, Float64]:
         "capacity": capacity,
         "efficiency": efficiency,
         "eci_v1": capacity * efficiency,
-        "above_positive": ratio(unsafe, size),
+        "above_positive": ratio(above_plus, size),
         "above_positive_95": ratio(near, size),
     }

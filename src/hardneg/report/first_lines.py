@@ -21,8 +21,7 @@ def _negatives(report: Mapping[str, Any]) -> Iterator[str]:
     if after["estimated"] is None:
         yield f"{line}; how many are false is not estimated: add a scorer of kind `false_negative`"
     else:
-        unfiltered = before["estimated"]["value"]
-        yield f"{line}, estimated false: {percent(after['estimated'])}, before filtering {unfiltered:.1%}"
+        yield f"{line}, estimated false: {percent(after['estimated'])}, before filtering {percent(before['estimated'])}"
     if after["judged"] is not None:
         yield f"by the judgments {after['judged']:.1%} are false, before filtering {before['judged']:.1%}"
 

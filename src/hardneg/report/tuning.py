@@ -95,7 +95,7 @@ class Curves:
         return known
 
     def rows(self) -> list[dict[str, Any]]:
-        """One mapping a threshold: every quantity, its 95 % interval, and eci_sem."""
+        """One mapping per threshold: every quantity, its 95 % interval, and eci_sem."""
         found = {name: self.quantity(name) for name in self.names}
         edges = {name: eci.interval(self.quantity(name, self.resampled)) for name in self.names}
         out = []
@@ -305,8 +305,8 @@ def _columns(shard: Shard, grid: Float64, rule: eci.Rule) -> Float64:
     ).cumsum(axis=1)
     if rule not in LOOSER_IS_HIGHER:
         sums[:, :-1] = sums[:, -2::-1]
-    count, score, unsafe, near_unsafe, relevant, known, value = np.moveaxis(sums, -1, 0)
-    seven = eci.columns_of(shard.plus[:, None], count, score, unsafe, near_unsafe)
+    count, score, above, near_above, relevant, known, value = np.moveaxis(sums, -1, 0)
+    seven = eci.columns_of(shard.plus[:, None], count, score, above, near_above)
     return np.concatenate([seven, relevant[..., None], known[..., None], value[..., None]], axis=-1)
 
 

@@ -13,41 +13,47 @@ from hardneg.errors import JobError, MissingExtraError
 from hardneg.report.tuning import USUAL, Curves
 
 HEADINGS: Mapping[str, str] = {
-    "survival": "kept",
-    "above_positive": "above s+",
+    "chosen_false": "false",
+    "chosen_hardness": "hardness",
+    "survival": "all: kept",
     "false_negatives": "false",
-    "found": "false caught",
+    "found": "caught",
+    "above_positive": "above s+",
 }
 
 
+COLUMNS = (
+    *("chosen_false", "short", "empty", "chosen_hardness"),
+    *("survival", "false_negatives", "found", "above_positive", "eci_v1"),
+)
+"""First what is left to train on, then what the filter keeps of the candidates."""
+SHARES = ("chosen_false", "survival", "false_negatives", "found", "above_positive")
+COUNTS = ("short", "empty")
+
+
 def table(found: Curves, rows: int = 21) -> Table:
-    """About ``rows`` of the thresholds, the current one among them."""
-    out = Table(title=f"what `{found.rule}` leaves, 95 % intervals over queries", title_justify="left")
-    out.add_column("threshold", justify="right")
-    shares = ("survival", "above_positive", "false_negatives", "found")
-    for name in found.names:
-        out.add_column(HEADINGS.get(name, name), justify="right")
-    for heading in ("eci_sem", "short", "empty", "false among chosen"):
-        out.add_column(heading, justify="right")
+    """About ``rows`` of the thresholds, the current one among them. Intervals are in `Curves.rows`."""
+    title = f"what `{found.rule}` leaves: of the chosen negatives, and of all candidates (--json has more)"
+    out = Table(title=title, title_justify="left")
     everything = found.rows()
+    unknown = () if found.estimated else ("chosen_false",)
+    shown = [name for name in COLUMNS if everything[0].get(name) is not None and name not in unknown]
+    for name in ("threshold", *shown):
+        out.add_column(HEADINGS.get(name, name), justify="right")
     step = max(1, len(everything) // rows)
     for place, row in enumerate(everything):
         current = row["threshold"] == found.current
         if place % step and not current and row["threshold"] not in USUAL:
             continue
-        cells = []
-        for name in found.names:
-            low, high = row[f"{name}_interval"]
-            half = (high - low) / 2
-            cells.append(f"{row[name]:.1%} ±{half:.1%}" if name in shares else f"{row[name]:.3f} ±{half:.3f}")
-        cells.append("" if row["eci_sem"] is None else f"{row['eci_sem']:.3f}")
-        cells += [
-            f"{row['short']:,.0f}",
-            f"{row['empty']:,.0f}",
-            f"{row['chosen_false']:.1%}" if found.estimated else "",
-        ]
+        cells = [_cell(name, row[name]) for name in shown]
         out.add_row(f"{row['threshold']:.4g}" + (" *" if current else ""), *cells, style="bold" if current else None)
     return out
+
+
+def _cell(name: str, value: float) -> str:
+    if name in COUNTS:
+        return f"{value:,.0f}"
+    return f"{value:.1%}" if name in SHARES else f"{value:.3f}"
 
 
 def plot(found: Curves, path: Path) -> None:

@@ -93,10 +93,9 @@ def _difference(report: Mapping[str, Any], one: str, other: str) -> tuple[float,
 
 
 def _disagreements(report: Mapping[str, Any]) -> Iterator[str]:
-    """Pairs that eci_v1 tells apart and eci_sem ranks the other way round, controls included."""
+    """Pairs of sources that eci_v1 tells apart and eci_sem ranks the other way round."""
     after = {name: moments["after"] for name, moments in report["sets"].items()}
-    names = [*sources(report), *report["controls"]]
-    scored = [name for name in names if after[name]["sem"]]
+    scored = [name for name in sources(report) if after[name]["sem"]]
     for one, other in combinations(scored, 2):
         low, high = _difference(report, one, other)
         first, second = (one, other) if low > 0 else (other, one)
