@@ -9,10 +9,10 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constr
 demo: .venv/demo $(if $(LLM),.venv/llm)
 	$(BIN)/python examples/demo.py $(if $(LLM),llm)
 
-# Two workers with a thread each. What is marked `engines` takes minutes and has a target of its own.
+# Two workers with a thread each; a file is one worker's, since its tests share models. What is marked `engines` takes minutes and has a target of its own.
 WORKERS ?= 2
 test: .venv/dev
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -m "not engines"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m "not engines"
 
 # Real vLLM engines, Ray, and the whole demo.
 test-engines: .venv/dev

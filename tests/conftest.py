@@ -19,6 +19,20 @@ from hardneg.testing import make_batch
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
+LONGEST = (
+    "test_cranfield.py",
+    "test_language_models_in_jobs.py",
+    "test_stopped.py",
+    "test_openai.py",
+    "test_compat.py",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The files that take longest come first, so that no worker is left alone with one at the end."""
+    items.sort(key=lambda item: LONGEST.index(item.path.name) if item.path.name in LONGEST else len(LONGEST))
+
+
 @pytest.fixture(scope="session")
 def minilm() -> str:
     """all-MiniLM-L6-v2, from its package."""

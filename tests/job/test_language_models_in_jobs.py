@@ -338,7 +338,6 @@ def counted_by(model: str) -> Callable[[str], int]:
     return lambda text: len(tokenizer.encode(text, add_special_tokens=False).ids)
 
 
-@pytest.mark.xdist_group("cranfield")
 @pytest.mark.parametrize("ask", [0, 12])
 def test_an_estimate_is_near_to_what_it_costs(
     tmp_path: Path,

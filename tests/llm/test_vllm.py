@@ -21,7 +21,7 @@ from support import as_yaml, write_data
 from hardneg.cli import main
 from hardneg.llm.answer_log import answers_of
 
-pytestmark = [pytest.mark.engines, pytest.mark.xdist_group("engines")]
+pytestmark = pytest.mark.engines
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 IN_PROCESS = {

@@ -26,8 +26,6 @@ from hardneg.scorers.bi_encoder import BiEncoder
 from hardneg.scorers.false_negative import FalseNegative
 from hardneg.selectors.top import Top
 
-pytestmark = pytest.mark.xdist_group("cranfield")  # one worker encodes it
-
 
 @pytest.fixture(scope="module")
 def cranfield(collections: Path, minilm: str, shared_cache: Path) -> Result:
