@@ -28,8 +28,10 @@ def test_the_readmes_library_snippet_runs(minilm: str, capsys: pytest.CaptureFix
 
     [code] = snippets("README.md", "python")
     row = {"anchor": "who wrote 1984", "positive": "George Orwell wrote 1984.", "negative": "Rivers flow to the sea."}
+    others = [f"Book {number} was written by somebody else, in another year." for number in range(200)]
     names: dict[str, object] = {
         "model": minilm,
+        "passages": [row["positive"], row["negative"], "1984 was written by George Orwell.", *others],
         "queries": [row["anchor"]],
         "positives": [row["positive"]],
         "negatives": [[row["negative"], "1984 was written by George Orwell."]],

@@ -340,7 +340,7 @@ def test_a_storm_of_429_passes() -> None:
     begin = time.monotonic()
     storm = Fault.status(429)
     with FaultServer(lambda _key, _before: storm if time.monotonic() - begin < 2 else None) as server:
-        found = list(client(server, concurrency=32, attempts=2).complete(requests(100)))
+        found = list(client(server, concurrency=32, attempts=2, timeout=30.0).complete(requests(100)))
     assert [completion.error for completion in found] == [None] * 100
     assert server.most_under_way <= 32
 
