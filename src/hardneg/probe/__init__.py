@@ -4,8 +4,8 @@ It knows arrays only. `docs/study.md` says how well its order agrees with that o
 the sets, and where it does not.
 """
 
-from hardneg.probe.crossfit import probe
+from hardneg.probe.crossfit import NATS, probe
 from hardneg.probe.score import Difference, ProbeScore, difference
 from hardneg.probe.training import Recipe
 
-__all__ = ["Difference", "ProbeScore", "Recipe", "difference", "probe"]
+__all__ = ["NATS", "Difference", "ProbeScore", "Recipe", "difference", "probe"]

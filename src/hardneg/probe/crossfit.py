@@ -19,7 +19,7 @@ Ints = NDArray[np.int64]
 
 FOLDS = 2
 
-NATS = np.float32(0.1)
+NATS = np.float32(0.03)
 """What a nat of log-likelihood counts beside the reciprocal rank. The likelihood sees every distractor and is precise,
 but goes down with mere overconfidence; the rank does not, but is coarse. docs/study.md has both alone."""
 

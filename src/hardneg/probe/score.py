@@ -19,7 +19,7 @@ class ProbeScore:
     """One set's score: means over queries that the probe was not trained on."""
 
     score: float
-    """What ranks; higher is better: the mean reciprocal rank plus a tenth of the log-likelihood."""
+    """What ranks; higher is better: the mean reciprocal rank plus `NATS` = 0.03 of the log-likelihood."""
     low: float
     high: float
     """The 95 % interval of ``score`` over queries. It holds no uncertainty of the training."""
