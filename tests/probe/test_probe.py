@@ -77,7 +77,7 @@ def test_a_map_that_is_not_moved_gives_the_plain_softmax_and_ndcg() -> None:
     wrong = -1 - np.log(np.e + 1 + 1 + np.exp(-1))  # query 3's positive is passage 1, which points the other way
     np.testing.assert_allclose(found.log_likelihoods, [right, right, right, wrong], rtol=1e-5)
     np.testing.assert_allclose(found.ndcgs, [1, 1, 1, 1 / np.log2(5)], rtol=1e-5)  # it is the last of four
-    np.testing.assert_allclose(found.values, [1 + right / 10] * 3 + [1 / 4 + wrong / 10], rtol=1e-5)
+    np.testing.assert_allclose(found.values, [1 + right * 0.03] * 3 + [1 / 4 + wrong * 0.03], rtol=1e-5)
     assert found.distractors == 4
 
 

@@ -53,7 +53,7 @@ def card(
 ) -> str:
     """The card of export ``name``, in Markdown with the front matter of the hub. The same run gives the same card.
 
-    ``job`` is the job's YAML; where it was run, and on what, is left out. The front matter of an ``earlier`` card is
+    ``job`` is the job's YAML, without the keys that say where it was run. The front matter of an ``earlier`` card is
     kept: somebody may have filled in the licence.
     """
     front, mark, _ = earlier.removeprefix("---\n").partition("\n---\n")

@@ -92,12 +92,11 @@ def overlaps(found: Sequence[Mapping[str, Any]]) -> list[str]:
 
 def _cells(row: Mapping[str, Any]) -> list[str]:
     """As people read them."""
-    best = f"best {row['best']}" if row["best"] else ""
     return [
         str(row["rank"]),
         row["run"],
         row["set"],
-        row["what"],
+        f"best {row['best']}" if row["best"] else row["what"],
         "" if row["probe"] is None else f"{row['probe']:.3f}",
         f"{row['size']:.1f}",
         *(f"{row[term]:.3f}" for term in NUMBERS[1:]),
@@ -105,18 +104,17 @@ def _cells(row: Mapping[str, Any]) -> list[str]:
         "" if row["eci_sem"] is None else f"{row['eci_sem']:.3f}",
         f"{row['above_positive']:.1%}",
         "" if row["false"] is None else f"{row['false']:.1%}",
-        best,
     ]
 
 
 HEADINGS = (
     *("rank", "run", "set", "what", "probe", *NUMBERS),
-    *("95 %", "eci_sem", "above s+", "false", ""),
+    *("95 %", "eci_sem", "above s+", "false"),
 )
 
 
-NOT_IN_TERMINAL = ("efficiency", "capacity")
-"""Terms of eci_v1 for which a terminal is too narrow."""
+NOT_IN_TERMINAL = ("efficiency", "capacity", "safety", "95 %")
+"""Columns for which a terminal is too narrow."""
 
 
 def table(found: Sequence[Mapping[str, Any]]) -> Table:
@@ -125,8 +123,14 @@ def table(found: Sequence[Mapping[str, Any]]) -> Table:
     out = Table(title=TITLE, title_justify="left")
     for heading in HEADINGS:
         if heading not in hidden:
-            left = heading in ("run", "set", "what", "")
-            out.add_column(heading, justify="left" if left else "right", no_wrap=heading != "run")
+            left = heading in ("run", "set", "what")
+            out.add_column(
+                heading,
+                justify="left" if left else "right",
+                no_wrap=heading not in ("run", "set"),
+                overflow="fold",
+                min_width={"run": 8, "set": 12}.get(heading),
+            )
     for row in found:
         cells = _cells(row)
         out.add_row(
