@@ -17,7 +17,7 @@ from hardneg.errors import PartError
 from hardneg.kinds import part
 
 DEFAULT = 0.03
-"""The probability of being relevant above which a candidate is refused, unless a job says otherwise."""
+"""The probability of being relevant above which `mine`, `ECIFilter` and the jobs in the docs refuse a candidate."""
 RULES: tuple[eci.Rule, ...] = ("margin", "relative", "ceiling", "percentile", "calibrated")
 
 

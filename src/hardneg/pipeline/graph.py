@@ -6,20 +6,18 @@ wave takes just those examples through the same parts with a greater depth, and 
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from hardneg.kinds import described
+from hardneg.pipeline.deeper import deeper
 from hardneg.pipeline.plan import Group, Plan
 from hardneg.pipeline.stage import Stage
 from hardneg.protocols import Asker, Generator, Judged, clients_of, learns
 
 SHARD = 1_000
 """Examples in a shard: the unit of work, the most that a stop loses, and what is in memory."""
-DEEPER = 4
-"""By how much each wave is deeper than the one before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,31 +145,6 @@ def _wave(plan: Plan, number: int, examples: Stage, first: Wave | None) -> Wave:
         {name: score[name] for name in plan.scorers},
         {name: filters[name] for name in plan.filters},
     )
-
-
-def deeper(plan: Plan, name: str, wave: int) -> Generator:
-    """The generator of a wave: with its depth, and that of generators inside it, times `DEEPER` to the wave.
-
-    A control, and a generator without a depth, is the plan's own.
-    """
-    part = plan.generators[name]
-    if not wave or name in plan.controls:
-        return part
-    deepened: Generator = _deepened(part, DEEPER**wave)
-    return deepened
-
-
-def _deepened(part: Any, factor: int) -> Any:
-    if not dataclasses.is_dataclass(part) or isinstance(part, type):
-        return part
-    changes: dict[str, Any] = {}
-    for entry in dataclasses.fields(part):
-        value = getattr(part, entry.name)
-        if entry.name == "depth" and isinstance(value, int):
-            changes["depth"] = value * factor
-        elif isinstance(value, Generator) and (inner := _deepened(value, factor)) is not value:
-            changes[entry.name] = inner
-    return dataclasses.replace(part, **changes) if changes else part
 
 
 def trial_of(plan: Plan) -> list[tuple[Group, str]]:

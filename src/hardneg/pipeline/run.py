@@ -21,7 +21,8 @@ from hardneg.files.text_lines import file_hash
 from hardneg.llm import budget
 from hardneg.pipeline import rounds, steps
 from hardneg.pipeline.batches import Batches, Loader, places_in
-from hardneg.pipeline.graph import SHARD, Stages, Wave, deeper, stages_of, trial_of
+from hardneg.pipeline.deeper import deeper
+from hardneg.pipeline.graph import SHARD, Stages, Wave, stages_of, trial_of
 from hardneg.pipeline.plan import Group, Plan
 from hardneg.pipeline.reading import read
 from hardneg.pipeline.report import report_of
@@ -67,7 +68,7 @@ class Pipeline:
         stages = self.stages
         for wave in stages.waves:
             if wave.number:
-                loader = self._deepened(loader, wave, ran)
+                loader = self._short(loader, wave, ran)
             if not loader.waves[-1]:
                 break
             _Run(self, loader, wave, loader.waves[-1], ran).wave()
@@ -114,7 +115,7 @@ class Pipeline:
         stage = self.stages.first.learn.get((group, name))
         return replace(part, **(self.store.summary(stage) or {})) if stage else part
 
-    def _deepened(self, loader: Loader, wave: Wave, ran: list[str]) -> Loader:
+    def _short(self, loader: Loader, wave: Wave, ran: list[str]) -> Loader:
         """The loader with one more wave: the examples that the wave before left too few negatives."""
         stage, before = wave.examples, self.stages.waves[wave.number - 1]
         summary = self.store.summary(stage)

@@ -1,4 +1,4 @@
-"""Training files of any known format, with or without a corpus file: the kinds ``jsonl`` and ``parquet``."""
+"""Training files of any known format, with or without a corpus file: the kinds ``jsonl``, ``parquet`` and ``csv``."""
 
 from __future__ import annotations
 
