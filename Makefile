@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test test-engines lint docs figure clean
+.PHONY: demo test test-engines lint docs figure study clean
 
 # LLM=1: a second job, with negatives that a small model writes behind a vLLM server on this machine.
 demo: .venv/demo $(if $(LLM),.venv/llm)
@@ -61,6 +61,19 @@ CONSUMERS := beir FlagEmbedding tevatron pylate peft accelerate ir_datasets
 # The figure of the rooms in docs/architecture.md.
 figure: .venv/dev
 	$(BIN)/python docs/structure.py
+
+# What predicts training (docs/study.md). SMALL=1: a part of it in about a minute. Else DATA=the folder of squad and
+# cranfield: hours, and it goes on where it stopped.
+STUDY = OMP_NUM_THREADS=1 $(BIN)/python -m bench.study
+study: .venv/dev
+ifdef SMALL
+	$(STUDY) small
+else
+	$(STUDY) truth --data $(DATA)
+	$(STUDY) truth --data $(DATA) --loss own --rate 0.005 --encoders static
+	$(STUDY) predict --data $(DATA)
+	$(STUDY) report
+endif
 
 clean:
 	rm -rf .venv build dist runs site

@@ -21,7 +21,8 @@ def _negatives(report: Mapping[str, Any]) -> Iterator[str]:
     if after["estimated"] is None:
         yield f"{line}; how many are false is not estimated: add a scorer of kind `false_negative`"
     else:
-        yield f"{line}, estimated false: {percent(after['estimated'])}, before filtering {percent(before['estimated'])}"
+        low, high = (100 * before["estimated"][bound] for bound in ("low", "high"))
+        yield f"{line}, estimated false: {percent(after['estimated'])}, before filtering {low:.0f} to {high:.0f}%"
     if after["judged"] is not None:
         yield f"by the judgments {after['judged']:.1%} are false, before filtering {before['judged']:.1%}"
 

@@ -18,6 +18,8 @@ from hardneg.report.views import Views
 
 QUERIES = 2_000
 """The most queries that the probe is trained on and asked about, evenly spaced over the run."""
+FEWEST = 1_000
+"""With fewer queries the probe's order says nothing (docs/study.md)."""
 UNFILTERED = "unfiltered"
 """The hardest candidates before filtering."""
 
@@ -81,10 +83,12 @@ class Probing:
         return rows
 
     def report(self) -> dict[str, Any]:
-        """``probe``: the score of every set, and ``decision``: what to train on. Empty without enough queries."""
-        if self.corpus is None or len(self.queries) < 4:
+        """``probe``: the score of every set; ``decision``: what to train on. With too few queries only the latter."""
+        if (corpus := self.corpus) is None:
             return {}
-        corpus = self.corpus
+        if len(self.queries) < FEWEST:
+            line = f"which set trains best is unknown: the probe needs {FEWEST:,} queries, these are {self.examples:,}"
+            return {"decision": {"set": None, "next": None, "line": line, "easier controls win": []}}
         vectors = embed(self.encoder, self.written, "passage", corpus.cache) if self.written else None
         scores = probe(
             embed(self.encoder, self.queries, "query", corpus.cache),

@@ -1,0 +1,1 @@
+"""Which number, taken before anyone trains, predicts what training on a set of negatives gives? See docs/study.md."""
