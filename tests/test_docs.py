@@ -37,7 +37,7 @@ def test_the_readmes_library_snippet_runs(minilm: str, capsys: pytest.CaptureFix
         "negatives": [[row["negative"], "1984 was written by George Orwell."]],
         "dataset": Dataset.from_list([row]),
     }
-    exec(code, names)
+    exec(compile(code, "part.py", "exec", dont_inherit=True), names)
     assert names["result"].kept == [[row["negative"]]]
     assert names["dataset"].to_list() == [row]
     assert float(capsys.readouterr().out) > 0
@@ -66,7 +66,7 @@ def test_the_part_of_the_contributing_page_keeps_its_contract(batch_of, tmp_path
 
     [code] = snippets("CONTRIBUTING.md", "python")
     names: dict[str, object] = {}
-    exec(code, names)
+    exec(compile(code, "part.py", "exec", dont_inherit=True), names)
     batch = merge(batch_of(), {"random": Random(depth=4).generate(batch_of())})
     verdicts = check_filter(names["LongPassages"](most=25), batch)
     lengths = [len(n.passage.contents) for example in batch for n in example.negatives]
@@ -104,7 +104,12 @@ def test_the_demo(tmp_path: Path) -> None:
         > sets["lexical"]["before"]["hardness"]
         > sets["easy"]["before"]["hardness"]
     )
-    assert sets["final"]["after"]["above_positive"] == 0
+    false, unfiltered = report["false"]["sets"]["final"]["after"], report["false"]["hardest before filtering"]
+    assert false["estimated"]["low"] - 0.005 <= false["judged"] <= false["estimated"]["high"]
+    assert false["judged"] < unfiltered["judged"] / 2
+    first = " ".join(done.stdout.split())
+    assert f"by the judgments {false['judged']:.1%} are false, before filtering {unfiltered['judged']:.1%}" in first
+    assert f"train on: {report['decision']['set']}." in first
     found = re.search(
         r"judged relevant: (\d+) candidates, (\d+) refused .*; all others: ([\d,]+), ([\d,]+) refused", done.stdout
     )
