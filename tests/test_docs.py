@@ -111,7 +111,7 @@ def test_the_demo(tmp_path: Path) -> None:
     assert f"by the judgments {false['judged']:.1%} are false, before filtering {unfiltered['judged']:.1%}" in first
     assert f"train on: {report['decision']['set']}." in first
     found = re.search(
-        r"judged relevant: (\d+) candidates, (\d+) refused .*; all others: ([\d,]+), ([\d,]+) refused", done.stdout
+        r"judged relevant: (\d+) candidates, (\d+) refused .*; all others: ([\d,]+), ([\d,]+) refused", first
     )
     assert found is not None
     false, refused_false, others, refused_others = (int(number.replace(",", "")) for number in found.groups())

@@ -159,7 +159,7 @@ class Made:
         chosen = selection(batch).chosen
         ids = [*batch.corpus.ids(batch.positive_rows), *batch.passage_ids(chosen)]
         for owner, own in zip(self.owners.tolist(), self.entries, strict=True):
-            record(batch.ids[owner], [ids[j] for j in own.tolist()])
+            record(batch.ids[int(owner)], [ids[j] for j in own.tolist()])
 
 
 def _lists(values: np.ndarray[Any, Any]) -> pa.Array:

@@ -165,13 +165,14 @@ def level_from_labels(u: Float64, labels: Float64, prior: Level, weights: Float6
     """
     weight = np.ones(len(u)) if weights is None else weights * len(weights) / weights.sum()
     precision, found = 1 / max(prior.spread**2, 1e-6), prior.value
-    for _ in range(100):
+    step, steps = 1.0, 0
+    while abs(step) > 1e-9 and steps < 100:
         p = probability(u, found, prior.slope)
         information = (weight * p * (1 - p)).sum() + precision
         gradient = (weight * (labels - p)).sum() - precision * (found - prior.value)
         step = float(np.clip(gradient / information, -1, 1))
-        found += step
-        if abs(step) < 1e-9:
-            break
+        found, steps = found + step, steps + 1
+    p = probability(u, found, prior.slope)
+    information = (weight * p * (1 - p)).sum() + precision
     spread = np.sqrt(((weight * (labels - p)) ** 2).sum() + precision) / information
     return Level(float(found), prior.slope, float(spread))

@@ -70,8 +70,8 @@ class Job:
             exports = {name: self._export(name, result) for name in self.plan.exports}
             report = result.report | {"exports": exports}
             empty = [f"`{name}`" for name, summary in exports.items() if summary["counts"].get("rows") == 0]
+            problem = f"nothing was left to write for the export {', '.join(empty)}"
             if empty:
-                problem = f"nothing was left to write for the export {', '.join(empty)}"
                 report["warnings"] = [*report["warnings"], problem]
             write_json(self.output / "report.json", report)
             for name, summary in exports.items():

@@ -168,7 +168,7 @@ class _Run:
     def wave(self) -> None:
         """Takes the wave's examples through generators, scorers and filters."""
         plan, wave, loader = self.pipeline.plan, self.of, self.loader
-        trial = [(group, name, plan.members(group)[name]) for group, name in trial_of(plan)]
+        trial: rounds.Trial = [(group, name, plan.members(group)[name]) for group, name in trial_of(plan)]
         for _, name in plan.order("generators"):
             generator, stage = deeper(plan, name, wave.number), wave.generate[name]
             if wave.number and generator is plan.generators[name]:

@@ -95,7 +95,7 @@ class _Bench:
         vectors = torch.from_numpy(_vectors(self.passages, self.written, distinct))
         negatives = Negatives(vectors, distinct, places, offsets)
         parts = [self._once(negatives, repeat) for repeat in range(self.plan.repeats)]
-        means: Floats = np.mean(parts, axis=0, dtype=np.float32)
+        means = np.asarray(np.mean(parts, axis=0), dtype=np.float32)
         return _scored(means, len(self.rows))
 
     def _once(self, negatives: Negatives, repeat: int) -> Floats:

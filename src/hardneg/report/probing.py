@@ -58,7 +58,7 @@ class Probing:
             lists = self.rows.setdefault(name, [])
             lists += [rows[own[ends[i] : ends[i + 1]]] for i in sampled.tolist()]
         self.positives += [int(batch.positive_rows[batch.positive_offsets[i]]) for i in sampled.tolist()]
-        self.queries += [batch.queries[i] for i in sampled.tolist()]
+        self.queries += [batch.queries[int(i)] for i in sampled.tolist()]
 
     def _masks(self, batch: Batch, members: Bool) -> Iterator[tuple[str, Bool]]:
         for number, (name, moment) in enumerate(self.views.views):
