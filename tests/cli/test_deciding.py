@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tests.support import WORDS
+from support import WORDS
 
 from hardneg.cli import main
 

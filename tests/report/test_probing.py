@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tests.support import write_data
+from support import write_data
 
 from hardneg.cli import main
 from hardneg.report import probing

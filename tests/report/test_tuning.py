@@ -139,7 +139,7 @@ def test_lexical_residuality_is_what_the_lexicon_says(make_job: Callable[..., Pa
 def test_a_sample_of_judgments_speaks_of_what_it_judges(make_job: Callable[..., Path]) -> None:
     job = job_with(make_job, "ceiling")
     result = job.run()
-    sample = {"q1-0": {"dog": 1, "rain": 0}}
+    sample = {"q1-0": {"dog": 1, "cats": 0}}
     judge = replace(job.plan.filters["safe"], ceiling=1.0)
     found = tuning.curves(result.batches, judge, "safe", "target", count=1, per_query=2, relevant=sample)
     assert found.rows()[-1]["false_negatives"] == pytest.approx(1 / 2)

@@ -83,6 +83,8 @@ class Evaluation:
         self.counts["examples with all negatives wanted"] += int((sizes == per_query).sum())
         self.counts["short examples"] += int(((sizes > 0) & (sizes < per_query)).sum())
         self.counts["examples without a negative"] += int((sizes == 0).sum())
+        enough = np.bincount(batch.owners[kept], minlength=len(batch)) >= per_query
+        self.counts["short with enough candidates"] += int((enough & (sizes < per_query)).sum())
         undecided = real.copy()
         for name, verdicts in batch.verdicts.items():
             by_rule = self.reasons.setdefault(name, {})

@@ -37,6 +37,11 @@ def _warnings(report: Mapping[str, Any]) -> Iterator[str]:
                 f"(AUC {found['auc']:.2f}, {_between(found['interval'])}): a retriever can learn that instead of "
                 "relevance; rewrite mined passages, or mix the sources within every query"
             )
+    if passed_over := report["counts"]["short with enough candidates"]:
+        yield (
+            f"{passed_over:,} examples are short although the filters left enough: `select` passed candidates over; "
+            "raise or leave out its `reuse`, or widen its `window`"
+        )
     empty = sets["final"]["after"]["without_negatives"]
     if empty:
         yield f"{empty} examples have no negative left; loosen a filter, raise `depth`, or add a generator"

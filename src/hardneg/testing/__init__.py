@@ -27,20 +27,27 @@ if TYPE_CHECKING:
     from hardneg.testing.fault_server import at_random as at_random
 
 
+TRACE = 0.01
+
+
 @part
 class HashedWords:
-    """An encoder that needs no weights: words hashed into ``dimensions`` buckets, counted, normalised."""
+    """An encoder that needs no weights: words hashed into ``dimensions`` buckets, counted, normalised.
+
+    A trace of a hash of all words is added, so that texts of different words are never equally near to a third.
+    """
 
     dimensions: int = 64
 
     def identity(self) -> str:
         """Its only field."""
-        return f"hashed words {self.dimensions}"
+        return f"hashed words {self.dimensions} with a trace"
 
     def encode(self, texts: Sequence[str], role: Role) -> Float32:
         """Float32 [len(texts), dimensions], rows of unit length."""
-        out = np.full((len(texts), self.dimensions), 1e-3, dtype=np.float32)
+        out = np.empty((len(texts), self.dimensions), dtype=np.float32)
         for row, text in zip(out, texts, strict=True):
+            row[:] = np.random.default_rng(_number(" ".join(sorted(words(text))))).random(self.dimensions) * TRACE
             for word in words(text):
                 row[_bucket(word, self.dimensions)] += 1
         normalised: Float32 = out / np.linalg.norm(out, axis=1, keepdims=True)
@@ -52,7 +59,11 @@ class HashedWords:
 
 
 def _bucket(word: str, dimensions: int) -> int:
-    return int.from_bytes(hashlib.blake2b(word.encode(), digest_size=4).digest(), "little") % dimensions
+    return _number(word) % dimensions
+
+
+def _number(text: str) -> int:
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=4).digest(), "little")
 
 
 def make_batch(
