@@ -174,7 +174,7 @@ def test_a_second_run_loads_no_model_library(make_job: Callable[..., Path]) -> N
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
 
 
-def test_a_cap_on_reuse_that_leaves_queries_short_is_named(make_job: MakeJob, tmp_path: Path) -> None:
+def test_a_cap_on_reuse_that_leaves_queries_short_is_named(make_job: Callable[..., Path], tmp_path: Path) -> None:
     write_data(tmp_path / "data", copies=10)
     capped = make_job("capped", {"select.reuse": 1, "filters.safe.margin": -1.0})
     free = make_job("free", {"select.reuse": 1000, "filters.safe.margin": -1.0})
