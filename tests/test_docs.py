@@ -117,6 +117,6 @@ def test_the_demo(tmp_path: Path) -> None:
     false, refused_false, others, refused_others = (int(number.replace(",", "")) for number in found.groups())
     assert refused_false / false > 0.7
     assert refused_others / others < 0.35
-    assert len(re.findall(r"^\d+\. query:", done.stdout, re.MULTILINE)) == 10
+    assert len(re.findall(r"^\d+\. query q\d+: ", done.stdout, re.MULTILINE)) == 10
     for export in ("n_tuples/train.parquet", "flag/train.jsonl", "all/train.jsonl"):
         assert (tmp_path / "runs" / "demo" / "exports" / export).stat().st_size > 100_000
