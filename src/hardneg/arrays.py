@@ -47,6 +47,16 @@ def places_of(offsets: Int64) -> Int64:
     return np.arange(int(offsets[-1])) - np.repeat(offsets[:-1], np.diff(offsets))
 
 
+def among_first(owners: Int64, n: int, count: int) -> Bool:
+    """Bool [m]: the entries that are among the first ``count`` of their owner. ``owners`` [m] rise within 0..n-1.
+
+    >>> among_first(np.array([0, 0, 0, 2]), 3, 2).tolist()
+    [True, True, False, True]
+    """
+    first: Bool = places_of(offsets_of(np.bincount(owners, minlength=n))) < count
+    return first
+
+
 def at_least(counts: Int64) -> Int64:
     """The next power of two of each count, 0 for 0: few distinct numbers that are large enough.
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 import numpy as np
 
 from hardneg import progress
-from hardneg.arrays import Float32, Int64, at_least, offsets_of, owners_of, places_of
+from hardneg.arrays import Float32, Int64, among_first, at_least, owners_of
 from hardneg.data.corpus import Corpus
 from hardneg.data.scripts import spaced
 from hardneg.errors import PartError
@@ -133,5 +133,5 @@ def search(
     if len(found) > 1:
         order = np.argsort(owner, kind="stable")  # within a query they are by score already
         owner, row, score = owner[order], row[order], score[order]
-    first = places_of(offsets_of(np.bincount(owner, minlength=len(queries)))) < depth
+    first = among_first(owner, len(queries), depth)
     return Found(owner[first], row[first], score[first])

@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from hardneg.arrays import Bool, offsets_of, places_of
+from hardneg.arrays import Bool
 from hardneg.data.batch import Batch
 from hardneg.false_negatives import Histogram
+from hardneg.report.hardest import hardest
 from hardneg.report.judgments import Grades, judged
 from hardneg.report.views import Views
 
@@ -38,7 +39,8 @@ class FalseShares:
     def add(self, batch: Batch, members: Bool) -> None:
         """Counts one batch. ``members``: `Views.members` of it."""
         masks = {view: members[:, number] for number, view in enumerate(self.views.views)}
-        masks[HARDEST] = self._hardest(batch)
+        masks[HARDEST] = np.zeros(len(batch.rows), dtype=bool)
+        masks[HARDEST][hardest(batch, batch.trainable, self.target, self.per_query)] = True
         p = None if self.scorer is None else batch.scores[self.scorer].negatives
         true = None if self.grades is None else judged(batch, np.arange(len(batch.rows)), self.grades)
         for view, mask in masks.items():
@@ -47,14 +49,6 @@ class FalseShares:
             if true is not None:
                 relevant, total = self.counts[view]
                 self.counts[view] = [relevant + int((true & mask).sum()), total + int(mask.sum())]
-
-    def _hardest(self, batch: Batch) -> Bool:
-        numbers = np.flatnonzero(batch.trainable)
-        order = numbers[np.lexsort((-batch.scores[self.target].negatives[numbers], batch.owners[numbers]))]
-        first = places_of(offsets_of(np.bincount(batch.owners[order], minlength=len(batch)))) < self.per_query
-        out = np.zeros(len(batch.rows), dtype=bool)
-        out[order[first]] = True
-        return out
 
     def share(self, view: tuple[str, str]) -> dict[str, Any]:
         """``estimated`` (value, low, high) and ``judged`` of one set at one moment; None for what is not known."""

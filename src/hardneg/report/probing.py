@@ -8,12 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from hardneg.arrays import Bool, Int64, offsets_of, places_of
+from hardneg.arrays import Bool, Int64, offsets_of
 from hardneg.data.batch import Batch
 from hardneg.data.corpus import Corpus
 from hardneg.models.embeddings import embed, matrix
 from hardneg.probe import Difference, ProbeScore, difference, probe
 from hardneg.protocols import Encoder
+from hardneg.report.hardest import hardest
 from hardneg.report.views import Views
 
 QUERIES = 2_000
@@ -51,9 +52,9 @@ class Probing:
         self.seen += len(batch)
         if not len(sampled):
             return
-        rows = self._rows(batch)
+        rows = self._rows(batch, sampled)
         for name, mask in self._masks(batch, members):
-            own = self._hardest(batch, mask)
+            own = hardest(batch, mask, self.target, self.per_query)
             ends = offsets_of(np.bincount(batch.owners[own], minlength=len(batch)))
             lists = self.rows.setdefault(name, [])
             lists += [rows[own[ends[i] : ends[i + 1]]] for i in sampled.tolist()]
@@ -66,20 +67,12 @@ class Probing:
                 yield name, members[:, number]
         yield UNFILTERED, batch.trainable
 
-    def _hardest(self, batch: Batch, mask: Bool) -> Int64:
-        numbers = np.flatnonzero(mask)
-        scores, owners = batch.scores[self.target].negatives, batch.owners
-        order = numbers[np.lexsort((-scores[numbers], owners[numbers]))]
-        counts = np.bincount(owners[order], minlength=len(batch))
-        hardest: Int64 = order[places_of(offsets_of(counts)) < self.per_query]
-        return hardest
-
-    def _rows(self, batch: Batch) -> Int64:
-        """Rows of the corpus; a new text is one of the rows after it."""
+    def _rows(self, batch: Batch, sampled: Int64) -> Int64:
+        """Rows of the corpus; a new text of a ``sampled`` query is one of the rows after it."""
         rows: Int64 = batch.rows.copy()
-        for j in np.flatnonzero(rows < 0).tolist():
-            rows[j] = len(batch.corpus) + len(self.written)
-            self.written += batch.contents(np.array([j]))
+        new = np.flatnonzero((rows < 0) & np.isin(batch.owners, sampled))
+        rows[new] = len(batch.corpus) + len(self.written) + np.arange(len(new))
+        self.written += batch.contents(new)
         return rows
 
     def report(self) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from hardneg.arrays import Int64, offsets_of, places_of
+from hardneg.arrays import Int64, among_first, offsets_of
 from hardneg.data.batch import Batch
 from hardneg.data.candidates import Selection
 from hardneg.errors import PartError
@@ -32,8 +32,7 @@ def give(
     has. The result is in ``order``.
     """
     if not quota and reuse is None:
-        counts = np.bincount(batch.owners[order], minlength=len(batch))
-        chosen = order[places_of(offsets_of(counts)) < per_query]
+        chosen = order[among_first(batch.owners[order], len(batch), per_query)]
         return Selection(offsets_of(np.bincount(batch.owners[chosen], minlength=len(batch))), chosen)
     bounds = offsets_of(np.bincount(batch.owners[order], minlength=len(batch)))
     hashes = batch.hashes()
