@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from hardneg import false_negatives
-from hardneg.false_negatives import Agreement, Histogram, level, level_from_labels, probability
+from hardneg.false_negatives import Agreement, Histogram, level, probability
 from hardneg.false_negatives.level import DEPTH
 
 
@@ -75,25 +75,6 @@ def test_no_queries_leave_the_prior_and_say_how_unsure_it_is() -> None:
     none = Agreement.of(np.zeros((0, 2)), np.zeros(0), np.zeros(0, np.int64), np.zeros((0, 2)), np.zeros((0, 2)))
     few, _, _ = world(np.random.default_rng(4), 3, 4)
     assert level(none).spread > level(few).spread > 0.6
-
-
-@pytest.mark.parametrize("wanted", [-1.0, 1.5, 3.0])
-def test_judgments_find_the_level_that_made_them(wanted: float) -> None:
-    rng = np.random.default_rng(5)
-    u = rng.uniform(0, 3, 4_000)
-    labels = (rng.random(len(u)) < probability(u, wanted, 1.8)).astype(float)
-    fitted = level_from_labels(u, labels, false_negatives.Level(0.0, 1.8, 1.5))
-    assert abs(fitted.value - wanted) < 4 * fitted.spread
-    assert fitted.spread < 0.15
-    assert fitted.slope == 1.8
-
-
-def test_a_judgment_moves_a_little_and_many_decide() -> None:
-    prior = false_negatives.Level(2.0, 1.8, 0.6)
-    moves = [2.0 - level_from_labels(np.ones(n), np.zeros(n), prior).value for n in (1, 10, 200)]
-    assert 0 < moves[0] < 0.4
-    assert moves == sorted(moves)
-    assert moves[2] > 2
 
 
 def test_evidence_and_probability_by_hand() -> None:

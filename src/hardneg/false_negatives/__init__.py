@@ -5,7 +5,7 @@ collections, and where it fails.
 """
 
 from hardneg.false_negatives.evidence import evidence, probability, smoothed
-from hardneg.false_negatives.level import Agreement, Level, level, level_from_labels
+from hardneg.false_negatives.level import Agreement, Level, level
 from hardneg.false_negatives.share import Histogram, Share
 
 __all__ = [
@@ -15,7 +15,6 @@ __all__ = [
     "Share",
     "evidence",
     "level",
-    "level_from_labels",
     "probability",
     "smoothed",
 ]

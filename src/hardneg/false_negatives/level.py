@@ -152,27 +152,3 @@ def _level_of(purity: Float64, histogram: Float64, slope: float) -> Float64:
     curve = np.array([probability(middle, value, slope) @ histogram for value in grid.tolist()]) / histogram.sum()
     levels: Float64 = np.maximum(np.interp(purity, curve, grid) - OFFSET, LOWEST)
     return levels
-
-
-def level_from_labels(u: Float64, labels: Float64, prior: Level, weights: Float64 | None = None) -> Level:
-    """The level that judged candidates ask for, with the slope of ``prior``, the estimate without labels.
-
-    ``u`` [k]: evidence; ``labels`` [k] in [0, 1]; ``weights`` [k]: one over the chance to be judged, equal if left out.
-    The answer is the mode of the posterior: ten judgments move it a little, two hundred decide it.
-
-    >>> level_from_labels(np.zeros(1000), np.repeat([0.0, 1.0], 500), Level(0.0, 1.6, 1.0)).value
-    0.0
-    """
-    weight = np.ones(len(u)) if weights is None else weights * len(weights) / weights.sum()
-    precision, found = 1 / max(prior.spread**2, 1e-6), prior.value
-    step, steps = 1.0, 0
-    while abs(step) > 1e-9 and steps < 100:
-        p = probability(u, found, prior.slope)
-        information = (weight * p * (1 - p)).sum() + precision
-        gradient = (weight * (labels - p)).sum() - precision * (found - prior.value)
-        step = float(np.clip(gradient / information, -1, 1))
-        found, steps = found + step, steps + 1
-    p = probability(u, found, prior.slope)
-    information = (weight * p * (1 - p)).sum() + precision
-    spread = np.sqrt(((weight * (labels - p)) ** 2).sum() + precision) / information
-    return Level(float(found), prior.slope, float(spread))
