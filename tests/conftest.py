@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -168,3 +168,13 @@ def _real(request: pytest.FixtureRequest) -> dict[str, Any]:
         "encoder": {"kind": "sentence_transformers", "model": encoder},
         "referee": {"kind": "sentence_transformers_cross_encoder", "model": referee},
     }
+
+
+@pytest.fixture
+def fresh_answers() -> Iterator[None]:
+    """No answer log is open, as in a new process."""
+    from hardneg.llm.answer_log import answers_of
+
+    answers_of.cache_clear()
+    yield
+    answers_of.cache_clear()

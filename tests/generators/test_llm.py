@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from asking import client, said
 from support import PASSAGES
 
 from hardneg.data import parquet as columns
@@ -17,28 +18,11 @@ from hardneg.data.merge import merge
 from hardneg.errors import ModelError, PartError
 from hardneg.generators.bm25 import BM25
 from hardneg.generators.llm import LLM
-from hardneg.llm.answer_log import answers_of
 from hardneg.llm.openai import OpenAI
 from hardneg.testing import FaultServer, check_generator
 
+pytestmark = pytest.mark.usefixtures("fresh_answers")
 Answer = Callable[[dict[str, Any]], str]
-
-
-@pytest.fixture(autouse=True)
-def fresh() -> Iterator[None]:
-    answers_of.cache_clear()
-    yield
-    answers_of.cache_clear()
-
-
-def client(server: FaultServer, **fields: Any) -> OpenAI:
-    return OpenAI(**{"model": "any", "base_url": server.url, "concurrency": 4, "timeout": 5.0, **fields})
-
-
-def said(body: dict[str, Any]) -> str:
-    """The user's last message."""
-    text: str = body["messages"][-1]["content"]
-    return text
 
 
 def test_the_contract(batch_of: Callable[..., Batch]) -> None:

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 import urllib.parse
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +25,7 @@ from hardneg.testing import Fault, FaultServer, fault_server
 Make = Callable[..., Path]
 
 
-@pytest.fixture(autouse=True)
-def fresh() -> Iterator[None]:
-    answers_of.cache_clear()
-    yield
-    answers_of.cache_clear()
+pytestmark = pytest.mark.usefixtures("fresh_answers")
 
 
 def client_at(url: str, **fields: Any) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,7 +21,6 @@ from hardneg.filters.text_quality import TextQuality
 from hardneg.generators.bm25 import BM25
 from hardneg.generators.llm import LLM
 from hardneg.generators.random import Random
-from hardneg.llm.answer_log import answers_of
 from hardneg.llm.openai import OpenAI
 from hardneg.pipeline.plan import Plan
 from hardneg.pipeline.run import Pipeline
@@ -33,12 +31,7 @@ from hardneg.scorers.llm_judge import LLMJudge
 from hardneg.selectors.top import Top
 from hardneg.testing import FaultServer, HashedWords
 
-
-@pytest.fixture(autouse=True)
-def fresh() -> Iterator[None]:
-    answers_of.cache_clear()
-    yield
-    answers_of.cache_clear()
+pytestmark = pytest.mark.usefixtures("fresh_answers")
 
 
 def plan_with(data: Path, client: OpenAI, **changes: Any) -> Plan:

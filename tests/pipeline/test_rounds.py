@@ -3,40 +3,23 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
+from asking import client, said
 
 from hardneg.data.batch import Batch
 from hardneg.filters.copy import Copy
 from hardneg.filters.text_quality import TextQuality
 from hardneg.generators.llm import LLM
-from hardneg.llm.answer_log import answers_of
-from hardneg.llm.openai import OpenAI
 from hardneg.pipeline import rounds
 from hardneg.protocols import Asker
 from hardneg.testing import FaultServer
 
+pytestmark = pytest.mark.usefixtures("fresh_answers")
 Answer = Callable[[dict[str, Any]], str]
-
-
-@pytest.fixture(autouse=True)
-def fresh() -> Iterator[None]:
-    answers_of.cache_clear()
-    yield
-    answers_of.cache_clear()
-
-
-def client(server: FaultServer, **fields: Any) -> OpenAI:
-    return OpenAI(**{"model": "any", "base_url": server.url, "concurrency": 4, "timeout": 5.0, **fields})
-
-
-def said(body: dict[str, Any]) -> str:
-    """The user's last message."""
-    text: str = body["messages"][-1]["content"]
-    return text
 
 
 REFUSED = "as an AI language model I write about cats, dogs, rain and towns"

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
+from asking import client, said
 from support import PASSAGES
 
 from hardneg.data.batch import Batch
@@ -16,29 +17,12 @@ from hardneg.data.merge import merge
 from hardneg.errors import PartError
 from hardneg.filters.relevance import Relevance
 from hardneg.generators.llm import LLM
-from hardneg.llm.answer_log import answers_of
 from hardneg.llm.openai import OpenAI
 from hardneg.scorers.llm_judge import LLMJudge
 from hardneg.testing import FaultServer, check_filter, check_scorer
 
+pytestmark = pytest.mark.usefixtures("fresh_answers")
 Answer = Callable[[dict[str, Any]], str]
-
-
-@pytest.fixture(autouse=True)
-def fresh() -> Iterator[None]:
-    answers_of.cache_clear()
-    yield
-    answers_of.cache_clear()
-
-
-def client(server: FaultServer, **fields: Any) -> OpenAI:
-    return OpenAI(**{"model": "any", "base_url": server.url, "concurrency": 4, "timeout": 5.0, **fields})
-
-
-def said(body: dict[str, Any]) -> str:
-    """The user's last message."""
-    text: str = body["messages"][-1]["content"]
-    return text
 
 
 def by_words(body: dict[str, Any]) -> str:
