@@ -78,7 +78,7 @@ class Cache:
             target.parent.mkdir(parents=True, exist_ok=True)
             with self.lock(group, name):
                 if not target.is_dir():
-                    unfinished = target.with_name(f".{name}{UNFINISHED}")
+                    unfinished = self.begun(group, name)
                     unfinished.mkdir(exist_ok=True)
                     make(unfinished)
                     for file in unfinished.iterdir():
@@ -93,6 +93,10 @@ class Cache:
         """The finished folder ``group/name``, if there is one."""
         target = self.root / group / name
         return target if target.is_dir() else None
+
+    def begun(self, group: str, name: str) -> Path:
+        """Where `made` works until the folder ``group/name`` is finished."""
+        return self.root / group / f".{name}{UNFINISHED}"
 
     def lock(self, group: str, name: str) -> FileLock:
         """Held by the one process that makes ``group/name``; released when that process dies, however it dies."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from typing import Any
 
 
@@ -23,9 +23,11 @@ def print_json(value: Any) -> None:
 
 
 def bars() -> AbstractContextManager[Any]:
-    """Progress bars on a terminal, nothing elsewhere."""
+    """Progress on stderr: bars on a terminal, elsewhere (a file, a scheduler's log) a line from time to time."""
     if not sys.stderr.isatty():
-        return nullcontext()
+        from hardneg.cli.progress_lines import Lines
+
+        return Lines()
     from hardneg.cli.progress_bars import Bars
 
     return Bars()

@@ -6,7 +6,16 @@ from contextlib import ExitStack
 from types import TracebackType
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    SpinnerColumn,
+    Task,
+    TextColumn,
+    TimeRemainingColumn,
+)
 from rich.text import Text
 from typing_extensions import Self
 
@@ -25,6 +34,7 @@ class Bars:
 
     def __init__(self) -> None:
         self._progress = Progress(
+            SpinnerColumn(),  # moves also while a model loads
             TextColumn("{task.description}"),
             BarColumn(),
             MofNCompleteColumn(),

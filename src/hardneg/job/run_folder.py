@@ -13,15 +13,18 @@ from typing import Any
 
 from hardneg import kinds
 from hardneg.cache.folders import Cache, default_cache
+from hardneg.data.corpus import Corpus
 from hardneg.errors import HardnegError, JobError
 from hardneg.exports import provenance
 from hardneg.files.durable import publishing, replacing
 from hardneg.files.text_lines import file_hash
 from hardneg.job.document import Cap, read
 from hardneg.llm.budget import Budget, limited
+from hardneg.models.embeddings import begun
 from hardneg.pipeline.plan import Plan
 from hardneg.pipeline.run import Pipeline, Result
 from hardneg.pipeline.store import Folder, read_json, write_json
+from hardneg.protocols import Encoder
 from hardneg.report.card import card
 
 PACKAGES = ("hardneg", "numpy", "pyarrow", "bm25s", "PyStemmer", "sentence-transformers", "transformers", "torch")
@@ -91,8 +94,11 @@ class Job:
         return self.pipeline.run()
 
     def state(self) -> Iterator[tuple[str, str, str]]:
-        """For each stage its name, ``cached`` or ``to do``, and what made it so. Loads no model, computes nothing."""
-        unneeded = self._unneeded()
+        """For each stage its name, ``cached``, ``begun`` or ``to do``, and what made it so.
+
+        Loads no model and computes nothing.
+        """
+        unneeded, encoding = self._unneeded(), self._encoding()
         for stage in self.pipeline.stages:
             if stage.name in unneeded:
                 continue
@@ -101,12 +107,35 @@ class Job:
                 continue
             finished = self.store.shards(stage)
             if finished:
-                yield stage.name, "to do", f"{finished} shards are there, the rest is to do"
+                yield stage.name, "begun", f"{finished} shards are there, the rest is to do"
+            elif stage.name in encoding:
+                yield stage.name, "begun", encoding[stage.name]
             elif (earlier := self.store.latest(stage.name, stage)) is not None:
                 changes = stage.changed_since(earlier) or ["nothing that shows"]
                 yield stage.name, "to do", "invalidated by " + "; ".join(changes)
             else:
                 yield stage.name, "to do", "never run"
+
+    def _encoding(self) -> dict[str, str]:
+        """By stage: how far the encoding of its corpus came before it was stopped."""
+        summary = self.store.summary(self.pipeline.stages.read)
+        folder = self.pipeline.cache.find("corpora", summary["corpus"]) if summary is not None else None
+        if folder is None:
+            return {}
+        corpus, first = Corpus(folder, self.pipeline.cache), self.pipeline.stages.first
+        out: dict[str, str] = {}
+        groups = (
+            (self.plan.generators, first.generate),
+            (self.plan.scorers, first.score),
+            (self.plan.filters, first.filters),
+        )
+        for members, stages in groups:
+            for name, part in members.items():
+                encoders = [inner for inner in kinds.parts_in(part) if isinstance(inner, Encoder)]
+                done = max((begun(encoder, corpus) for encoder in encoders), default=0)
+                if done:
+                    out[stages[name].name] = f"{done:,} of {len(corpus):,} passages are encoded"
+        return out
 
     def _unneeded(self) -> set[str]:
         """The stages of deeper waves that no example needs, as far as that is known."""

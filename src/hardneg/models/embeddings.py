@@ -20,6 +20,8 @@ from hardneg.kinds import fingerprint
 from hardneg.protocols import Encoder, PairScorer, Role
 
 CANDIDATES_PER_BLOCK = 16_384
+DONE = "done"
+"""The file beside an unfinished matrix that says how many of its rows are on the disk."""
 
 
 def _matrix_name(encoder: Encoder, corpus: Corpus) -> str:
@@ -37,6 +39,16 @@ def _opened(folder: Path) -> Float32:
     return mapped
 
 
+def begun(encoder: Encoder, corpus: Corpus) -> int:
+    """How many passages of a matrix that was stopped halfway are on the disk. 0 where none was begun."""
+    return _rows_done(corpus.cache.begun("embeddings", _matrix_name(encoder, corpus)))
+
+
+def _rows_done(folder: Path) -> int:
+    done = folder / DONE
+    return int(done.read_text()) if done.exists() else 0
+
+
 def matrix(encoder: Encoder, corpus: Corpus) -> Float32:
     """The embeddings of the whole corpus: float32 [N, d], memory-mapped, made if need be, a block at a time.
 
@@ -44,8 +56,7 @@ def matrix(encoder: Encoder, corpus: Corpus) -> Float32:
     """
 
     def make(folder: Path) -> None:
-        done_file = folder / "done"
-        done = int(done_file.read_text()) if done_file.exists() else 0  # rows that are on the disk
+        done_file, done = folder / DONE, _rows_done(folder)
         with progress.task("encode corpus", len(corpus)) as bar:
             bar.advance(done)
             while done < len(corpus):
