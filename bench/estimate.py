@@ -1,6 +1,6 @@
 """How far the estimated false share of a set is from the true one, and how clean the default rule leaves a set.
 
-    python bench/estimate.py [DATA ...] [--json FILE] [--figure FILE] [--cache FOLDER]
+    python bench/estimate.py [DATA ...] [--judgments N] [--json FILE] [--figure FILE] [--cache FOLDER]
 
 DATA are BEIR folders with judgments. Three collections are added if their packages are there. `tree`: classes of
 WordNet, answered by the nouns below them (Debian's `wordnet-base`). `wiki`: short descriptions, answered by the
@@ -33,7 +33,19 @@ from hardneg.arrays import Bool, Float32, Float64, Int64
 from hardneg.cache.folders import Cache
 from hardneg.data.corpus import Corpus, build
 from hardneg.data.records import Passage, Read
-from hardneg.false_negatives import Agreement, Histogram, Level, evidence, level, probability, smoothed
+from hardneg.false_negatives import (
+    Agreement,
+    Histogram,
+    Level,
+    bounds,
+    chances,
+    evidence,
+    judged_level,
+    level,
+    probability,
+    smoothed,
+    strata,
+)
 from hardneg.false_negatives.level import DEPTH
 from hardneg.filters.eci_safety import DEFAULT
 from hardneg.models import bm25
@@ -287,11 +299,23 @@ def chosen(regime: Regime, own: Float64, i: int, found: Pool, told: Level, rule:
         found = pool(regime, own, i, depth)
 
 
-def measured(regime: Regime) -> dict[str, Any]:
+def after_judging(regime: Regime, pools: Sequence[Pool], told: Level, count: int) -> Level:
+    """The level once about ``count`` candidates of the pools, drawn from strata by a fixed seed, are judged."""
+    rng, relevant = np.random.default_rng(7), regime.collection.relevant
+    p = probability(np.concatenate([found.u for found in pools]), told.value, told.slope)
+    labels = np.concatenate([relevant[i, found.rows] for i, found in enumerate(pools)])
+    of = strata(p, bounds(p))
+    drawn = rng.random(len(p)) < chances(np.bincount(of, minlength=5).astype(np.float64), count)[of]
+    return judged_level(told, p[drawn], labels[drawn])
+
+
+def measured(regime: Regime, judgments: int) -> dict[str, Any]:
     """One record: per set true and estimated false share, similarity, and the share of queries that are short."""
     c, own = regime.collection, regime.own()
     pools = [pool(regime, own, i, DEPTH) for i in range(len(c.known))]
     told = estimated(pools, own)
+    if judgments:
+        told = after_judging(regime, pools, told, judgments)
     record: dict[str, Any] = {
         "data": c.name,
         "regime": regime.name,
@@ -383,10 +407,13 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="write the records there")
     parser.add_argument("--figure", type=Path, help="draw estimated against true there, as .svg")
     parser.add_argument("--cache", type=Path, help="keep embeddings there")
+    parser.add_argument("--judgments", type=int, default=0, help="judge so many candidates per regime first (0)")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="hardneg-") as workspace:
         cache = Cache(options.cache or Path(workspace))
-        records = [measured(regime) for c in collections(options.data) for regime in regimes(c, cache)]
+        records = [
+            measured(regime, options.judgments) for c in collections(options.data) for regime in regimes(c, cache)
+        ]
     if options.json:
         options.json.parent.mkdir(parents=True, exist_ok=True)
         options.json.write_text("[\n" + ",\n".join(map(json.dumps, records)) + "\n]\n")

@@ -5,9 +5,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from asking import said
 from support import WORDS
 
 from hardneg.cli import main
+from hardneg.testing import FaultServer
 
 MakeJob = Callable[..., Path]
 DOUBT = {"scorers.doubt": {"kind": "false_negative", "encoder": WORDS}}
@@ -105,3 +107,28 @@ def test_paths_are_relative_to_the_job_and_expanded(make_job: MakeJob, capsys, t
     monkeypatch.chdir(tmp_path / "elsewhere")
     output(capsys, "run", path)
     assert (tmp_path / "elsewhere" / "out" / "report.json").is_file()
+
+
+@pytest.mark.usefixtures("fresh_answers")
+def test_a_judge_on_a_sample_fits_the_level(make_job: MakeJob, capsys) -> None:
+    def every_candidate_is_relevant(body) -> str:
+        count = said(body).count("<candidate ")
+        return json.dumps({"grades": [{"candidate": n, "grade": 3} for n in range(1, count + 1)]})
+
+    with FaultServer(answer=every_candidate_is_relevant) as server:
+        client = {"kind": "openai", "model": "any", "base_url": server.url}
+        judge = {"kind": "llm_judge", "client": client, "sample": 8, "scorer": "doubt"}
+        path = make_job(changes=BY_RANKS | {"scorers.opinion": judge})
+        output(capsys, "run", path)
+        shown = sum(said(body).count("<candidate ") for body in server.bodies)
+        assert 2 <= shown <= 16, "about eight"
+        before = len(server.bodies)
+        found = json.loads(output(capsys, "tune", path, "--filter", "safe", "--judge", "opinion", "--json"))
+        output(capsys, "tune", path, "--filter", "safe", "--judge", "opinion", "--apply")
+        output(capsys, "run", path)
+        assert len(server.bodies) == before, "the grades are stored, and a fitted level draws the same sample"
+    assert found["level"]["spread"] < 1.5
+    assert f"level: {found['level']['value']:.2f}" in path.read_text()
+    assert f"spread: {found['level']['spread']:.2f}" in path.read_text()
+    assert main(["tune", str(path), "--filter", "safe", "--judge", "target"]) == 2
+    assert "--judge names a scorer of kind `llm_judge`" in capsys.readouterr().err

@@ -34,12 +34,3 @@ def test_one_query_more_often_in_a_resample_counts_whole() -> None:
     # all entries of one query: every resample weighs them alike, so the measure never changes
     value, low, high = detection.with_interval(partial(detection.auc, SCORES, LABELS), np.zeros(400, int), 1)
     assert (low, high) == pytest.approx((value, value))
-
-
-def test_a_shift_of_the_level_fits_the_judgments() -> None:
-    true = RNG.random(50_000)
-    labels = RNG.random(50_000) < true
-    logits = np.log(true) - np.log1p(-true)
-    too_high = 1 / (1 + np.exp(-logits - 2))
-    assert detection.level_shift(too_high, labels) == pytest.approx(-2, abs=0.05)
-    assert np.isfinite(detection.level_shift(too_high, np.zeros(50_000, dtype=bool)))

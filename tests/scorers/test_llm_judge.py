@@ -13,6 +13,7 @@ from asking import client, said
 from support import PASSAGES
 
 from hardneg.data.batch import Batch
+from hardneg.data.candidates import Scores
 from hardneg.data.merge import merge
 from hardneg.errors import PartError
 from hardneg.filters.relevance import Relevance
@@ -157,3 +158,33 @@ def test_the_twin_of_a_relabelled_passage_is_no_negative(batch_of: Callable[...,
     verdicts = Relevance(scorer="judge", relabel=True).judge(full)
     found = {full.passage(j).id: verdicts.reason(j).rule for j in np.flatnonzero(verdicts.dropped)}  # type: ignore[union-attr]
     assert found == {"rome": "relabelled", "rome2": "relevant"}
+
+
+def test_only_a_sample_is_asked_about(pool: Batch) -> None:
+    many = replace(
+        pool, scores={"doubt": Scores(np.linspace(0, 0.9, len(pool.rows), dtype=np.float32), np.ones(4, np.float32))}
+    )
+    judge = LLMJudge(client=OpenAI(model="any"), sample=10, scorer="doubt")
+    assert judge.learns
+    told = replace(judge, **judge.learn([many]))
+    assert not told.learns
+    shown = [number for own in told.shown(many) for number in own.tolist()]
+    assert 3 <= len(shown) <= 20
+    assert sorted(shown) != sorted(n for own in replace(told, seed=1).shown(many) for n in own.tolist())
+    with FaultServer(answer=by_words) as server:
+        scores = check_scorer(replace(told, client=client(server)), many)
+    assert set(np.flatnonzero(scores.negatives >= 0).tolist()) == set(shown)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"sample": 10},
+        {"scorer": "doubt"},
+        {"bounds": (0.1,) * 4, "chances": (0.1,) * 5},
+        {"sample": 1, "scorer": "d", "chances": (1.0,)},
+    ],
+)
+def test_a_sample_needs_a_scorer(fields: dict[str, Any]) -> None:
+    with pytest.raises(PartError, match="belong"):
+        LLMJudge(client=OpenAI(model="any"), **fields)

@@ -34,7 +34,13 @@ def add(commands: Any) -> None:
         metavar="SHARE",
         help=f"suggest the loosest threshold whose chosen negatives are false at most to this share ({WANTED})",
     )
-    tune.add_argument("--qrels", type=Path, help="BEIR judgments, to count false negatives")
+    told = tune.add_mutually_exclusive_group()
+    told.add_argument(
+        "--qrels", type=Path, help="BEIR judgments, to count false negatives and to fit the level to them"
+    )
+    told.add_argument(
+        "--judge", metavar="NAME", help="fit the level to the grades of this `llm_judge`; a sample of 200 does"
+    )
     tune.add_argument("--plot", type=Path, metavar="FILE", help="draw the curves into an .svg or .png")
     tune.add_argument("--apply", action="store_true", help="write the suggestion into the job's file")
     dropped = command(
@@ -57,6 +63,7 @@ def _tune(options: argparse.Namespace) -> None:
     from hardneg.protocols import Threshold
     from hardneg.readers.beir import grades_of
     from hardneg.report import tuning, tuning_view
+    from hardneg.scorers.llm_judge import LLMJudge
 
     for name in ("survival", "false_negatives"):
         share = getattr(options, name)
@@ -71,8 +78,12 @@ def _tune(options: argparse.Namespace) -> None:
         )
     name = options.filter or known[0]
     relevant = None if options.qrels is None else grades_of(options.qrels)
+    known = [scorer for scorer, part in plan.scorers.items() if isinstance(part, LLMJudge)]
+    if options.judge is not None and options.judge not in known:
+        raise JobError(f"--judge names a scorer of kind `llm_judge`; {options.job} has: {listed(known) or 'none'}")
     result = job.finished()
     judge = job.pipeline.learnt("filters", name)
+    told = getattr(job.pipeline.learnt("scorers", judge.scorer), "told", None) if judge.rule == "calibrated" else None
     found = tuning.curves(
         result.batches,
         judge,
@@ -83,22 +94,27 @@ def _tune(options: argparse.Namespace) -> None:
         encoder=plan.target_encoder if plan.sem else None,
         estimator=plan.estimator,
         relevant=relevant,
+        opinion=options.judge,
+        told=told,
         wanted_survival=options.survival,
     )
     if options.plot is not None:
         tuning_view.plot(found, options.plot)
     advice = _advice(found, options.survival, options.false_negatives)
-    level = _level(job, judge, found.shift)
+    level = None if found.level is None else {"value": found.level.value, "spread": found.level.spread}
     if options.json:
         document = {"filter": name, "rule": found.rule, "rows": found.rows(), "suggestion": advice, "level": level}
-        print_json(document | {"level_shift": found.shift})
+        print_json(document)
     else:
         out = console()
         out.print(tuning_view.table(found))
         if advice is not None:
             out.print(f"suggestion: {name}: {{{found.rule}: {advice['threshold']:.4g}}}: {advice['why']}", markup=False)
-        if level is not None:
-            out.print(f"level: the judgments fit `level: {level:.2f}` in scorer `{judge.scorer}`", markup=False)
+        if level is not None and told is not None:
+            fitted = f"`level: {level['value']:.2f}` and `spread: {level['spread']:.2f}` in scorer `{judge.scorer}`"
+            out.print(
+                f"level: the judgments fit {fitted}, until now {told.value:.2f} and {told.spread:.2f}", markup=False
+            )
         if options.plot is not None:
             out.print(f"plot: {options.plot}", markup=False)
     if options.apply:
@@ -128,20 +144,14 @@ def _advice(found: Any, survival: float | None, wanted: float | None) -> dict[st
     return dict(row)
 
 
-def _level(job: Any, judge: Any, shift: float | None) -> float | None:
-    """The level that judgments fit, for a scorer that has one."""
-    scorer = job.pipeline.learnt("scorers", judge.scorer)
-    level: float | None = getattr(scorer, "level", None)
-    return None if shift is None or level is None else round(level + shift, 4)
-
-
-def _apply(job: Any, name: str, judge: Any, threshold: float, level: float | None) -> None:
+def _apply(job: Any, name: str, judge: Any, threshold: float, level: dict[str, float] | None) -> None:
     from hardneg.files.durable import replacing
     from hardneg.job.yaml_document import with_value
 
     text = with_value(job.source, ("filters", name, judge.rule), float(f"{threshold:.4g}"), job.path)
     if level is not None:
-        text = with_value(text, ("scorers", judge.scorer, "level"), round(level, 2), job.path)
+        for field, value in (("level", level["value"]), ("spread", level["spread"])):
+            text = with_value(text, ("scorers", judge.scorer, field), round(value, 2), job.path)
     with replacing(job.path) as file:
         file.write_bytes(text)
     print(f"{job.path}: written; run `hardneg run {job.path}` to use it", file=sys.stderr)

@@ -5,6 +5,7 @@ collections, and where it fails.
 """
 
 from hardneg.false_negatives.evidence import evidence, probability, smoothed
+from hardneg.false_negatives.judging import bounds, chances, judged_level, strata
 from hardneg.false_negatives.level import Agreement, Level, level
 from hardneg.false_negatives.share import Histogram, Share
 
@@ -13,8 +14,12 @@ __all__ = [
     "Histogram",
     "Level",
     "Share",
+    "bounds",
+    "chances",
     "evidence",
+    "judged_level",
     "level",
     "probability",
     "smoothed",
+    "strata",
 ]

@@ -110,6 +110,9 @@ def _forecast(
         used, basis, share = Usage(0, read, sum(tokens for _, tokens in previews)), "lengths", 1.0
         if getattr(part, "cascade", None) is not None:
             basis = "lengths, at most: the cascade asks about fewer"
+        drawn: int | None = getattr(part, "sample", None)
+        if drawn is not None and len(requests) * factor > drawn:
+            basis, factor = f"lengths, at most: the sample has {drawn:,} candidates", drawn / len(requests)
     read, written = (round(n * factor / share) for n in (used.prompt_tokens, used.completion_tokens))
     cost = client.prices.of(read, written) if client.prices else 0.0
     usage = Usage(round(len(requests) * factor), read, written, cost=cost)

@@ -62,14 +62,3 @@ def with_interval(
     values = values[np.isfinite(values)]
     low, high = eci.interval(values) if len(values) else (np.float64(np.nan), np.float64(np.nan))
     return float(measure(None)[0]), float(low), float(high)
-
-
-def level_shift(probabilities: Float64, labels: Bool) -> float:
-    """What is to be added to the logit of ``probabilities`` so that as many are expected to be true as are."""
-    from scipy.optimize import brentq
-
-    clipped = np.clip(probabilities, 1e-9, 1 - 1e-9)
-    logits = np.log(clipped) - np.log1p(-clipped)
-    wanted = float(np.clip(labels.mean(), 0.5 / len(labels), 1 - 0.5 / len(labels)))
-    found: Any = brentq(lambda shift: float(np.mean(1 / (1 + np.exp(-logits - shift)))) - wanted, -40, 40)
-    return float(found)

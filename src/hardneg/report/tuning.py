@@ -14,9 +14,9 @@ from hardneg import eci
 from hardneg.arrays import Bool, Float32, Float64, Int64, offsets_of, owners_of
 from hardneg.data.batch import Batch
 from hardneg.errors import JobError
+from hardneg.false_negatives import Level, judged_level
 from hardneg.filters.eci_safety import ECISafety
 from hardneg.protocols import Encoder
-from hardneg.report.detection import level_shift
 from hardneg.report.judgments import Grades, is_sample, judged
 from hardneg.report.semantics import moments
 from hardneg.report.tuning_chosen import COLUMNS, Chosen, chosen_of
@@ -26,6 +26,8 @@ USUAL = [0.01, 0.02, 0.03, 0.05, 0.1, 0.2, 0.3, 0.5]
 """Probabilities that are always among the thresholds of `calibrated`."""
 TRIPLES = 100_000
 """Triples that eci_sem is computed from at most, drawn by seed."""
+RELEVANT = 2
+"""The grade from which a language model's judgment counts as relevant, as in the filter `relevance`."""
 LOOSER_IS_HIGHER = ("ceiling", "percentile", "calibrated")
 
 
@@ -64,8 +66,8 @@ class Curves:
     """By threshold: `tuning_chosen.Chosen.rows`, what would be chosen by hardness alone and without going deeper."""
     estimated: bool
     """Whether false shares are known: from judgments, or from a scorer that gives probabilities."""
-    shift: float | None = None
-    """For `calibrated` with judgments: what is to be added to the scorer's ``level`` to fit them."""
+    level: Level | None = None
+    """For `calibrated` with judgments: the level that they ask for."""
 
     def quantity(self, name: str, means: Float64 | None = None) -> Float64:
         """One of ``survival``, ``false_negatives``, ``found`` or a term of eci_v1, by threshold.
@@ -163,13 +165,16 @@ def curves(
     encoder: Encoder | None = None,
     estimator: str | None = None,
     relevant: Grades | None = None,
+    opinion: str | None = None,
+    told: Level | None = None,
     wanted_survival: float | None = None,
 ) -> Curves:
     """The curves of the filter ``judge``, called ``name``, over candidates that the other filters keep.
 
     ``count`` is the number of batches; ``per_query`` how many negatives are chosen; ``encoder`` the target's, for
-    eci_sem; ``estimator`` the scorer that gives probabilities; ``relevant`` judgments; ``wanted_survival`` adds the
-    threshold that leaves just that share. Controls are left out.
+    eci_sem; ``estimator`` the scorer that gives probabilities; ``relevant`` judgments; ``opinion`` a scorer of kind
+    ``llm_judge``, whose grades take the place of judgments for the level alone; ``told`` the level that is in use;
+    ``wanted_survival`` adds the threshold that leaves just that share. Controls are left out.
     """
     shards: list[Shard] = []
     sampled: list[tuple[Batch, Int64]] = []
@@ -177,7 +182,9 @@ def curves(
     for number, batch in enumerate(batches):
         shard, numbers = _shard(batch, judge, name, target, relevant, estimator)
         shards.append(shard)
-        if relevant is not None and judge.rule == "calibrated":
+        if told is not None and opinion is not None:
+            graded.append(_graded_by(batch, judge, opinion))
+        elif told is not None and relevant is not None:
             graded.append(_graded(batch, judge, relevant))
         if encoder is not None:
             drawn = np.random.default_rng([0, number]).permutation(len(numbers))[: max(TRIPLES // max(count, 1), 1)]
@@ -200,7 +207,7 @@ def curves(
         sem,
         _chosen(shards, grid, judge.rule, per_query).rows(judged=relevant is not None),
         relevant is not None or estimator is not None,
-        _shift(graded, sample=is_sample(relevant)),
+        _level(graded, told),
     )
 
 
@@ -230,19 +237,28 @@ def _values(batch: Batch, judge: ECISafety) -> Float64:
 
 
 def _graded(batch: Batch, judge: ECISafety, relevant: Grades) -> Float64:
-    """Float64 [3, k]: of all candidates, whatever other filters say: probability, judged relevant, judged at all."""
+    """Float64 [2, k]: the probability and the label of all judged candidates, whatever other filters say of them.
+
+    Judgments that are no sample speak of all candidates.
+    """
     numbers = np.flatnonzero(batch.trainable)
-    found = [judged(batch, numbers, relevant, above) for above in (0, -1)]
-    return np.stack([_values(batch, judge)[numbers], *(flags.astype(np.float64) for flags in found)])
+    if is_sample(relevant):
+        numbers = numbers[judged(batch, numbers, relevant, -1)]
+    return np.stack([_values(batch, judge)[numbers], judged(batch, numbers, relevant).astype(np.float64)])
 
 
-def _shift(graded: list[Float64], *, sample: bool) -> float | None:
-    """What is to be added to the level; judgments that are no ``sample`` speak of all candidates."""
-    if not graded:
+def _graded_by(batch: Batch, judge: ECISafety, opinion: str) -> Float64:
+    """The same by the grades of a language model, as the filter `relevance` reads them."""
+    grades = batch.scores[opinion].negatives
+    numbers = np.flatnonzero(batch.trainable & (grades >= 0))
+    return np.stack([_values(batch, judge)[numbers], (grades[numbers] >= RELEVANT).astype(np.float64)])
+
+
+def _level(graded: list[Float64], told: Level | None) -> Level | None:
+    if told is None or not graded:
         return None
-    probability, relevant, known = np.concatenate(graded, axis=1)
-    use = known > 0 if sample else np.ones(len(known), dtype=bool)
-    return level_shift(probability[use], relevant[use] > 0) if relevant.any() else None
+    probability, labels = np.concatenate(graded, axis=1)
+    return judged_level(told, probability, labels > 0) if len(labels) else None
 
 
 def _grid(values: Float32, judge: ECISafety, survival: float | None) -> Float64:
