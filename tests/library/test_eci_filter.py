@@ -282,3 +282,31 @@ def test_what_is_no_text_is_an_error() -> None:
 def test_ray_gives_arrays() -> None:
     rows = {name: np.array(values, dtype=object) for name, values in TRIPLETS.items()}
     assert stage(columns=("anchor", "positive", "negative")).batch(rows)["anchor"] == ["dog"]
+
+
+def test_the_probe_takes_texts() -> None:
+    rng = np.random.default_rng(0)
+    topics = [f"topic{i % 40} detail{i}" for i in range(200)]
+    queries, positives = [f"about {text}" for text in topics], [f"a page on {text}" for text in topics]
+    near = [[positives[(i + 40) % 200]] for i in range(200)]
+    strange = [["nothing of it at all"] for _ in range(200)]
+    stage = ECIFilter(HashedWords(), ceiling=0.9)
+    order = rng.permutation(200).tolist()
+    found = stage.probe(queries, positives, {"near": near, "far": [[positives[i - 1]] for i in order], "new": strange})
+    assert set(found) == {"near", "far", "new"}
+    assert found["near"].distractors == found["new"].distractors
+    assert (
+        found["near"].log_likelihood
+        != stage.probe(queries, positives, {"near": near}, shared=False)["near"].log_likelihood
+    )
+    with_corpus = ECIFilter(HashedWords(), ceiling=0.9, corpus=positives).probe(queries, positives, {"new": strange})
+    assert np.isfinite(with_corpus["new"].score), "a text that the corpus lacks is a negative too"
+
+
+def test_what_the_probe_cannot_work_on() -> None:
+    with pytest.raises(PartError, match="model"):
+        ECIFilter(margin=0.1).probe(["a"], ["b"], {"s": [["c"]]})
+    with pytest.raises(DataError, match="at least one set"):
+        ECIFilter(HashedWords(), margin=0.1).probe(["a"], ["b"], {})
+    with pytest.raises(DataError, match="not as many"):
+        ECIFilter(HashedWords(), margin=0.1).probe(["a"], ["b"], {"s": []})

@@ -25,9 +25,12 @@ def add(commands: Any) -> None:
     score.add_argument("--passage-prompt", help="what the model wants before a passage")
     score.add_argument("--margin", type=float, help="also say what a safety margin would leave")
     compare = command(
-        commands, "compare", "Rank the sources, their unions and the final sets of finished runs by eci_v1.", _compare
+        commands, "compare", "Rank the sources, their unions and the final sets of finished runs.", _compare
     )
-    compare.add_argument("runs", nargs="+", type=Path, help="output folders of jobs")
+    compare.add_argument("runs", nargs="+", type=Path, help="output folders of finished runs, or their jobs")
+    compare.add_argument(
+        "--probe", action="store_true", help="say which final set trains best, from their jobs; takes seconds per set"
+    )
     compare.add_argument(
         "--format", choices=("table", "json", "markdown", "csv"), default="table", help="how to print it (table)"
     )
@@ -53,12 +56,17 @@ def _score(options: argparse.Namespace) -> None:
 
 
 def _compare(options: argparse.Namespace) -> None:
+    from hardneg.job.run_folder import Job
     from hardneg.pipeline.store import read_json
 
-    for run in options.runs:
-        if not (run / "report.json").is_file():
-            raise JobError(f"{run}: there is no report.json; name the `output` folder of a finished run")
-    reports = {str(run): read_json(run / "report.json") for run in options.runs}
+    if options.probe:
+        _probe(options)
+        return
+    folders: list[Path] = [Job.read(run).output if run.is_file() else run for run in options.runs]
+    for folder in folders:
+        if not (folder / "report.json").is_file():
+            raise JobError(f"{folder}: there is no report.json; name the `output` folder of a finished run, or its job")
+    reports = {str(folder): read_json(folder / "report.json") for folder in folders}
     for run, report in reports.items():
         if "differences" not in report:
             raise JobError(f"{run}/report.json is from an older version; run that job again")
@@ -73,6 +81,27 @@ def _compare(options: argparse.Namespace) -> None:
             runs = ", ".join(group)
             print(f"corpus {number + 1} of {len(groups)} (corpora are never ranked together): {runs}")
         _print(found, group, options.format)
+
+
+def _probe(options: argparse.Namespace) -> None:
+    from hardneg.job.run_folder import Job
+    from hardneg.pipeline.report import final_sets
+    from hardneg.report.probing import between
+
+    if folder := next((run for run in options.runs if not run.is_file()), None):
+        raise JobError(f"{folder}: --probe reads the jobs, since it needs what they stored; name the YAML files")
+    jobs = {str(path): Job.read(path) for path in options.runs}
+    gathered = {}
+    for name, job in jobs.items():
+        result = job.finished()
+        gathered[name] = final_sets(job.plan, result.batches, result.report["read"]["examples"])
+    found = comparison.probed(between(gathered))
+    if options.json or options.format == "json":
+        print_json(found)
+    elif options.format == "table":
+        console().print(comparison.probe_table(found))
+    else:
+        raise JobError("--probe is printed as a table or as json")
 
 
 def _group(reports: dict[str, Any]) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
@@ -44,6 +44,9 @@ class ECI(BaseModel):
     """Whether eci_sem is computed too (a matrix of the encoder's dimension squared for each kind of origin)."""
     probe: bool = False
     """Whether the probe ranks the sets: a small map is trained on each, in seconds, and asked about other queries."""
+    loss: Literal["shared", "own"] = "shared"
+    """What you will train with. `shared`: a query sees the negatives of its whole batch, as in
+    MultipleNegativesRankingLoss. `own`: it sees its own alone. The probe trains as you will."""
 
 
 class Cap(BaseModel):
@@ -93,6 +96,7 @@ class Document(BaseModel):
             controls=self.controls,
             sem=self.eci.sem,
             probe=self.eci.probe,
+            loss=self.eci.loss,
             deepen=(0 if asks else 2) if self.deepen is None else self.deepen,
             exports=self.exports,
         )

@@ -18,9 +18,11 @@ from hardneg.errors import DataError, PartError
 from hardneg.filters.eci_safety import DEFAULT, RULES, ECISafety
 from hardneg.library import layouts
 from hardneg.library.filtered import Filtered
+from hardneg.library.probing import probe_of_texts
 from hardneg.library.texts import Texts, batch_of, corpus_of, flat_similarities
 from hardneg.models.embeddings import dots
 from hardneg.models.in_memory import as_encoder
+from hardneg.probe import ProbeScore
 from hardneg.protocols import Encoder
 from hardneg.scorers.bi_encoder import BiEncoder
 from hardneg.scorers.false_negative import FalseNegative
@@ -159,6 +161,34 @@ class ECIFilter:
         found = _judged(texts, rule, probabilities.positives, probabilities.negatives)
         plus = eci.reference(cosines.positives, batch.positive_owners, len(batch), self.reference)
         return replace(found, similarities=cosines.negatives, positives=plus, spread=scorer.estimates)
+
+    def probe(
+        self,
+        queries: Sequence[str],
+        positives: Sequence[str],
+        sets: Mapping[str, Sequence[Sequence[str]]],
+        *,
+        shared: bool = True,
+        seed: int = 0,
+    ) -> dict[str, ProbeScore]:
+        """Which of several sets of negatives trains the better retriever: see `hardneg.probe.probe`.
+
+        ``queries`` [n] with a positive each; ``sets``: name -> n lists of negatives. Distractors are the passages of
+        ``corpus`` or, without one, all texts given. ``shared``: whether your loss shows a query the negatives of its
+        whole batch. Below about 1,000 queries the order says little (docs/study.md). Raises `DataError` for lists that
+        do not fit together, `PartError` without a model and `MissingExtraError` without torch.
+
+        >>> from hardneg.testing import HashedWords
+        >>> stage = ECIFilter(HashedWords(), ceiling=0.9)
+        >>> queries, positives = [f"word{i}" for i in range(20)], [f"word{i} text" for i in range(20)]
+        >>> found = stage.probe(queries, positives, {"next": [[positives[i - 1]] for i in range(20)]})
+        >>> found["next"].low <= found["next"].score <= found["next"].high
+        True
+        """
+        if self.model is None:
+            raise PartError("give the filter a `model`")
+        corpus = None if self.corpus is None else self._corpus
+        return probe_of_texts(self._encoder, corpus, queries, positives, sets, shared=shared, seed=seed)
 
     def _similarities(self, texts: Texts) -> tuple[Float32, Float32]:
         """Cosines of positives and of negatives, every distinct text encoded once."""

@@ -94,7 +94,7 @@ def stages_of(plan: Plan, files: Mapping[str, str]) -> Stages:
             "at": list(plan.at),
             "sem": plan.sem,
             "judged": judged,
-            "probe": plan.probe,
+            "probe": plan.loss if plan.probe else None,
             "version": 8,
         },
         (*(wave.score[plan.target] for wave in waves), *estimator, *filters, select),

@@ -50,6 +50,8 @@ class Plan:
     """How many waves of greater depth follow for examples with too few negatives left."""
     probe: bool = False
     """Whether the probe ranks the sets, where the target scorer has an encoder."""
+    loss: Literal["shared", "own"] = "shared"
+    """Whether the loss of the training to come shows a query the negatives of its whole batch, or its own alone."""
     exports: Mapping[str, Export] = field(default_factory=dict)
 
     @property

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from hardneg import progress
+from hardneg.errors import JobError
 from hardneg.pipeline.batches import Batches
 from hardneg.pipeline.plan import Plan
 from hardneg.protocols import clients_of
@@ -28,6 +29,22 @@ def judged_shares(plan: Plan, batches: Batches, grades: Grades) -> dict[str, Any
     return shares.report()["false"]  # type: ignore[no-any-return]
 
 
+def probing_of(plan: Plan, examples: int) -> Probing:
+    """What gathers a run's sets for the probe. Raises `JobError` for a job whose target scorer has no encoder."""
+    if plan.target_encoder is None:
+        raise JobError(f"the probe needs the embeddings of an encoder, and the scorer `{plan.target}` has none")
+    views = Views(tuple(plan.generators), frozenset(plan.controls))
+    return Probing(plan.target_encoder, views, plan.target, plan.selector.per_query, examples, plan.loss == "shared")
+
+
+def final_sets(plan: Plan, batches: Batches, examples: int) -> Probing:
+    """The sets of a finished run, for the probe."""
+    found = probing_of(plan, examples)
+    for batch in batches:
+        found.add(batch, found.views.members(batch))
+    return found
+
+
 def report_of(
     plan: Plan, batches: Batches, read: Mapping[str, Any], spread: float, grades: Grades | None
 ) -> dict[str, Any]:
@@ -44,7 +61,7 @@ def report_of(
     judges = {name: s for name, s in scorers.items() if s is not None and clients_of(plan.scorers[s])}
     written = LanguageModels(judges, tuple(name for name, s in scorers.items() if s is not None and name not in judges))
     examples = int(read["examples"])
-    probing = Probing(encoder, views, plan.target, per_query, examples) if plan.probe and encoder is not None else None
+    probing = probing_of(plan, examples) if plan.probe and encoder is not None else None
     with progress.task("evaluate", examples) as bar:
         for batch in batches:
             members = views.members(batch)

@@ -12,6 +12,8 @@ import numpy as np
 from rich.table import Table
 from rich.text import Text
 
+from hardneg.probe import ProbeScore, difference
+
 NUMBERS = ("size", "hardness", "safety", "efficiency", "capacity", "eci_v1")
 COLUMNS = (
     *("rank", "run", "set", "what", "probe", *NUMBERS, "low", "high"),
@@ -69,6 +71,37 @@ def _what(name: str, report: Mapping[str, Any]) -> str:
     if name == "final":
         return "final"
     return "control" if name in report["controls"] else "hybrid" if name in report["hybrids"] else "source"
+
+
+def probed(scores: Mapping[str, ProbeScore]) -> list[dict[str, Any]]:
+    """The final sets of several runs, best first: score, interval, and how far each is below the best."""
+    order = sorted(scores, key=lambda run: -scores[run].score)
+    gaps = {run: difference(scores[run], scores[order[0]]) for run in order}
+    return [
+        {
+            "run": run,
+            "score": scores[run].score,
+            "interval": [scores[run].low, scores[run].high],
+            "log_likelihood": scores[run].log_likelihood,
+            "ndcg": scores[run].ndcg,
+            "less_than_best": {"value": gaps[run].mean, "interval": [gaps[run].low, gaps[run].high]},
+            "decided": gaps[run].decided,
+        }
+        for run in order
+    ]
+
+
+def probe_table(found: Sequence[Mapping[str, Any]]) -> Table:
+    """`probed` for a terminal."""
+    out = Table(title="final sets by the probe: which trains best (docs/study.md)", title_justify="left")
+    for heading in ("run", "probe (95 %)", "less than the best", ""):
+        out.add_column(heading)
+    for place, row in enumerate(found):
+        (low, high), gap = row["interval"], row["less_than_best"]
+        below = f"{gap['value']:+.4f} ({gap['interval'][0]:+.4f} to {gap['interval'][1]:+.4f})" if place else ""
+        word = ("decided" if row["decided"] else "not decided") if place else "best"
+        out.add_row(Text(row["run"]), f"{row['score']:.4f} ({low:.4f} to {high:.4f})", below, word)
+    return out
 
 
 def by_corpus(reports: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Mapping[str, Any]]]:

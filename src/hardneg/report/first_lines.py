@@ -35,3 +35,5 @@ def percent(share: Mapping[str, float]) -> str:
 def _advice(report: Mapping[str, Any]) -> Iterator[str]:
     if decision := report.get("decision"):
         yield decision["line"]
+        if decision["evidence"]:
+            yield decision["evidence"]
