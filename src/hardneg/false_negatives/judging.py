@@ -10,6 +10,8 @@ from hardneg.false_negatives.level import Level
 
 SHARES = (0.01, 0.03, 0.1, 0.3)
 """Strata end after these shares of all candidates, the likeliest first: the doubtful ones are few and tell the most."""
+SHAPE_SPREAD = 0.4
+"""What judgments do not settle: the error of the curve's shape where a set lies, as a standard deviation of log odds."""
 
 
 def bounds(probabilities: ArrayLike) -> Float64:
@@ -54,6 +56,8 @@ def judged_level(told: Level, probabilities: Float64, labels: Bool) -> Level:
     the mode of the posterior of a shift of all log odds, which has a normal prior with ``told.spread``. How candidates
     were drawn does not matter as long as only their probabilities decided: the likelihood is conditional on those.
 
+    The ``spread`` of the answer is that of the posterior and `SHAPE_SPREAD` together.
+
     >>> judged_level(Level(0.0, 1.6, 1.0), np.full(1000, 0.5), np.arange(1000) % 2 == 0).value
     0.0
     """
@@ -67,4 +71,4 @@ def judged_level(told: Level, probabilities: Float64, labels: Bool) -> Level:
         shift += step
         if abs(step) < 1e-9:
             break
-    return Level(told.value + shift, told.slope, information**-0.5)
+    return Level(told.value + shift, told.slope, float(np.hypot(information**-0.5, SHAPE_SPREAD)))
