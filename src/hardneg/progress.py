@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -18,6 +19,8 @@ class Listener(Protocol):
     def advance(self, task: int, amount: int) -> None: ...
 
     def stop(self, task: int) -> None: ...
+
+    def note(self, text: str) -> None: ...
 
 
 class Task:
@@ -42,6 +45,15 @@ def listening(listener: Listener) -> Iterator[None]:
         yield
     finally:
         _listener.reset(token)
+
+
+def note(text: str) -> None:
+    """Says something that a user should know now: a line on stderr, or a Python warning where nobody listens."""
+    listener = _listener.get()
+    if listener is not None:
+        listener.note(text)
+    else:
+        warnings.warn(text, stacklevel=2)
 
 
 @contextmanager

@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 from support import IN_A_HURRY, SMALL_SHARDS, as_yaml, files_of, job_on, small_shards, write_data
 
-from hardneg.cli import main
 from hardneg.job.run_folder import Job
 
 STOPPED = (
@@ -137,18 +136,6 @@ def test_a_second_run_in_the_same_folder_waits_for_nobody(make_job: Callable[...
         done = process("import sys; from hardneg.cli import main; sys.exit(main(['run', sys.argv[1]]))", path)
     assert done.returncode == 2
     assert "another run is going on in this folder" in done.stderr
-
-
-def test_a_damaged_shard_is_named(
-    make_job: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    Job.read(make_job()).run()
-    [shard] = (tmp_path / "runs" / "job").glob("stages/merge-*/part-00000.parquet")
-    shard.write_bytes(shard.read_bytes()[:100])
-    assert main(["run", str(make_job(margin=0.4))]) == 1
-    assert f"{shard}: the shard is damaged" in capsys.readouterr().err
-    shard.unlink()
-    Job.read(make_job(margin=0.4)).run()
 
 
 def test_a_lost_corpus_is_made_again(make_job: Callable[..., Path], tmp_path: Path) -> None:

@@ -66,3 +66,7 @@ class Bars:
     def stop(self, task: int) -> None:
         """Takes a bar away."""
         self._progress.remove_task(task)  # type: ignore[arg-type]
+
+    def note(self, text: str) -> None:
+        """A line above the bars."""
+        self._progress.console.print(f"hardneg: {text}", markup=False, highlight=False)

@@ -78,3 +78,7 @@ class Lines:
     def stop(self, task: int) -> None:
         """That work is done, or was stopped."""
         del self._running[task]
+
+    def note(self, text: str) -> None:
+        """A line at once."""
+        print(f"hardneg: {text}", file=sys.stderr, flush=True)

@@ -11,7 +11,7 @@ from hardneg.false_negatives.level import Level
 SHARES = (0.01, 0.03, 0.1, 0.3)
 """Strata end after these shares of all candidates, the likeliest first: the doubtful ones are few and tell the most."""
 SHAPE_SPREAD = 0.4
-"""What judgments do not settle: the error of the curve's shape where a set lies, as a standard deviation of log odds."""
+"""The error of the curve's shape, which judgments do not settle: a standard deviation of log odds."""
 
 
 def bounds(probabilities: ArrayLike) -> Float64:

@@ -107,7 +107,7 @@ class Job:
                 continue
             finished = self.store.shards(stage)
             if finished:
-                yield stage.name, "begun", f"{finished} shards are there, the rest is to do"
+                yield stage.name, "begun", f"{len(finished)} shards are there, the rest is to do"
             elif stage.name in encoding:
                 yield stage.name, "begun", encoding[stage.name]
             elif (earlier := self.store.latest(stage.name, stage)) is not None:

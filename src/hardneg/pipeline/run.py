@@ -119,7 +119,7 @@ class Pipeline:
         """The loader with one more wave: the examples that the wave before left too few negatives."""
         stage, before = wave.examples, self.stages.waves[wave.number - 1]
         summary = self.store.summary(stage)
-        if summary is None:
+        if summary is None or not self.store.shards(stage) >= {int(shard) for shard in summary["in"]}:
             ran.append(stage.name)
             shards: dict[str, int] = {}
             for shard in loader.waves[-1]:
@@ -144,7 +144,7 @@ class Pipeline:
     def _read(self, ran: list[str]) -> tuple[Loader, int]:
         stage = self.stages.read
         summary = self.store.summary(stage)
-        whole = summary is not None and all(self.store.has(stage, shard) for shard in range(summary["shards"]))
+        whole = summary is not None and self.store.shards(stage) >= set(range(summary["shards"]))
         if summary is None or not whole or self.cache.find("corpora", summary["corpus"]) is None:
             ran.append("read")
             summary = read(self.plan.reader, stage, self.store, self.cache)
@@ -186,7 +186,8 @@ class _Run:
     def missing(self, stage: Stage) -> list[int] | None:
         """The shards that are to do. None for a stage that is complete."""
         store = self.pipeline.store
-        to_do = [shard for shard in self.shards if not store.has(stage, shard)]
+        there = store.shards(stage)
+        to_do = [shard for shard in self.shards if shard not in there]
         return to_do if to_do or store.summary(stage) is None else None
 
     def each(self, stage: Stage, work: Callable[[int], None], part: object = None) -> None:

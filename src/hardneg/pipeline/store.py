@@ -6,6 +6,7 @@ import contextlib
 import json
 import shutil
 from collections.abc import Iterator
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -14,15 +15,21 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from filelock import FileLock, Timeout
 
+from hardneg import progress
 from hardneg.errors import JobError, StoreError
+from hardneg.files.checksums import digest, read_signed, signed
 from hardneg.files.durable import UNFINISHED, replacing
 from hardneg.pipeline.stage import Stage
+
+COMPLETE = "complete.json"
 
 
 class Store(Protocol):
     """Shards by stage and number, and one small JSON document a stage, written when the stage is complete."""
 
-    def has(self, stage: Stage, shard: int) -> bool: ...
+    def shards(self, stage: Stage) -> AbstractSet[int]:
+        """The shards that are there, whole."""
+        ...
 
     def read(self, stage: Stage, shard: int) -> pa.Table: ...
 
@@ -42,8 +49,8 @@ class Memory:
     tables: dict[tuple[str, int], pa.Table] = field(default_factory=dict)
     summaries: dict[str, dict[str, Any]] = field(default_factory=dict)
 
-    def has(self, stage: Stage, shard: int) -> bool:
-        return (stage.folder, shard) in self.tables
+    def shards(self, stage: Stage) -> AbstractSet[int]:
+        return {shard for folder, shard in self.tables if folder == stage.folder}
 
     def read(self, stage: Stage, shard: int) -> pa.Table:
         return self.tables[stage.folder, shard]
@@ -60,46 +67,68 @@ class Memory:
 
 @dataclass(frozen=True, slots=True)
 class Folder:
-    """``<root>/stages/<stage>-<fingerprint>/part-00000.parquet``, with ``stage.json`` saying what the stage is and
-    ``complete.json`` once all its shards are there.
+    """``<root>/stages/<stage>-<fingerprint>/part-00000.<checksum>.parquet``. ``stage.json`` says what the stage is, and
+    ``complete.json`` is there once all its shards are. What has changed since it was written is not read.
     """
 
     root: Path
+    _known: dict[tuple[str, int], Path] = field(default_factory=dict, compare=False, repr=False)
+    """Where shards are, as far as this process has looked."""
 
     def _folder(self, stage: Stage) -> Path:
         return self.root / "stages" / stage.folder
 
-    def _shard(self, stage: Stage, shard: int) -> Path:
-        return self._folder(stage) / f"part-{shard:05d}.parquet"
-
-    def has(self, stage: Stage, shard: int) -> bool:
-        return self._shard(stage, shard).exists()
+    def shards(self, stage: Stage) -> AbstractSet[int]:
+        """The shards that are there, each read to the end. A damaged one is removed, and said to be."""
+        found = set()
+        for path in sorted(self._folder(stage).glob("part-*.parquet")):
+            if damage(path):
+                progress.note(f"{path}: the shard has changed since it was written; it is made again")
+                path.unlink(missing_ok=True)
+            else:
+                shard = int(path.name.removeprefix("part-").split(".")[0])
+                self._known[stage.folder, shard] = path
+                found.add(shard)
+        return found
 
     def read(self, stage: Stage, shard: int) -> pa.Table:
-        path = self._shard(stage, shard)
+        path = self._known.get((stage.folder, shard))
+        if path is None or not path.exists():
+            paths = list(self._folder(stage).glob(f"part-{shard:05d}.*.parquet"))
+            path = paths[0] if paths else self._folder(stage) / f"part-{shard:05d}.parquet"
         try:
-            return pq.ParquetFile(path).read()
+            content = path.read_bytes()
+            if _named(content, shard) != path.name:
+                raise StoreError(f"{path}: the shard has changed since it was written; run again, and it is made again")
+            return pq.ParquetFile(pa.BufferReader(content)).read()
         except (OSError, pa.ArrowInvalid) as error:
-            raise StoreError(f"{path}: the shard is damaged ({error}); delete it and run again") from error
+            raise StoreError(f"{path}: the shard cannot be read ({error}); delete it and run again") from error
 
     def write(self, stage: Stage, shard: int, table: pa.Table) -> None:
-        path = self._shard(stage, shard)
-        if not path.parent.exists():
-            write_json(path.parent / "stage.json", stage.document())
+        folder, sink = self._folder(stage), pa.BufferOutputStream()
+        if not folder.exists():
+            write_json(folder / "stage.json", stage.document())
+        pq.write_table(table, sink, compression="zstd")
+        content = sink.getvalue()
+        path = folder / _named(content, shard)
         with replacing(path) as temporary:
-            pq.write_table(table, temporary, compression="zstd")
+            temporary.write_bytes(content)
+        self._known[stage.folder, shard] = path
 
     def summary(self, stage: Stage) -> dict[str, Any] | None:
-        path = self._folder(stage) / "complete.json"
-        return read_json(path) if path.exists() else None
+        path = self._folder(stage) / COMPLETE
+        if not path.exists():
+            return None
+        try:
+            return read_signed(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            progress.note(f"{path}: {error}; the stage is completed again")
+            path.unlink(missing_ok=True)
+            return None
 
     def complete(self, stage: Stage, summary: dict[str, Any]) -> None:
         write_json(self._folder(stage) / "stage.json", stage.document())
-        write_json(self._folder(stage) / "complete.json", summary)
-
-    def shards(self, stage: Stage) -> int:
-        """How many shards of a stage are there."""
-        return len(list(self._folder(stage).glob("part-*.parquet")))
+        write_json(self._folder(stage) / COMPLETE, signed(summary))
 
     def latest(self, name: str, other_than: Stage) -> dict[str, Any] | None:
         """The document of the newest stage of this name that is not ``other_than``, if there is one."""
@@ -123,6 +152,19 @@ class Folder:
             raise JobError(
                 f"{self.root}: another run is going on in this folder; wait for it or choose another `output`"
             ) from error
+
+
+def _named(content: Any, shard: int) -> str:
+    return f"part-{shard:05d}.{digest(content)}.parquet"
+
+
+def damage(path: Path) -> str | None:
+    """What is wrong with a shard, or None."""
+    try:
+        whole = path.name.split(".")[1] == digest(path.read_bytes())
+    except OSError as error:
+        return str(error)
+    return None if whole else "has changed since it was written"
 
 
 def write_json(path: Path, document: Any) -> None:
