@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import random
 from dataclasses import replace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
-from hardneg.arrays import Bool, Int64
+from hardneg.arrays import Bool, Int64, span
 from hardneg.bounds import Count, Positive
+from hardneg.data.addressing import addressing_candidates
 from hardneg.data.batch import Batch
 from hardneg.data.candidates import Scores
 from hardneg.data.chat import Question, Sampling, Usage
@@ -35,10 +36,13 @@ class LLMJudge:
     """Grades from a language model: 0 unrelated, 1 on topic, 2 partly answers, 3 answers as well as the positive.
 
     One request shows the query, its positives and up to ``per_request`` candidates in an order drawn by ``seed``.
-    Positives have grade 3 by definition. A candidate that the model gave no grade, and one that was not asked about,
-    has -1. ``cascade`` names a filter of the job with a threshold: only candidates within ``near`` of it are asked
-    about. Candidates of controls are never asked about.
+    Candidates that address their reader (`data.addressing`) are asked about apart from the others, for which they
+    cannot speak then. Positives have grade 3 by definition. A candidate that the model gave no grade, and one that was
+    not asked about, has -1. ``cascade`` names a filter of the job with a threshold: only candidates within ``near`` of
+    it are asked about. Candidates of controls are never asked about.
     """
+
+    version: ClassVar[int] = 2
 
     client: AnyLLMClient
     prompt: NameOrPath = "judge.v1"
@@ -87,14 +91,16 @@ class LLMJudge:
 
     def shown(self, batch: Batch) -> list[Int64]:
         """For each request the numbers of the candidates that it shows, in the order in which it shows them."""
-        wanted = batch.trainable & self._near(batch)
+        wanted = np.flatnonzero(batch.trainable & self._near(batch))
+        apart = addressing_candidates(batch, wanted)
+        places = np.searchsorted(wanted, batch.offsets)
         out = []
         for i, identifier in enumerate(batch.ids):
-            candidates = batch.candidates_of(i)
-            own = np.arange(candidates.start, candidates.stop)
-            own = own[wanted[own]].tolist()
-            random.Random(f"{self.seed} {identifier}").shuffle(own)  # noqa: S311  an order, no secret
-            out += [np.array(own[k : k + self.per_request]) for k in range(0, len(own), self.per_request)]
+            part = span(places, i)
+            for group in (wanted[part][~apart[part]], wanted[part][apart[part]]):
+                own = group.tolist()
+                random.Random(f"{self.seed} {identifier}").shuffle(own)  # noqa: S311  an order, no secret
+                out += [np.array(own[k : k + self.per_request]) for k in range(0, len(own), self.per_request)]
         return out
 
     def _near(self, batch: Batch) -> Bool:
