@@ -12,6 +12,7 @@ import numpy as np
 
 from hardneg import progress
 from hardneg.cache.folders import Cache
+from hardneg.cache.housekeeping import in_use
 from hardneg.data import parquet
 from hardneg.data.chat import Usage
 from hardneg.data.corpus import Corpus
@@ -71,6 +72,10 @@ class Pipeline:
         Models have the weights that lie there when it begins.
         """
         self.__dict__.pop("stages", None)
+        with in_use(self.cache):
+            return self._run()
+
+    def _run(self) -> Result:
         ran: list[str] = []
         loader, shards = self._read(ran)
         stages = self.stages
