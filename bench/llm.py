@@ -120,6 +120,7 @@ def vllm(folder):
     from vllm.sampling_params import StructuredOutputsParams
 
     from hardneg.llm.vllm import VLLM, _engine
+    from hardneg.models import weights
 
     options = {
         "dtype": "float32",
@@ -131,7 +132,7 @@ def vllm(folder):
     part = VLLM(model=folder, engine=options)
     asked = [Request(q.messages, Sampling(48, 0.0), q.schema) for q in questions(256)]
     list(part.complete(asked[:4]))
-    engine = _engine(folder, None, json.dumps(options, sort_keys=True))
+    engine = _engine(folder, None, json.dumps(options, sort_keys=True), weights.identity(folder, None))
     chats = [[{"role": m.role, "content": m.content} for m in r.messages] for r in asked]
 
     def direct():

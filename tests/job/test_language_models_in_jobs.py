@@ -28,6 +28,16 @@ Make = Callable[..., Path]
 pytestmark = pytest.mark.usefixtures("fresh_answers")
 
 
+GRADES = {
+    "kind": "relevance",
+    "scorer": "judge",
+    "max": 3,
+    "relabel": True,
+    "agree": "target",
+    "agree_from": 0.3,
+}
+
+
 def client_at(url: str, **fields: Any) -> dict[str, Any]:
     return {"kind": "openai", "base_url": url, "model": "any", "timeout": 5} | fields
 
@@ -47,7 +57,7 @@ def job_with(client: dict[str, Any], name: str = "job") -> dict[str, Any]:
         "filters": {
             "quality": {"kind": "text_quality", "length": False, "language": False},
             "safe": {"kind": "eci_safety", "scorer": "target", "margin": 0.0},
-            "graded": {"kind": "relevance", "scorer": "judge", "max": 3, "relabel": True},
+            "graded": dict(GRADES),
         },
         "select": {"kind": "top", "scorer": "target", "per_query": 2},
         "eci": {"scorer": "target"},
@@ -120,9 +130,6 @@ def test_a_job_from_generation_to_export(job: Make, tmp_path: Path, capsys: pyte
     assert origin["tokens"] > 0
     origins = [json.loads(line) for line in (tmp_path / "job" / "provenance.jsonl").read_text().splitlines()]
     assert [line["query_id"] for line in origins] == [line["query_id"] for line in lines]
-
-
-GRADES = {"kind": "relevance", "scorer": "judge", "max": 3, "relabel": True}
 
 
 def test_a_threshold_changed_asks_for_nothing_that_is_known(job: Make, tmp_path: Path) -> None:
@@ -224,6 +231,26 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "a cascade whose scorer is missing": (
         {"filters.safe.scorer": "targett"},
         "filters.safe.scorer: no scorer is called `targett`: did you mean `target`?",
+    ),
+    "one judge alone": (
+        {"filters.graded": {"kind": "relevance", "scorer": "judge", "relabel": True}},
+        "`relabel` needs a second signal",
+    ),
+    "a second signal that nothing is called": (
+        {"filters.graded.agree": "targett"},
+        "filters.graded.agree: no scorer is called `targett`: did you mean `target`?",
+    ),
+    "a second judge that is the same model": (
+        {"scorers.second": {"kind": "llm_judge", "client": OTHER_CLIENT}, "filters.graded.agree": "second"},
+        "filters.graded.agree: that scorer asks the same model; one model has one vote",
+    ),
+    "a probability without a bound": (
+        {
+            "scorers.doubt": {"kind": "false_negative", "encoder": WORDS},
+            "filters.graded.agree": "doubt",
+            "filters.graded.agree_from": None,
+        },
+        "filters.graded.agree: that scorer gives probabilities; say from which one it agrees: `agree_from: 0.5`",
     ),
     "an unknown kind of client": (
         {"generators.written.client.kind": "opnai"},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -184,3 +185,21 @@ def test_a_cap_on_reuse_that_leaves_queries_short_is_named(make_job: Callable[..
         report = json.loads((job.output / "report.json").read_text())
         assert (report["counts"]["short with enough candidates"] > 0) == wanted
         assert any("leave out its `reuse`" in warning for warning in report["warnings"]) == wanted
+
+
+def test_mine_train_mine_with_one_job(
+    make_job: Callable[..., Path], tiny_encoder: str, other_encoder: str, tmp_path: Path
+) -> None:
+    """The second run of one `Job` has the weights that were trained in between, and equals a run by another process."""
+    shutil.copytree(tiny_encoder, tmp_path / "model")
+    encoder = {"kind": "sentence_transformers", "model": str(tmp_path / "model")}
+    changes = {"generators.semantic.encoder": encoder, "scorers.target.encoder": encoder}
+    job = Job.read(make_job("job", changes))
+    job.run()
+    before = files_of(tmp_path / "runs" / "job")
+    shutil.copytree(other_encoder, tmp_path / "model", dirs_exist_ok=True)
+    assert "score.target" in job.run().ran
+    after = files_of(tmp_path / "runs" / "job")
+    assert after["exports/all/train.jsonl"] != before["exports/all/train.jsonl"]
+    Job.read(make_job("fresh", changes, cache=tmp_path / "fresh-cache")).run()
+    assert files_of(tmp_path / "runs" / "fresh")["exports/all/train.jsonl"] == after["exports/all/train.jsonl"]

@@ -7,10 +7,11 @@ name and renamed. A lock, one a name, keeps two processes from making the same t
 from __future__ import annotations
 
 import os
+import re
+import secrets
 import shutil
-import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +19,17 @@ from filelock import FileLock
 
 from hardneg.errors import StoreError
 from hardneg.files.durable import UNFINISHED, sync
+
+LOCKS = "locks"
+WORKSPACE = re.compile(r"\.[a-z]+-[0-9a-f]{16}")
+"""The name of a workspace."""
+
+
+def used(path: Path) -> Path:
+    """Marks something in the cache as used now: its time of change is when it was used last."""
+    with suppress(OSError):  # a cache that can be read alone
+        os.utime(path)
+    return path
 
 
 def default_cache() -> Path:
@@ -35,19 +47,27 @@ class Cache:
 
     @contextmanager
     def workspace(self, purpose: str) -> Iterator[Path]:
-        """A fresh folder on the cache's file system, deleted on the way out if it was not published."""
-        folder: Path | None = None
+        """A fresh folder on the cache's file system, deleted on the way out if it was not published.
+
+        Its lock, which goes with the process, tells others that it is no leftover.
+        """
+        folder = self.root / f".{purpose}-{secrets.token_hex(8)}"
+        lock = FileLock(self.root / LOCKS / f"{folder.name}.lock")
         try:
-            self.root.mkdir(parents=True, exist_ok=True)
-            folder = Path(tempfile.mkdtemp(prefix=f".{purpose}-", dir=self.root))
+            (self.root / LOCKS).mkdir(parents=True, exist_ok=True)
+            lock.acquire()
+            folder.mkdir()
             yield folder
         except OSError as error:
-            raise self._unwritable(error) from error
+            raise self.unwritable(error) from error
         finally:
-            if folder is not None:
-                shutil.rmtree(folder, ignore_errors=True)
+            shutil.rmtree(folder, ignore_errors=True)
+            with suppress(OSError):  # whatever went wrong before is what the caller hears of
+                Path(lock.lock_file).unlink(missing_ok=True)
+                lock.release()
 
-    def _unwritable(self, error: OSError) -> StoreError:
+    def unwritable(self, error: OSError) -> StoreError:
+        """What to say where the folder does not take a file."""
         return StoreError(
             f"{self.root}: the cache folder cannot be written ({error}); free some space, or name another folder by "
             "`cache` in the job or HARDNEG_CACHE; what is finished is kept"
@@ -63,7 +83,7 @@ class Cache:
             if not target.is_dir():
                 folder.replace(target)
                 sync(target.parent)
-        return target
+        return used(target)
 
     def made(self, group: str, name: str, make: Callable[[Path], None]) -> Path:
         """The folder ``group/name``, made by ``make(folder)`` unless it is there.
@@ -73,26 +93,28 @@ class Cache:
         """
         target = self.root / group / name
         if target.is_dir():
-            return target
+            return used(target)
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
             with self.lock(group, name):
                 if not target.is_dir():
                     unfinished = self.begun(group, name)
                     unfinished.mkdir(exist_ok=True)
+                    for leftover in unfinished.glob(f".*{UNFINISHED}"):
+                        leftover.unlink()
                     make(unfinished)
                     for file in unfinished.iterdir():
                         sync(file)
                     unfinished.replace(target)
                     sync(target.parent)
         except OSError as error:
-            raise self._unwritable(error) from error
+            raise self.unwritable(error) from error
         return target
 
     def find(self, group: str, name: str) -> Path | None:
         """The finished folder ``group/name``, if there is one."""
         target = self.root / group / name
-        return target if target.is_dir() else None
+        return used(target) if target.is_dir() else None
 
     def begun(self, group: str, name: str) -> Path:
         """Where `made` works until the folder ``group/name`` is finished."""
@@ -100,6 +122,6 @@ class Cache:
 
     def lock(self, group: str, name: str) -> FileLock:
         """Held by the one process that makes ``group/name``; released when that process dies, however it dies."""
-        locks = self.root / "locks"
+        locks = self.root / LOCKS
         locks.mkdir(parents=True, exist_ok=True)
         return FileLock(locks / f"{group}-{name}.lock")

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hardneg.arrays import Bool, Float32, Int64
-from hardneg.cache.folders import Cache
+from hardneg.cache.folders import Cache, used
 from hardneg.files.durable import sync
 
 Keys = NDArray[np.uint64]
@@ -78,6 +78,7 @@ class Memo:
         values: Float32 | None = None
         if not self._folder.is_dir() or not len(keys):
             return found, values
+        used(self._folder)
         for file in sorted(self._folder.glob("*.npy")):
             try:
                 segment = np.load(file, mmap_mode="r", allow_pickle=False)

@@ -37,6 +37,7 @@ WHY = {
     "calibrated": "too close to an answer",
     "relevant": "it answers the query",
     "relabelled": "it answers the query",
+    "unconfirmed": "it answers the query",
     "copies the query": "it says nothing but the query",
     "copies a positive": "it repeats an answering passage",
 }

@@ -9,7 +9,7 @@ from typing import Any
 from hardneg import kinds
 from hardneg.errors import PartError
 from hardneg.pipeline.plan import Plan
-from hardneg.protocols import Threshold, clients_of, learns
+from hardneg.protocols import Estimator, Threshold, clients_of, learns
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 Problem = tuple[tuple[str, ...], str]
@@ -36,6 +36,7 @@ def contradictions(plan: Plan, budget_in_money: bool) -> Iterator[Problem]:
     yield from _names(plan)
     yield from _references(plan)
     yield from _cascades(plan)
+    yield from _second_signals(plan)
     for name, part in plan.exports.items():
         if (getattr(part, "negatives", None) or 0) > plan.selector.per_query:
             most = plan.selector.per_query
@@ -107,3 +108,18 @@ def _cascades(plan: Plan) -> Iterator[Problem]:
             yield ("scorers", name, "cascade"), "that filter learns from the whole job first; give it its values"
         elif not isinstance(judge, Threshold):
             yield ("scorers", name, "cascade"), "name a filter with a threshold on a scorer, such as `eci_safety`"
+
+
+def _second_signals(plan: Plan) -> Iterator[Problem]:
+    """Filters that would take one and the same voice for two."""
+    for name, part in plan.filters.items():
+        judge, second = (plan.scorers.get(getattr(part, key, None) or "") for key in ("scorer", "agree"))
+        if judge is None or second is None:
+            continue
+        if {client.identity() for client in clients_of(judge)} & {client.identity() for client in clients_of(second)}:
+            yield ("filters", name, "agree"), "that scorer asks the same model; one model has one vote"
+        if isinstance(second, Estimator) and getattr(part, "agree_from", None) is None:
+            yield (
+                ("filters", name, "agree"),
+                "that scorer gives probabilities; say from which one it agrees: `agree_from: 0.5`",
+            )

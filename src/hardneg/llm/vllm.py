@@ -65,7 +65,8 @@ class VLLM:
                 yield completion
 
     def _answered(self, requests: list[Request]) -> list[Completion]:
-        engine = _engine(self.model, self.revision, json.dumps(dict(self.engine), sort_keys=True))
+        found = weights.identity(self.model, self.revision)  # a folder that was trained into has another engine
+        engine = _engine(self.model, self.revision, json.dumps(dict(self.engine), sort_keys=True), found)
         chats = [[{"role": m.role, "content": m.content} for m in request.messages] for request in requests]
         try:
             outputs = engine.chat(chats, [self._sampling(r) for r in requests], use_tqdm=False, **self.chat)
@@ -121,7 +122,7 @@ def _completion(output: Any) -> Completion:
 
 
 @lru_cache(maxsize=1)
-def _engine(model: str, revision: str | None, options: str) -> Any:
+def _engine(model: str, revision: str | None, options: str, _weights: str) -> Any:
     """The engine: one for all of this process, since it takes what memory there is."""
     folder = str(weights.snapshot(model, revision))
     _check_device()

@@ -18,6 +18,8 @@ from hardneg.kinds import NEUTRAL, part
 from hardneg.models.sentence_transformers import Encoder as SentenceTransformersEncoder
 from hardneg.protocols import Encoder, Role
 
+WORDS = ("the", "river", "a model that was trained on gives other embeddings of these words")
+"""What a model without weights to look at is asked, to see whether it has changed."""
 SETTINGS = ("max_seq_length", "truncate_dim", "prompts", "default_prompt_name", "similarity_fn_name")
 
 
@@ -82,7 +84,8 @@ class InMemory:
 def weights_of(model: Any) -> bytes:
     """What stands for a model in memory: its type, its settings and its parameters.
 
-    A model without ``state_dict`` cannot be told from another one. It is known as long as it exists.
+    A model without ``state_dict`` cannot be told from another one. It is known as long as it exists and gives the same
+    embeddings of some words.
     """
     digest = hashlib.sha256(type(model).__qualname__.encode())
     digest.update(repr([getattr(model, name, None) for name in SETTINGS]).encode())
@@ -98,11 +101,16 @@ def weights_of(model: Any) -> bytes:
 
 
 def _number_of(model: Any) -> bytes:
-    """A random number that goes with the object, and with it alone."""
-    try:
-        return model.__dict__.setdefault("_hardneg_identity", os.urandom(16))  # type: ignore[no-any-return]
-    except AttributeError:  # an object without a dictionary: a new number at every look, so nothing of it is reused
-        return os.urandom(16)
+    """A random number that goes with the object, and with it alone, until it is trained on."""
+    seen = hashlib.sha256(np.ascontiguousarray(numbers(model.encode(list(WORDS)))).tobytes()).digest()
+    number, before = getattr(model, "_hardneg_identity", (b"", b""))
+    if before != seen:
+        number = os.urandom(16)
+        try:
+            model._hardneg_identity = number, seen  # noqa: SLF001
+        except AttributeError:  # no room for it: a new number at every look, so nothing of it is reused
+            pass
+    return number
 
 
 def numbers(tensor: Any) -> Float32:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import field
-from functools import lru_cache
 
 import numpy as np
 
 from hardneg.arrays import Float32
 from hardneg.kinds import NEUTRAL, fingerprint, part
+from hardneg.models.loaded import Loaded
 from hardneg.protocols import AnyEncoder, Encoder
 
 
@@ -34,7 +34,7 @@ class LateInteraction:
         scores = np.empty(len(queries), dtype=np.float32)
         # pairs of one passage after another, so that a passage's tokens are needed once
         order = sorted(range(len(queries)), key=lambda i: (len(passages[i]), passages[i], queries[i]))
-        tokens = _tokens(self)
+        tokens = TOKENS.get(self, self.identity(), lambda: _Tokens(self.encoder, self.memory << 20))
         for begin in range(0, len(order), 2_048):
             part = order[begin : begin + 2_048]
             of_query = tokens.of([queries[i] for i in part], "query")
@@ -67,6 +67,4 @@ class _Tokens:
         return out
 
 
-@lru_cache(maxsize=2)
-def _tokens(part: LateInteraction) -> _Tokens:
-    return _Tokens(part.encoder, part.memory << 20)
+TOKENS: Loaded[_Tokens] = Loaded(2)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import field
-from functools import lru_cache
 from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
@@ -15,6 +14,7 @@ from hardneg.bounds import Count
 from hardneg.errors import MissingExtraError, ModelError
 from hardneg.kinds import NEUTRAL, NameOrPath, fingerprint, part
 from hardneg.models import weights
+from hardneg.models.loaded import Loaded
 from hardneg.protocols import Role
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ class Encoder:
         return out
 
     def _run(self, texts: Sequence[str], role: Role, **options: Any) -> Any:
-        model = _load_encoder(self, self.identity())
+        model = ENCODERS.get(self, self.identity(), lambda: _load_encoder(self))
         encode = model.encode_query if role == "query" else model.encode_document
         prompt = self.query_prompt if role == "query" else self.passage_prompt
         return encode(list(texts), prompt=prompt, batch_size=self.batch_size, show_progress_bar=False, **options)
@@ -100,7 +100,7 @@ class CrossEncoder:
         """
         if not len(queries):
             return np.zeros(0, dtype=np.float32)
-        model = _load_cross_encoder(self, self.identity())
+        model = CROSS_ENCODERS.get(self, self.identity(), lambda: _load_cross_encoder(self))
         order = np.argsort([-len(q) - len(p) for q, p in zip(queries, passages, strict=True)], kind="stable")
         pairs = [(queries[i], passages[i]) for i in order]
         sorted_scores = np.asarray(
@@ -118,9 +118,11 @@ class CrossEncoder:
         return scores
 
 
-@lru_cache(maxsize=4)
-def _load_encoder(part: Encoder, _weights: str) -> st.SentenceTransformer:
-    """The loaded model. ``_weights`` makes a folder that was trained into another call."""
+ENCODERS: Loaded[st.SentenceTransformer] = Loaded(4)
+CROSS_ENCODERS: Loaded[st.CrossEncoder] = Loaded(4)
+
+
+def _load_encoder(part: Encoder) -> st.SentenceTransformer:
     st = _library()
     model = _load(st.SentenceTransformer, part)
     if part.max_seq_length is not None:
@@ -128,8 +130,7 @@ def _load_encoder(part: Encoder, _weights: str) -> st.SentenceTransformer:
     return model
 
 
-@lru_cache(maxsize=4)
-def _load_cross_encoder(part: CrossEncoder, _weights: str) -> st.CrossEncoder:
+def _load_cross_encoder(part: CrossEncoder) -> st.CrossEncoder:
     st = _library()
     folder = weights.snapshot(part.model, part.revision)
     modules = folder / "modules.json"

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from functools import lru_cache
 from pathlib import Path
+from typing import NamedTuple
 
 from hardneg.errors import JobError, ModelError
 
 FILES = ("*.json", "*.txt", "*.model", "*.jinja", "*.safetensors", "*.bin", "*.pt", "*.pth", "*.py")
+SETTLED = 2_000_000_000
+"""Nanoseconds within which a second change of a file can bear the same time, so that its hash is not kept yet."""
 
 
 @lru_cache(maxsize=32)
@@ -41,15 +45,31 @@ def identity(model: str, revision: str | None) -> str:
     if folder != Path(model).expanduser():  # the hub's copy, in a folder named by the commit
         return f"{model}@{folder.name}"
     files = sorted({file for pattern in FILES for file in folder.rglob(pattern)})
-    stats = ((file, file.stat()) for file in files)
-    return _hashed(folder, tuple((file, stat.st_size, stat.st_mtime_ns) for file, stat in stats))
+    states = tuple(_State.of(file) for file in files)
+    fresh = any(0 <= time.time_ns() - state.changed < SETTLED for state in states)
+    return _hashed.__wrapped__(folder, states) if fresh else _hashed(folder, states)
+
+
+class _State(NamedTuple):
+    """What tells that a file has been written to, whatever time a copying tool gave it."""
+
+    file: Path
+    size: int
+    modified: int
+    changed: int
+    inode: int
+
+    @classmethod
+    def of(cls, file: Path) -> _State:
+        stat = file.stat()
+        return cls(file, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino)
 
 
 @lru_cache(maxsize=32)
-def _hashed(folder: Path, files: tuple[tuple[Path, int, int], ...]) -> str:
-    """The hash of these files, read once for each state (size and time of change) that they are in."""
+def _hashed(folder: Path, files: tuple[_State, ...]) -> str:
+    """The hash of these files, read once for each state that they are in."""
     digest = hashlib.sha256()
-    for file, size, _ in files:
+    for file, size, *_ in files:
         digest.update(f"{file.relative_to(folder).as_posix()}\0{size}\0".encode())
         with file.open("rb") as stream:
             while block := stream.read(1 << 22):

@@ -95,7 +95,7 @@ def stages_of(plan: Plan, files: Mapping[str, str]) -> Stages:
             "sem": plan.sem,
             "judged": judged,
             "probe": plan.loss if plan.probe else None,
-            "version": 8,
+            "version": 9,
         },
         (*(wave.score[plan.target] for wave in waves), *estimator, *filters, select),
     )

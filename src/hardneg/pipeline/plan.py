@@ -24,6 +24,7 @@ REFERENCES: Mapping[str, Group] = {
     "context": "generators",
     "scorer": "scorers",
     "scorers": "scorers",
+    "agree": "scorers",
     "cascade": "filters",
 }
 """Fields of parts that name other members of the job, and the group that the member belongs to."""

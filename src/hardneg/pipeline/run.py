@@ -12,6 +12,7 @@ import numpy as np
 
 from hardneg import progress
 from hardneg.cache.folders import Cache
+from hardneg.cache.housekeeping import in_use
 from hardneg.data import parquet
 from hardneg.data.chat import Usage
 from hardneg.data.corpus import Corpus
@@ -52,17 +53,29 @@ class Pipeline:
     engine: Engine
 
     @cached_property
+    def files(self) -> dict[str, str]:
+        """The content hash of every data file."""
+        return {f"{n}. {file.name}": file_hash(file) for n, file in enumerate(self.plan.reader.files(), 1)}
+
+    @cached_property
     def stages(self) -> Stages:
         """Every stage of the plan with its fingerprint. Hashes the data files, once, and loads no model."""
-        files = {f"{n}. {file.name}": file_hash(file) for n, file in enumerate(self.plan.reader.files(), 1)}
-        return stages_of(self.plan, files)
+        return stages_of(self.plan, self.files)
 
     def ready(self) -> tuple[Loader, int]:
         """What makes batches, and the number of shards, with the data read and nothing else done."""
         return self._read([])
 
     def run(self) -> Result:
-        """Computes what the store lacks and returns the result. Safe to stop at any moment and to call again."""
+        """Computes what the store lacks and returns the result. Safe to stop at any moment and to call again.
+
+        Models have the weights that lie there when it begins.
+        """
+        self.__dict__.pop("stages", None)
+        with in_use(self.cache):
+            return self._run()
+
+    def _run(self) -> Result:
         ran: list[str] = []
         loader, shards = self._read(ran)
         stages = self.stages

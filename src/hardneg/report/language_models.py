@@ -1,4 +1,6 @@
-"""What language models wrote and judged: survivors by round, and how often a judge and a safety filter disagree."""
+"""What language models wrote and judged: survivors by round, how often a judge and a safety filter disagree, and how
+many of the texts that a judge read address it.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from hardneg.arrays import Bool
+from hardneg.data.addressing import addressing_candidates
 from hardneg.data.batch import Batch
 
 
@@ -21,6 +25,7 @@ class LanguageModels:
     safety: tuple[str, ...]
     rounds: dict[str, dict[int, dict[str, int]]] = field(default_factory=dict)
     agreement: dict[tuple[str, str], dict[str, int]] = field(default_factory=dict)
+    addressing: dict[str, dict[str, int]] = field(default_factory=dict)
 
     def add(self, batch: Batch) -> None:
         """Counts one batch that has been through selection."""
@@ -35,6 +40,7 @@ class LanguageModels:
                     places[number][what] += int(mask.sum())
         for judge, scorer in self.judges.items():
             graded = batch.trainable & (batch.scores[scorer].negatives >= 0)
+            self._count_addressing(batch, judge, graded)
             for other in self.safety:
                 counts = self.agreement.setdefault(
                     (judge, other), dict.fromkeys(("graded", "both refuse", "only the judge", "only the safety"), 0)
@@ -44,12 +50,21 @@ class LanguageModels:
                 for what, mask in zip(counts, masks, strict=True):
                     counts[what] += int(mask.sum())
 
+    def _count_addressing(self, batch: Batch, judge: str, graded: Bool) -> None:
+        numbers = np.flatnonzero(graded)
+        marked = numbers[addressing_candidates(batch, numbers)]
+        counts = self.addressing.setdefault(judge, dict.fromkeys(("graded", "addressing", "called relevant"), 0))
+        relevant = batch.verdicts[judge].dropped[marked].sum()
+        for what, count in zip(counts, (len(numbers), len(marked), relevant), strict=True):
+            counts[what] += int(count)
+
     def report(self) -> dict[str, Any]:
-        """``rounds`` by generator, and ``judges``: a line for every judge and safety filter."""
+        """``rounds`` by generator; ``judges``, a line for every judge and safety filter; ``addressing``, by judge."""
         return {
             "rounds": {
                 name: [{"round": number, **counts} for number, counts in sorted(found.items())]
                 for name, found in self.rounds.items()
             },
             "judges": [{"judge": one, "safety": two, **counts} for (one, two), counts in self.agreement.items()],
+            "addressing": dict(self.addressing),
         }

@@ -96,6 +96,12 @@ def written(report: Mapping[str, Any]) -> Iterator[str]:
             f"{pair['judge']} and {pair['safety']}: of {pair['graded']:,} graded both refuse {pair['both refuse']:,}, "
             f"only {pair['judge']} {pair['only the judge']:,}, only {pair['safety']} {pair['only the safety']:,}"
         )
+    for judge, found in report["addressing"].items():
+        if found["addressing"]:
+            yield (
+                f"{judge}: {found['addressing']:,} of {found['graded']:,} graded texts address the judge, who called "
+                f"{found['called relevant']:,} of them relevant; none of them is made a positive"
+            )
 
 
 def counts(report: Mapping[str, Any]) -> Table:

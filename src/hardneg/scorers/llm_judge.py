@@ -5,13 +5,14 @@ from __future__ import annotations
 import random
 from collections.abc import Iterable
 from dataclasses import replace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from hardneg import false_negatives
-from hardneg.arrays import Bool, Float32, Int64
+from hardneg.arrays import Bool, Float32, Int64, span
 from hardneg.bounds import Count, Positive, Share
+from hardneg.data.addressing import addressing_candidates
 from hardneg.data.batch import Batch
 from hardneg.data.candidates import Scores
 from hardneg.data.chat import Question, Sampling, Usage
@@ -40,15 +41,18 @@ class LLMJudge:
     """Grades from a language model: 0 unrelated, 1 on topic, 2 partly answers, 3 answers as well as the positive.
 
     One request shows the query, its positives and up to ``per_request`` candidates in an order drawn by ``seed``.
-    Positives have grade 3 by definition. A candidate that the model gave no grade, and one that was not asked about,
-    has -1. ``cascade`` names a filter of the job with a threshold: only candidates within ``near`` of it are asked
-    about. Candidates of controls are never asked about.
+    Candidates that address their reader (`data.addressing`) are asked about apart from the others, for which they
+    cannot speak then. Positives have grade 3 by definition. A candidate that the model gave no grade, and one that was
+    not asked about, has -1. ``cascade`` names a filter of the job with a threshold: only candidates within ``near`` of
+    it are asked about. Candidates of controls are never asked about.
 
     ``sample``: only about so many candidates of the whole job are asked about. They are drawn by ``seed``, equally many
     in each of five strata by their probability under ``scorer``, one of kind ``false_negative``. `hardneg tune --judge`
     fits that scorer's level to their grades. ``bounds`` are the probabilities that part the strata, and ``chances`` say
     how likely a candidate of each is drawn; left out, both are told from the job.
     """
+
+    version: ClassVar[int] = 2
 
     client: AnyLLMClient
     prompt: NameOrPath = "judge.v1"
@@ -133,13 +137,16 @@ class LLMJudge:
         wanted = batch.trainable & self._near(batch)
         if self.chances is not None:
             wanted &= self._drawn(batch)
+        numbers = np.flatnonzero(wanted)
+        apart = addressing_candidates(batch, numbers)
+        places = np.searchsorted(numbers, batch.offsets)
         out = []
         for i, identifier in enumerate(batch.ids):
-            candidates = batch.candidates_of(i)
-            own = np.arange(candidates.start, candidates.stop)
-            own = own[wanted[own]].tolist()
-            random.Random(f"{self.seed} {identifier}").shuffle(own)  # noqa: S311  an order, no secret
-            out += [np.array(own[k : k + self.per_request]) for k in range(0, len(own), self.per_request)]
+            part = span(places, i)
+            for group in (numbers[part][~apart[part]], numbers[part][apart[part]]):
+                own = group.tolist()
+                random.Random(f"{self.seed} {identifier}").shuffle(own)  # noqa: S311  an order, no secret
+                out += [np.array(own[k : k + self.per_request]) for k in range(0, len(own), self.per_request)]
         return out
 
     def _drawn(self, batch: Batch) -> Bool:

@@ -1,0 +1,106 @@
+"""The command about the cache: what is there, and what may go."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import time
+from pathlib import Path
+from typing import Any
+
+from hardneg.cli.command import command
+from hardneg.cli.output import console, print_json
+from hardneg.errors import JobError
+
+AGES = {"m": 60, "h": 3_600, "d": 86_400, "w": 7 * 86_400}
+SIZES = {"KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
+NUMBER = re.compile(r"(\d+(?:\.\d+)?)\s*([A-Za-z]+)")
+
+
+def add(commands: Any) -> None:
+    """Adds this command."""
+    cache = command(
+        commands,
+        "cache",
+        "What lies in the cache, with sizes and ages; with --prune, remove what was not used for long. What language "
+        "models answered is never removed, nor what a run uses.",
+        _cache,
+    )
+    cache.add_argument("folder", nargs="?", type=Path, help="the cache (default: $HARDNEG_CACHE, else the usual place)")
+    cache.add_argument("--prune", action="store_true", help="remove; without the two options, what is older than 30d")
+    cache.add_argument("--older-than", metavar="AGE", help="what was not used for so long: 12h, 30d, 8w")
+    cache.add_argument("--keep", metavar="SIZE", help="the longest unused, until so much is left: 500MB, 20GB")
+
+
+def _cache(options: argparse.Namespace) -> None:
+    from hardneg.cache import housekeeping
+    from hardneg.cache.folders import Cache, default_cache
+
+    if not options.prune and (options.older_than or options.keep):
+        raise JobError("--older-than and --keep say what --prune removes; give --prune too")
+    cache = Cache(options.folder or default_cache())
+    if options.folder is not None and not cache.root.is_dir():
+        raise JobError(f"{cache.root}: there is no such folder")
+    if options.prune:
+        age = _amount("--older-than", options.older_than or (None if options.keep else "30d"), AGES)
+        keep = _amount("--keep", options.keep, SIZES)
+        found = housekeeping.prune(cache, older_than=age, keep_bytes=None if keep is None else int(keep))
+    else:
+        housekeeping.sweep(cache)
+        found = housekeeping.entries(cache)
+    _show(options, cache.root, found)
+
+
+def _show(options: argparse.Namespace, root: Path, found: list[Any]) -> None:
+    from rich.table import Table
+
+    now, total = time.time(), sum(entry.bytes for entry in found)
+    if options.json:
+        rows = [
+            {"group": e.group, "name": e.name, "bytes": e.bytes, "unused_seconds": round(now - e.used)} for e in found
+        ]
+        print_json({"folder": str(root), "pruned": options.prune, "entries": rows, "bytes": total})
+        return
+    table = Table(box=None, pad_edge=False)
+    for column in ("what", "size", "unused for", "name"):
+        table.add_column(column, justify="right" if column in ("size", "unused for") else "left")
+    for entry in found:
+        table.add_row(entry.group, size(entry.bytes), age(now - entry.used), entry.name[:24])
+    out = console()
+    out.print(table)
+    did = "removed from" if options.prune else "in"
+    out.print(f"{len(found):,} entries, {size(total)}, {did} {root}", markup=False)
+
+
+def _amount(option: str, text: str | None, units: dict[str, int]) -> float | None:
+    """A number with a unit: seconds or bytes."""
+    if text is None:
+        return None
+    found = NUMBER.fullmatch(text.strip())
+    unit = found[2].lower() if found else ""
+    known = {name.lower(): factor for name, factor in units.items()}
+    if found is None or unit not in known:
+        raise JobError(f"{option}: expected a number with one of {', '.join(units)}, not {text!r}")
+    return float(found[1]) * known[unit]
+
+
+def size(count: float) -> str:
+    """Bytes in words: ``1.5 GB``.
+
+    >>> size(1_500_000_000), size(12)
+    ('1.5 GB', '12 B')
+    """
+    for unit, factor in reversed(SIZES.items()):
+        if count >= factor:
+            return f"{count / factor:.1f} {unit}"
+    return f"{count:.0f} B"
+
+
+def age(seconds: float) -> str:
+    """A time in words: ``3 d``.
+
+    >>> age(3 * 86_400 + 10), age(5)
+    ('3 d', '0 m')
+    """
+    unit = next((unit for unit in ("d", "h") if seconds >= AGES[unit]), "m")
+    return f"{seconds // AGES[unit]:.0f} {unit}"
