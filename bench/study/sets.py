@@ -6,6 +6,7 @@ Names read ``source.window[.treatment][.k3]``: ``dense.top.calibrated_self``, ``
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 from bench.study.orders import Rows, Start, orders
@@ -138,3 +139,24 @@ def recipes(start: Start, source: dict[str, Rows], filters: dict[str, Keep]) -> 
     wide = [row[:70][near[i, row[:70]] <= plus[i] * 0.95] for i, row in enumerate(source["dense"])]
     yield "recipe.sentence_transformers", first(wide)
     yield "recipe.flagembedding", drawn(source["dense"], 10, 210)
+
+
+def product(start: Start, model: Any, encoder: str) -> Rows:
+    """What `hardneg.mine` gives with all defaults. ``model`` is the untrained target; candidates are the corpus."""
+    path = start.cache / f"product_{encoder}.npz"
+    if not path.exists():
+        from hardneg import mine
+
+        texts = start.texts
+        rows = {text: row for row, text in reversed(list(enumerate(texts.passages)))}
+        queries = [texts.queries[i] for i in texts.train]
+        pairs = {"query": queries, "positive": [texts.passages[row] for row in start.own]}
+        made = mine(pairs, model, corpus=texts.passages, per_query=SIZE).dataset
+        found = {
+            row["anchor"]: list(dict.fromkeys(rows[row[name]] for name in row if name.startswith("negative")))
+            for row in made
+        }
+        lists = [found.get(query, []) for query in queries]
+        np.savez(path, lengths=[*map(len, lists)], rows=np.concatenate(lists))
+    with np.load(path) as found:
+        return np.split(found["rows"].astype(np.int64), np.cumsum(found["lengths"])[:-1])

@@ -69,6 +69,18 @@ def start(kind: str, seed: int = 0) -> Floats:
     raise ValueError(f"no static encoder `{kind}`")
 
 
+def model(weights: Floats):
+    """The encoder with this word table, as sentence-transformers has it."""
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.sentence_transformer.modules import StaticEmbedding
+    from tokenizers import Tokenizer
+
+    tokenizer = Tokenizer.from_file(str(minilm() / "tokenizer.json"))
+    tokenizer.no_padding()
+    tokenizer.enable_truncation(LONGEST)
+    return SentenceTransformer(modules=[StaticEmbedding(tokenizer, embedding_weights=weights.copy())], device="cpu")
+
+
 @dataclass(eq=False)
 class Bags:
     """All texts of a collection as word pieces of a small vocabulary: ``ids`` flat, ``offsets`` [n + 1]."""

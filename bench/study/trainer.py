@@ -51,20 +51,10 @@ def run(name: str, encoder: str, data: Path | None, cache: Path, out: Path, rate
 def trained(start: Start, weights, negatives: Rows, rate: float, seed: int):
     """nDCG@10 and recall@100 of held-out queries after the trainer's run."""
     from datasets import Dataset
-    from sentence_transformers import (
-        SentenceTransformer,
-        SentenceTransformerTrainer,
-        SentenceTransformerTrainingArguments,
-    )
+    from sentence_transformers import SentenceTransformerTrainer, SentenceTransformerTrainingArguments
     from sentence_transformers.sentence_transformer.losses import MultipleNegativesRankingLoss
-    from sentence_transformers.sentence_transformer.modules import StaticEmbedding
-    from tokenizers import Tokenizer
 
-    tokenizer = Tokenizer.from_file(str(static.minilm() / "tokenizer.json"))
-    tokenizer.no_padding()
-    tokenizer.enable_truncation(static.LONGEST)
-    module = StaticEmbedding(tokenizer, embedding_weights=weights.copy())
-    model = SentenceTransformer(modules=[module], device="cpu")
+    model = static.model(weights)
     texts, size = start.texts, min(map(len, negatives))
     columns = {
         "anchor": [texts.queries[i] for i in texts.train],

@@ -10,7 +10,7 @@ import torch
 from bench.study import static, texts
 from bench.study.lines import Lines
 from bench.study.orders import Start
-from bench.study.sets import kept
+from bench.study.sets import kept, product
 from bench.study.train import Training, evaluate, train_static
 from numpy.typing import NDArray
 
@@ -85,7 +85,7 @@ def run(
     if lines.lacks(**settings, set="before", seed=0):
         untrained = torch.from_numpy(weights[start.bags.vocabulary])
         lines.add({**settings, "set": "before", "seed": 0, "size": 0, **measure(start, untrained)})
-    sets = kept(start, encoder)
+    sets = kept(start, encoder) | {"recipe.product": product(start, static.model(weights), encoder)}
     judged = [set(start.texts.relevant[i]) for i in start.texts.train]
     for seed in seeds:
         for label, rows in sets.items():
