@@ -77,10 +77,17 @@ class DataError(UserError):
     corpus.jsonl:12: no text
     """
 
+    file: str | None = None
+    line: int | None = None
+    """The line, from 1, that cannot be used. None where the fault is not one line's."""
+    problem: str | None = None
+
     @classmethod
     def at(cls, file: Path | str, line: int | None, problem: str) -> DataError:
-        """An error that begins with its place: ``corpus.jsonl:12: problem``."""
-        return cls(f"{file}:{line}: {problem}" if line else f"{file}: {problem}")
+        """An error about one line, which begins with its place: ``corpus.jsonl:12: problem``."""
+        error = cls(f"{file}:{line}: {problem}" if line else f"{file}: {problem}")
+        error.file, error.line, error.problem = str(file), line, problem
+        return error
 
 
 class PartError(UserError, ValueError):

@@ -177,11 +177,14 @@ class Encoder(Protocol):
         ...
 
     def encode(self, texts: Sequence[str], role: Role) -> Float32:
-        """Float32 [len(texts), d], rows of unit length."""
+        """Float32 [len(texts), d], rows of unit length.
+
+        A row that is not finite or not of unit length is refused with its text, and so is another d than before.
+        """
         ...
 
     def encode_tokens(self, texts: Sequence[str], role: Role) -> list[Float32]:
-        """A float32 [tokens, d] a text, rows of unit length."""
+        """A float32 [tokens, d] a text, one token at least, rows of unit length."""
         ...
 
 
@@ -192,7 +195,7 @@ class PairScorer(Protocol):
     def identity(self) -> str: ...
 
     def predict(self, queries: Sequence[str], passages: Sequence[str]) -> Float32:
-        """Float32 [k]: the relevance of ``passages[i]`` to ``queries[i]``, on the model's own scale."""
+        """Float32 [k]: the relevance of ``passages[i]`` to ``queries[i]``, on the model's own scale; finite."""
         ...
 
 

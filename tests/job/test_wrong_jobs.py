@@ -128,7 +128,7 @@ WRONG = {
     "more negatives than there are": Wrong(
         {"exports.tuples.negatives": 9}, "exports.tuples.negatives: more than the 2", "negatives: 9"
     ),
-    "an impossible date": Wrong(lambda text: text.replace("depth: 5", "depth: 2024-99-99", 1), "not valid YAML"),
+    "an impossible date": Wrong(lambda text: text.replace("depth: 5", "depth: 2024-99-99", 1), "valid integer"),
     "an odd name": Wrong(lambda text: text.replace("  lexical:", "  ../lexical:"), "a name is made of letters, digits"),
     "the control of an earlier version": Wrong(
         {"generators.easy.control": True},

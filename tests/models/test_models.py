@@ -143,7 +143,7 @@ def test_what_is_not_finite_is_an_error_that_names_the_text(tiny_encoder: str, t
     safetensors.torch.save_file(tensors, file, metadata={"format": "pt"})
     broken = Encoder(model=str(tmp_path / "model"))
     with pytest.raises(ModelError, match="not finite for the query 'the cat'"):
-        broken.encode(["the cat"], "query")
+        embeddings.embed(broken, ["the cat"], "query", Cache(tmp_path / "cache"))
 
 
 class Counting(HashedWords):

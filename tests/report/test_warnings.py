@@ -11,6 +11,7 @@ def test_the_control_that_wins_is_warned_about() -> None:
     sets = {"final": moments(0.1), "lexical": moments(0.77), "semantic": moments(1.2), "easy": moments(1.02)}
     report = {
         "sets": sets,
+        "read": {"bad_lines": {}},
         "controls": ["easy"],
         "hybrids": [],
         "counts": {"short with enough candidates": 0},

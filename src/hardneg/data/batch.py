@@ -55,6 +55,9 @@ class Batch:
     verdicts: Mapping[str, Verdicts] = field(default_factory=dict)
     selection: Selection | None = None
     controls: frozenset[str] = frozenset()
+    shared: tuple[Int64, Int64] | None = None
+    """Owners and rows: the positives of all examples with an equal query, of examples that have not all of them. They
+    are no candidates, and no positives to train on."""
 
     @classmethod
     def of(
@@ -67,13 +70,23 @@ class Batch:
         *,
         query_hashes: NDArray[np.uint64] | None = None,
         controls: frozenset[str] = frozenset(),
+        shared: tuple[Int64, Int64] | None = None,
     ) -> Batch:
         """Examples that have no candidates yet."""
         if query_hashes is None:
             query_hashes = np.array([content_hash(query) for query in queries], dtype=np.uint64)
         offsets, rows = np.zeros(len(ids) + 1, dtype=np.int64), np.zeros(0, dtype=np.int64)
         return cls(
-            corpus, ids, queries, positive_offsets, positive_rows, query_hashes, offsets, rows, controls=controls
+            corpus,
+            ids,
+            queries,
+            positive_offsets,
+            positive_rows,
+            query_hashes,
+            offsets,
+            rows,
+            controls=controls,
+            shared=shared,
         )
 
     def __len__(self) -> int:
@@ -111,7 +124,14 @@ class Batch:
             self.positive_rows,
             query_hashes=self.query_hashes,
             controls=self.controls,
+            shared=self.shared,
         )
+
+    @property
+    def known_positives(self) -> tuple[Int64, Int64]:
+        """Owners and rows of the positives, and of those that another example with an equal query has."""
+        owners, rows = self.shared or (np.zeros(0, np.int64), np.zeros(0, np.int64))
+        return np.concatenate([self.positive_owners, owners]), np.concatenate([self.positive_rows, rows])
 
     @property
     def kept(self) -> Bool:
@@ -189,11 +209,12 @@ class Batch:
         return out
 
     def barred(self) -> tuple[Int64, Int64]:
-        """Rows of the corpus that cannot be negatives, as (offsets [n + 1], rows): the positives, and every passage
-        whose text equals a positive's or the query.
+        """Rows of the corpus that cannot be negatives, as (offsets [n + 1], rows): the positives, those of examples
+        with an equal query, and every passage whose text equals one of them or the query.
         """
-        owners = np.concatenate([self.positive_owners, np.arange(len(self))])
-        hashes = np.concatenate([self.corpus.hashes[self.positive_rows], self.query_hashes])
+        owners, rows = self.known_positives
+        owners = np.concatenate([owners, np.arange(len(self))])
+        hashes = np.concatenate([self.corpus.hashes[rows], self.query_hashes])
         pair_owners, rows = self.corpus.rows_with(hashes, owners)
         pairs = np.unique(pair_owners * max(len(self.corpus), 1) + rows)  # one number stands for (example, row)
         pair_owners, rows = np.divmod(pairs, max(len(self.corpus), 1))

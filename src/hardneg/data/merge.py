@@ -16,9 +16,9 @@ from hardneg.data.corpus import content_hash
 def merge(batch: Batch, proposals: Mapping[str, Candidates]) -> Batch:
     """The union of what the generators propose, with every origin kept.
 
-    A passage that several generators propose is one candidate. A labelled positive, a text that equals a positive's or
-    the query, and a candidate without text are left out, whoever proposes them. Order within an example: that of the
-    generators in the job, then rank.
+    A passage that several generators propose is one candidate. A positive of this query, under whatever id it stands, a
+    text that equals a positive's or the query, and a candidate without text are left out, whoever proposes them. Order
+    within an example: that of the generators in the job, then rank.
     """
     names = list(proposals)
     owners = [owners_of(proposals[name].offsets) for name in names]
@@ -77,9 +77,10 @@ def _allowed(batch: Batch) -> Bool:
     spread = np.uint64(0x9E3779B97F4A7C15)  # so that one number stands for (example, text)
     with np.errstate(over="ignore"):
         owner = batch.owners.astype(np.uint64) * spread
-        positive_owner = batch.positive_owners.astype(np.uint64) * spread
+        known_owners, known_rows = batch.known_positives
+        positive_owner = known_owners.astype(np.uint64) * spread
         query_owner = np.arange(len(batch), dtype=np.uint64) * spread
-    positives = batch.corpus.hashes[batch.positive_rows] ^ positive_owner
+    positives = batch.corpus.hashes[known_rows] ^ positive_owner
     barred = np.concatenate([positives, batch.query_hashes ^ query_owner])
     hashes = batch.hashes()
     allowed: Bool = ~np.isin(hashes ^ owner, barred) & (hashes != np.uint64(content_hash("")))

@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from hardneg.arrays import offsets_of, owners_of
 from hardneg.data.batch import Batch
 from hardneg.data.candidates import Candidates, Scores, Selection, Source, Verdicts, Writing
 from hardneg.data.chat import Usage
@@ -49,22 +50,32 @@ def _note(table: pa.Table, key: str) -> str | None:
 
 
 def examples_table(batch: Batch) -> pa.Table:
-    """Columns ``id``, ``query``, ``query_hash`` and ``positives`` (rows of the corpus)."""
-    return pa.table(
-        {
-            "id": pa.array(batch.ids, pa.string()),
-            "query": pa.array(batch.queries, pa.string()),
-            "query_hash": pa.array(batch.query_hashes),
-            "positives": _list(batch.positive_offsets, batch.positive_rows, pa.int64()),
-        }
-    )
+    """Columns ``id``, ``query``, ``query_hash``, ``positives`` and, where there are any, ``shared`` (rows of the
+    corpus).
+    """
+    columns = {
+        "id": pa.array(batch.ids, pa.string()),
+        "query": pa.array(batch.queries, pa.string()),
+        "query_hash": pa.array(batch.query_hashes),
+        "positives": _list(batch.positive_offsets, batch.positive_rows, pa.int64()),
+    }
+    if batch.shared is not None:
+        owners, rows = batch.shared
+        columns["shared"] = _list(offsets_of(np.bincount(owners, minlength=len(batch))), rows, pa.int64())
+    return pa.table(columns)
 
 
 def examples_batch(table: pa.Table, corpus: Corpus, controls: frozenset[str]) -> Batch:
     """The batch of an examples table, without candidates."""
     offsets, rows = _column(table, "positives")
     ids, queries, hashes = table["id"].to_pylist(), table["query"].to_pylist(), table["query_hash"].to_numpy()
-    return Batch.of(corpus, ids, queries, offsets, rows.to_numpy(), query_hashes=hashes, controls=controls)
+    shared = None
+    if "shared" in table.column_names:
+        shared_offsets, shared_rows = _column(table, "shared")
+        shared = owners_of(shared_offsets), shared_rows.to_numpy()
+    return Batch.of(
+        corpus, ids, queries, offsets, rows.to_numpy(), query_hashes=hashes, controls=controls, shared=shared
+    )
 
 
 def candidates_table(found: Candidates) -> pa.Table:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
+
+from hardneg.errors import DataError
 
 T = TypeVar("T")
 
@@ -52,12 +54,25 @@ class Example:
 
 @dataclass(frozen=True, slots=True)
 class Read(Generic[T]):
-    """What a reader found at one place: an item, or the reason for which it is skipped and counted."""
+    """What a reader found at one place: an item, or the reason for which it is skipped and counted.
+
+    ``problem`` says what is wrong with a line that cannot be used: such lines are listed one by one.
+    """
 
     item: T | None
     file: str
     line: int
     skipped: str | None = None
+    problem: str | None = None
+
+
+UNUSABLE = "line that cannot be used"
+
+
+def unusable(found: Iterable[DataError]) -> Iterator[Read[Any]]:
+    """What a reader says of the lines that it put aside."""
+    for error in found:
+        yield Read(None, error.file or "", error.line or 0, UNUSABLE, error.problem or str(error))
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,11 @@ from hardneg.data.candidates import Candidates, Scores, Source, Verdicts, Writin
 def subset(batch: Batch, examples: Int64) -> Batch:
     """The examples with these numbers (rising, within 0..n-1), without candidates."""
     own = [batch.positive_rows[batch.positives_of(i)] for i in examples.tolist()]
+    shared = None
+    if batch.shared is not None:
+        owners, rows = batch.shared
+        some = np.isin(owners, examples)
+        shared = np.searchsorted(examples, owners[some]), rows[some]
     return Batch.of(
         batch.corpus,
         taken(batch.ids, examples),
@@ -23,6 +28,7 @@ def subset(batch: Batch, examples: Int64) -> Batch:
         np.concatenate([np.zeros(0, np.int64), *own]),
         query_hashes=batch.query_hashes[examples],
         controls=batch.controls,
+        shared=shared,
     )
 
 

@@ -19,7 +19,8 @@ from typing import Any
 from hardneg.data.corpus import Corpus
 from hardneg.data.records import Example, Passage, Read
 from hardneg.errors import DataError, MissingExtraError
-from hardneg.files.text_lines import json_lines, lines, text_of
+from hardneg.files.bad_lines import STRICT, BadLines
+from hardneg.files.text_lines import USUAL, Limits, json_lines, lines, text_of
 
 QUERY = ("query", "anchor", "question", "query_text", "sentence1")
 QUERY_ID = ("query_id", "qid", "_id", "id")
@@ -57,13 +58,14 @@ class Row:
     negatives: tuple[Text, ...]
 
 
-def rows(path: Path) -> Iterator[Row]:
+def rows(path: Path, limits: Limits = USUAL, bad: BadLines = STRICT) -> Iterator[Row]:
     """The rows of a training file: JSONL (``.gz`` and ``.zst`` too), Parquet, or a folder saved by ``datasets``."""
-    for line, record in records(path):
-        yield row(record, path, line)
+    for line, record in records(path, limits, bad):
+        with bad:
+            yield row(record, path, line)
 
 
-def records(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+def records(path: Path, limits: Limits = USUAL, bad: BadLines = STRICT) -> Iterator[tuple[int, dict[str, Any]]]:
     """Line (or row) numbers and records of such a file."""
     if path.is_dir():
         try:
@@ -82,12 +84,12 @@ def records(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     elif path.suffix == ".parquet":
         yield from parquet_records(path)
     elif path.name.removesuffix(".gz").removesuffix(".zst").endswith((".csv", ".tsv")):
-        yield from table_records(path)
+        yield from table_records(path, limits, bad)
     else:
-        yield from json_lines(path)
+        yield from json_lines(path, limits, bad)
 
 
-def table_records(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+def table_records(path: Path, limits: Limits = USUAL, bad: BadLines = STRICT) -> Iterator[tuple[int, dict[str, Any]]]:
     """Line numbers and records of a CSV or TSV file with a header. Columns named ``neg`` and the like hold one text.
 
     Raises `DataError` where the header names none of the columns that are known, or a line has another width.
@@ -96,24 +98,27 @@ def table_records(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     numbers: list[int] = []
 
     def texts() -> Iterator[str]:
-        for number, text in lines(path):
-            numbers.append(number)
+        for number, text in lines(path, limits, bad):
+            numbers[:] = [number]
             yield text + "\n"
 
-    header: list[str] | None = None
-    for cells in csv.reader(texts(), delimiter=delimiter):
-        if header is None:
-            header = [cell.strip() for cell in cells]
-            if not set(header) & {*QUERY, *PASSAGE_ID}:
-                raise DataError.at(
-                    path,
-                    1,
-                    f"the header names no known column; expected one of {', '.join(QUERY)}, found {cells!r:.120}",
-                )
-            continue
-        if len(cells) != len(header):
-            raise DataError.at(path, numbers[-1], f"{len(cells)} columns, where the header has {len(header)}")
-        yield numbers[-1], dict(zip(header, cells, strict=True))
+    table = csv.reader(texts(), delimiter=delimiter)
+    header = [cell.strip() for cell in next(table, [])]
+    if not set(header) & {*QUERY, *PASSAGE_ID}:
+        raise DataError(
+            f"{path}:1: the header names no known column; expected one of {', '.join(QUERY)}, found {header!r:.120}"
+        )
+    while True:
+        with bad:
+            try:
+                cells = next(table, None)
+            except csv.Error as error:
+                raise DataError.at(path, numbers[-1], f"no line of a table ({error})") from error
+            if cells is None:
+                return
+            if len(cells) != len(header):
+                raise DataError.at(path, numbers[-1], f"{len(cells)} columns, where the header has {len(header)}")
+            yield numbers[-1], dict(zip(header, cells, strict=True))
 
 
 def parquet_records(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -233,20 +238,21 @@ def passages(found: Iterable[Row], known: Iterable[Read[Passage]] = ()) -> Itera
         yield read
 
 
-def examples(found: Iterable[Row], corpus: Corpus) -> Iterator[Read[Example]]:
+def examples(found: Iterable[Row], corpus: Corpus, bad: BadLines = STRICT) -> Iterator[Read[Example]]:
     """One example a query: the rows of one query are put together, as sentence-transformers does."""
     queries: dict[str, Row] = {}
     positives: dict[str, dict[str, None]] = {}
     for row in found:
-        if not row.query.strip():
-            raise DataError.at(row.file, row.line, "the query is empty; delete the line or give it a query")
-        key = row.query_id or "q-" + hashlib.blake2b(row.query.encode(), digest_size=12).hexdigest()
-        if queries.setdefault(key, row).query != row.query:
-            raise DataError.at(
-                row.file, row.line, f"query id `{key}` stands for another query in line {queries[key].line}"
-            )
-        places = corpus.find([text.contents for text in row.positives if text.contents])
-        positives.setdefault(key, {}).update(dict.fromkeys(corpus.ids(places)))
+        with bad:
+            if not row.query.strip():
+                raise DataError.at(row.file, row.line, "the query is empty; delete the line or give it a query")
+            key = row.query_id or "q-" + hashlib.blake2b(row.query.encode(), digest_size=12).hexdigest()
+            if queries.setdefault(key, row).query != row.query:
+                raise DataError.at(
+                    row.file, row.line, f"query id `{key}` stands for another query in line {queries[key].line}"
+                )
+            places = corpus.find([text.contents for text in row.positives if text.contents])
+            positives.setdefault(key, {}).update(dict.fromkeys(corpus.ids(places)))
     for key, row in queries.items():
         if positives[key]:
             yield Read(Example(key, row.query, tuple(positives[key])), row.file, row.line)

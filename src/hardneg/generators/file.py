@@ -15,7 +15,7 @@ from hardneg.data import training_rows as formats
 from hardneg.data.batch import Batch
 from hardneg.data.candidates import Candidates
 from hardneg.errors import DataError
-from hardneg.files.text_lines import existing, file_hash, lines, text_of
+from hardneg.files.text_lines import USUAL, Limits, existing, file_hash, lines, text_of
 from hardneg.kinds import NEUTRAL, part
 
 LARGEST = float(np.finfo(np.float32).max)
@@ -33,6 +33,7 @@ class File:
 
     path: Path = field(metadata=NEUTRAL)
     depth: Count | None = None
+    limits: Limits = field(default=USUAL, metadata=NEUTRAL)
 
     def identity(self) -> str:
         """A hash of the file."""
@@ -42,7 +43,7 @@ class File:
 
     def generate(self, batch: Batch) -> Candidates:
         """The file's candidates, in its order; a TREC run's by falling score. Raises `DataError` for an unknown id."""
-        found = _load(self.path, self.identity())
+        found = _load(self.path, self.limits, self.identity())
         chosen: list[Found] = []
         lengths: list[int] = []
         for identifier, query in zip(batch.ids, batch.queries, strict=True):
@@ -67,14 +68,14 @@ def _row(batch: Batch, identifier: str, place: str) -> int:
 
 
 @lru_cache(maxsize=2)
-def _load(path: Path, _content: str) -> dict[tuple[str, str], list[Found]]:
+def _load(path: Path, limits: Limits, _content: str) -> dict[tuple[str, str], list[Found]]:
     """Candidates by ("id", query id) or ("query", its text). ``_content`` makes a changed file another call."""
     if not path.is_dir():
         path = existing(path)
         if path.name.removesuffix(".gz").removesuffix(".zst").endswith((".run", ".trec", ".txt")):
-            return _trec(path)
+            return _trec(path, limits)
     out: dict[tuple[str, str], list[Found]] = {}
-    for number, record in formats.records(path):
+    for number, record in formats.records(path, limits):
         place = f"{path}:{number}"
         if "candidates" in record:
             identifier = text_of(record, formats.QUERY_ID, path, number, required=False)
@@ -111,9 +112,9 @@ def _candidates(record: dict[str, Any], place: str) -> list[Found]:
     return out
 
 
-def _trec(path: Path) -> dict[tuple[str, str], list[Found]]:
+def _trec(path: Path, limits: Limits) -> dict[tuple[str, str], list[Found]]:
     out: dict[tuple[str, str], list[Found]] = {}
-    for number, line in lines(path):
+    for number, line in lines(path, limits):
         columns = line.split()
         try:
             query, _, passage, _, value, *_ = columns

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -110,6 +111,8 @@ BOUNDS = {
     "finite_number": "a finite number",
 }
 """pydantic's names for a number that is out of bounds, in our words."""
+NAMED = 20
+"""Mistakes of a job that are named at once."""
 SECTIONS: dict[str, type[BaseModel]] = {"eci": ECI, "budget": Cap}
 
 
@@ -132,7 +135,10 @@ def read(path: Path) -> tuple[bytes, Document, Plan]:
         with relative_to(path.absolute().parent):
             document = Document.model_validate({k: v for k, v in raw.items() if v is not None or k not in OPTIONAL})
     except ValidationError as error:
-        raise JobError("\n".join(_messages(error, path, lines))) from error
+        messages = list(islice(_messages(error, path, lines), NAMED))
+        if error.error_count() > NAMED:
+            messages.append(f"{path}: there are {error.error_count() - NAMED:,} more mistakes")
+        raise JobError("\n".join(messages)) from error
     plan = document.plan()
     refuse_first(checks.contradictions(plan, document.budget.max_cost is not None))
     return source, document, plan

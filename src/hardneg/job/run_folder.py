@@ -16,17 +16,20 @@ from hardneg.cache.folders import Cache, default_cache
 from hardneg.data.corpus import Corpus
 from hardneg.errors import HardnegError, JobError
 from hardneg.exports import provenance
+from hardneg.exports.rows import write_lines
 from hardneg.files.durable import publishing, replacing
 from hardneg.files.text_lines import file_hash
 from hardneg.job.document import Cap, read
 from hardneg.llm.budget import Budget, limited
 from hardneg.models.embeddings import begun
 from hardneg.pipeline.plan import Plan
+from hardneg.pipeline.reading import bad_lines
 from hardneg.pipeline.run import Pipeline, Result
 from hardneg.pipeline.store import Folder, read_json, write_json
 from hardneg.protocols import Encoder
 from hardneg.report.card import card
 
+BAD_LINES = "bad_lines.jsonl"
 PACKAGES = ("hardneg", "numpy", "pyarrow", "bm25s", "PyStemmer", "sentence-transformers", "transformers", "torch")
 
 
@@ -69,6 +72,7 @@ class Job:
             with replacing(self.output / "job.yaml") as file:
                 file.write_bytes(self.source)
             result = self.pipeline.run()
+            self._list_bad_lines(result)
             self._write_provenance(result)
             exports = {name: self._export(name, result) for name in self.plan.exports}
             report = result.report | {"exports": exports}
@@ -172,6 +176,16 @@ class Job:
                 f"{self.output}: is the folder of another job, on other data ({', '.join(other.get('files', []))}); "
                 "choose another `output`, or delete that folder"
             )
+
+    def _list_bad_lines(self, result: Result) -> None:
+        """The lines of the data that cannot be used, with file, line and reason; no file where there are none."""
+        path = self.output / BAD_LINES
+        if not result.report["read"]["bad_lines"]:
+            path.unlink(missing_ok=True)
+            return
+        table = self.store.read(bad_lines(result.stages.read), 0)
+        with replacing(path) as file:
+            write_lines(file, table.to_pylist())
 
     def _write_provenance(self, result: Result) -> None:
         """Origins and scores of every chosen negative, once for all exports, and which examples are short."""

@@ -28,6 +28,7 @@ def json_schema() -> dict[str, Any]:
         for kind in kinds.kinds(group):
             cls = kinds.load(group, kind)
             schema = with_references(kinds.adapter(cls).json_schema())
+            definitions |= schema.pop("$defs", {})  # references begin at the root
             schema["properties"] = {"kind": {"const": kind}} | schema.get("properties", {})
             schema["required"] = ["kind", *schema.get("required", [])]
             schema["description"] = (cls.__doc__ or "").strip()

@@ -1,7 +1,11 @@
-"""YAML documents, read safely and with the line of every key."""
+"""YAML documents, read safely and with the line of every key.
+
+Words mean what YAML 1.2 says (its core schema): ``017`` is 17, ``1e-3`` a number, ``on`` and ``2024-01-01`` are texts.
+"""
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +13,34 @@ import yaml
 
 from hardneg.errors import JobError
 
-LARGEST = 1 << 20
+LARGEST = 128 << 10
 DEEPEST = 40
-MOST_NODES = 100_000
+MOST_NODES = 10_000
 
 Place = tuple[str | int, ...]
+
+
+class Loader(yaml.SafeLoader):
+    """PyYAML's safe loader, which reads YAML 1.1, with the plain values of YAML 1.2 (section 10.3.2)."""
+
+    yaml_implicit_resolvers = {"<": [("tag:yaml.org,2002:merge", re.compile("<<"))]}  # noqa: RUF012  as in PyYAML
+
+    def construct_yaml_int(self, node: yaml.ScalarNode) -> int:
+        """Decimal with or without leading zeros, ``0o17`` and ``0x1f``."""
+        text = str(self.construct_scalar(node))
+        base = {"0o": 8, "0x": 16}.get(text[:2])
+        return int(text, 10) if base is None else int(text[2:], base)
+
+
+for _tag, _pattern, _first in (
+    ("null", r"~|null|Null|NULL|", ["~", "n", "N", ""]),
+    ("bool", r"true|True|TRUE|false|False|FALSE", list("tTfF")),
+    ("int", r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+", list("-+0123456789")),
+    ("float", r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?", list("-+.0123456789")),
+    ("float", r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)", list("-+.")),
+):
+    Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(rf"({_pattern})\Z"), _first)
+Loader.add_constructor("tag:yaml.org,2002:int", Loader.construct_yaml_int)
 
 
 def source(path: Path) -> bytes:
@@ -31,9 +58,9 @@ def parse(data: bytes, path: Path) -> tuple[Any, dict[Place, int]]:
     for a document that is too deep or grows too much by aliases.
     """
     if len(data) > LARGEST:
-        raise JobError(f"{path}: larger than {LARGEST >> 20} MiB; a job is a small file")
+        raise JobError(f"{path}: larger than {LARGEST >> 10} KiB; a job is a small file")
     try:
-        loader = yaml.SafeLoader(data.decode("utf-8-sig"))
+        loader = Loader(data.decode("utf-8-sig"))
     except UnicodeDecodeError as error:
         line = data[: error.start].count(b"\n") + 1
         raise JobError(

@@ -22,6 +22,7 @@ from hardneg.library.probing import probe_of_texts
 from hardneg.library.texts import Texts, batch_of, corpus_of, flat_similarities
 from hardneg.models.embeddings import dots
 from hardneg.models.in_memory import as_encoder
+from hardneg.models.vectors import encoded, same_width
 from hardneg.probe import ProbeScore
 from hardneg.protocols import Encoder
 from hardneg.scorers.bi_encoder import BiEncoder
@@ -204,7 +205,9 @@ class ECIFilter:
         )
         if not len(query):
             return np.zeros(0, np.float32), np.zeros(0, np.float32)
-        q, d = encoder.encode(list(asked), "query"), encoder.encode(list(numbers), "passage")
+        q, d = encoded(encoder, list(asked), "query"), encoded(encoder, list(numbers), "passage")
+        if len(d):
+            same_width(encoder, d.shape[1], q.shape[1], next(iter(numbers)), "passage")
         out = []
         for offsets, which in zip((texts.positive_offsets, texts.offsets), passages, strict=True):
             owners, found = query[owners_of(offsets)], np.empty(len(which), np.float32)

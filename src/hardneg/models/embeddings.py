@@ -17,6 +17,7 @@ from hardneg.data.batch import Batch
 from hardneg.data.corpus import Corpus
 from hardneg.files.durable import replacing, sync
 from hardneg.kinds import fingerprint
+from hardneg.models.vectors import encoded, first_width, predicted, same_width
 from hardneg.protocols import Encoder, PairScorer, Role
 
 CANDIDATES_PER_BLOCK = 16_384
@@ -87,14 +88,19 @@ def embed(encoder: Encoder, texts: Sequence[str], role: Role, cache: Cache, *, k
 
     ``keep=False`` uses what the cache knows and adds nothing to it.
     """
-    memo = Memo(cache, fingerprint(["embeddings", encoder.identity(), role]))
+    identity = encoder.identity()
+    memo = Memo(cache, fingerprint(["embeddings", identity, role]))
 
     def compute(numbers: Int64) -> Float32:
         with progress.task(f"encode {role} texts", len(numbers)) as bar:
             parts = []
             for begin in range(0, len(numbers), 512):
                 part = numbers[begin : begin + 512]
-                parts.append(encoder.encode(taken(texts, part), role))
+                given = taken(texts, part)
+                vectors = encoded(encoder, given, role)
+                width = vectors.shape[1]
+                same_width(encoder, width, first_width(cache, identity, width), given[0], role)
+                parts.append(vectors)
                 bar.advance(len(part))
             return np.concatenate(parts)
 
@@ -145,7 +151,7 @@ def score_pairs(model: PairScorer, queries: Sequence[str], passages: Sequence[st
 
     def compute(numbers: Int64) -> Float32:
         with progress.task("score pairs", len(numbers)) as bar:
-            scores = model.predict(taken(queries, numbers), taken(passages, numbers))
+            scores = predicted(model, taken(queries, numbers), taken(passages, numbers))
             bar.advance(len(numbers))
             return scores
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from hardneg.arrays import Float32
 from hardneg.bounds import Count
-from hardneg.errors import ModelError, PartError
+from hardneg.errors import PartError
 from hardneg.kinds import NEUTRAL, part
 from hardneg.models.sentence_transformers import Encoder as SentenceTransformersEncoder
 from hardneg.protocols import Encoder, Role
@@ -72,9 +72,9 @@ class InMemory:
             options: dict[str, Any] = {"batch_size": self.batch_size, "show_progress_bar": False}
             if prompt is not None:
                 options["prompt"] = prompt
-            return unit_vectors(special(list(texts), convert_to_numpy=True, **options), texts)
+            return unit_vectors(special(list(texts), convert_to_numpy=True, **options))
         plain = special or self.model.encode
-        return unit_vectors(plain([(prompt or "") + text for text in texts]), texts)
+        return unit_vectors(plain([(prompt or "") + text for text in texts]))
 
     def encode_tokens(self, texts: Sequence[str], role: Role) -> list[Float32]:
         """Not for a model of which only ``encode`` is known."""
@@ -119,16 +119,9 @@ def numbers(tensor: Any) -> Float32:
     return np.asarray(found, dtype=np.float32)
 
 
-def unit_vectors(vectors: Any, texts: Sequence[str]) -> Float32:
-    """The vectors of ``texts`` with unit length. Raises `ModelError` for another shape and for what is not finite."""
+def unit_vectors(vectors: Any) -> Float32:
+    """Vectors with unit length; one of length 0 stays."""
     array = numbers(vectors)
-    if array.ndim != 2 or len(array) != len(texts):
-        raise ModelError(f"the model gave an array of shape {list(array.shape)} for {len(texts)} texts")
-    bad = np.flatnonzero(~np.isfinite(array).all(axis=1))
-    if len(bad):
-        raise ModelError(f"the model gave an embedding that is not finite, for {texts[int(bad[0])]!r:.80}")
-    length = np.linalg.norm(array, axis=1, keepdims=True)
-    if (length == 0).any():
-        raise ModelError(f"the model gave an embedding of length 0, for {texts[int(np.argmin(length))]!r:.80}")
-    unit: Float32 = array / length
+    lengths = np.linalg.norm(array, axis=-1, keepdims=True)
+    unit: Float32 = array / np.where(lengths == 0, 1, lengths)
     return unit

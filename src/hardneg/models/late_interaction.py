@@ -11,7 +11,8 @@ import numpy as np
 from hardneg.arrays import Float32
 from hardneg.kinds import NEUTRAL, fingerprint, part
 from hardneg.models.loaded import Loaded
-from hardneg.protocols import AnyEncoder, Encoder
+from hardneg.models.vectors import encoded_tokens, same_width
+from hardneg.protocols import AnyEncoder, Encoder, Role
 
 
 @part
@@ -51,11 +52,14 @@ class _Tokens:
     def __init__(self, encoder: Encoder, limit: int) -> None:
         self._encoder, self._limit, self._bytes = encoder, limit, 0
         self._known: OrderedDict[tuple[str, str], Float32] = OrderedDict()
+        self._width: int | None = None
 
-    def of(self, texts: Sequence[str], role: str) -> dict[str, Float32]:
+    def of(self, texts: Sequence[str], role: Role) -> dict[str, Float32]:
         distinct = list(dict.fromkeys(texts))
         missing = [text for text in distinct if (role, text) not in self._known]
-        for text, vectors in zip(missing, self._encoder.encode_tokens(missing, role) if missing else [], strict=True):  # type: ignore[arg-type]
+        for text, vectors in zip(missing, encoded_tokens(self._encoder, missing, role) if missing else [], strict=True):
+            self._width = self._width or vectors.shape[1]
+            same_width(self._encoder, vectors.shape[1], self._width, text, role)
             self._known[role, text] = vectors
             self._bytes += vectors.nbytes
         out = {}

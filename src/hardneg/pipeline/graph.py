@@ -71,7 +71,7 @@ class Stages:
 
 def stages_of(plan: Plan, files: Mapping[str, str]) -> Stages:
     """The stages of a plan, with their fingerprints. ``files``: the content hash of every data file."""
-    read = Stage("read", {"shard": SHARD, "reader": described(plan.reader), "files": dict(files)})
+    read = Stage("read", {"version": 2, "shard": SHARD, "reader": described(plan.reader), "files": dict(files)})
     waves = [_wave(plan, 0, read, None)]
     for number in range(1, plan.deepen + 1):
         before = waves[-1]

@@ -4,23 +4,29 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import islice
-from typing import Any
+from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
+import pyarrow as pa
 
 from hardneg import progress
-from hardneg.arrays import offsets_of
+from hardneg.arrays import offsets_of, owners_of
 from hardneg.cache.folders import Cache
 from hardneg.data import corpus, parquet
 from hardneg.data.batch import Batch
-from hardneg.data.records import Example
+from hardneg.data.equal_queries import shared_positives
+from hardneg.data.records import UNUSABLE, Example, Read
 from hardneg.errors import DataError
 from hardneg.pipeline.graph import SHARD
 from hardneg.pipeline.stage import Stage
 from hardneg.pipeline.store import Store
 from hardneg.protocols import Reader
+
+T = TypeVar("T")
 
 
 def read(reader: Reader, stage: Stage, store: Store, cache: Cache) -> dict[str, Any]:
@@ -29,31 +35,83 @@ def read(reader: Reader, stage: Stage, store: Store, cache: Cache) -> dict[str, 
     Raises `DataError` where no query has a positive.
     """
     begin = time.monotonic()
+    bad: dict[tuple[str, int], str] = {}
     with progress.task("read corpus") as bar:
-        built = corpus.build(cache, progress.counted(reader.passages(), bar))
+        built = corpus.build(cache, _usable(progress.counted(reader.passages(), bar), bad))
     skipped = Counter(built.skipped)
     count = shards = 0
+    seen: list[Batch] = []
     with progress.task("read examples") as bar:
-        examples = _examples(reader, built, bar, skipped)
+        found = _usable(progress.counted(reader.examples(built.corpus, built.empty), bar), bad)
+        examples = _examples(found, skipped)
         while block := list(islice(examples, SHARD)):
-            store.write(stage, shards, parquet.examples_table(_batch(block, built.corpus)))
+            batch = _batch(block, built.corpus)
+            store.write(stage, shards, parquet.examples_table(batch))
+            seen.append(replace(batch, ids=(), queries=()))  # numbers alone
             shards, count = shards + 1, count + len(block)
+    if bad:
+        skipped[UNUSABLE] = len(bad)
     if not count:
         reasons = "; ".join(f"{n} times: {reason}" for reason, n in skipped.items()) or "there is no query"
         where = ", ".join(str(file) for file in reader.files())
         raise DataError(f"{where}: no query has a positive ({reasons}); nothing can be mined")
+    equal = _share(seen, stage, store)
+    if bad:
+        store.write(bad_lines(stage), 0, _listed(bad))
+        store.complete(bad_lines(stage), {"lines": len(bad)})
     return {
         "shards": shards,
         "corpus": built.corpus.fingerprint,
         "passages": len(built.corpus),
         "examples": count,
+        "equal_queries": equal,
+        "bad_lines": dict(sorted(Counter(Path(file).name for file, _ in bad).items())),
         "skipped": dict(sorted(skipped.items())),
         "seconds": round(time.monotonic() - begin, 3),
     }
 
 
-def _examples(reader: Reader, built: corpus.Built, bar: progress.Task, skipped: Counter[str]) -> Iterator[Example]:
-    for read in progress.counted(reader.examples(built.corpus, built.empty), bar):
+def _share(seen: Sequence[Batch], stage: Stage, store: Store) -> int:
+    """Writes the shards anew that have a query which stands under another id too, with the positives of both.
+
+    Returns how many examples learn of a positive in that way.
+    """
+    lengths = [np.diff(batch.positive_offsets) for batch in seen]
+    owners = owners_of(offsets_of(np.concatenate(lengths)))
+    hashes, rows = (np.concatenate([getattr(b, name) for b in seen]) for name in ("query_hashes", "positive_rows"))
+    shared = shared_positives(hashes, owners, rows)
+    begin = 0
+    for shard, own in enumerate(lengths):
+        known = shared.of(begin, begin + len(own))
+        begin += len(own)
+        if len(known[0]):
+            batch = parquet.examples_batch(store.read(stage, shard), seen[shard].corpus, frozenset())
+            store.write(stage, shard, parquet.examples_table(replace(batch, shared=known)))
+    return int(shared.gains.sum())
+
+
+def bad_lines(read: Stage) -> Stage:
+    """Where the lines that cannot be used are listed, if there are any: columns ``file``, ``line`` and ``reason``."""
+    return Stage("bad_lines", {}, (read,))
+
+
+def _listed(bad: Mapping[tuple[str, int], str]) -> pa.Table:
+    places = sorted(bad)
+    columns = {"file": [file for file, _ in places], "line": [line for _, line in places]}
+    return pa.table(columns | {"reason": [bad[place] for place in places]})
+
+
+def _usable(found: Iterable[Read[T]], bad: dict[tuple[str, int], str]) -> Iterator[Read[T]]:
+    """All but the lines that cannot be used, which go into ``bad``: a file that is read twice names each once."""
+    for read in found:
+        if read.problem is None:
+            yield read
+        else:
+            bad.setdefault((read.file, read.line), read.problem)
+
+
+def _examples(found: Iterable[Read[Example]], skipped: Counter[str]) -> Iterator[Example]:
+    for read in found:
         if read.item is None:
             skipped[read.skipped or "skipped"] += 1
         else:

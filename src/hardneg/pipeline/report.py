@@ -77,6 +77,6 @@ def report_of(
         "per_query": per_query,
         "shortcut": shortcut.report(),
         **({} if probing is None else probing.report()),
-        "read": {key: read[key] for key in ("passages", "examples", "skipped", "corpus")},
+        "read": {key: read[key] for key in ("passages", "examples", "equal_queries", "bad_lines", "skipped", "corpus")},
     }
     return report | {"warnings": warnings(report), "notes": notes(report)}

@@ -11,7 +11,10 @@ from hardneg.arrays import Float32, Int64
 from hardneg.data.batch import Batch
 from hardneg.data.candidates import Candidates, Scores, Verdicts
 from hardneg.errors import ModelError, PartError
-from hardneg.protocols import Filter, Scorer
+from hardneg.protocols import CosineScorer, Filter, Scorer
+
+LARGEST_COSINE = 1.02
+"""Of vectors whose lengths half precision has rounded."""
 
 
 def proposed(name: str, found: Candidates, batch: Batch) -> Candidates:
@@ -30,6 +33,9 @@ def scored(name: str, scorer: Scorer, batch: Batch) -> Scores:
     _aligned(f"scorer `{name}`", len(batch.positive_rows), len(scores.positives))
     _finite(name, scores.negatives, batch.owners, batch)
     _finite(name, scores.positives, batch.positive_owners, batch)
+    if isinstance(scorer, CosineScorer):
+        for values, owners in ((scores.negatives, batch.owners), (scores.positives, batch.positive_owners)):
+            _cosines(name, values, owners, batch)
     return scores
 
 
@@ -45,6 +51,15 @@ def _finite(name: str, values: Float32, owners: Int64, batch: Batch) -> None:
     if len(bad):
         raise ModelError(
             f"scorer `{name}` gave a score that is not finite, for query `{batch.ids[int(owners[bad[0]])]}`"
+        )
+
+
+def _cosines(name: str, values: Float32, owners: Int64, batch: Batch) -> None:
+    bad = np.flatnonzero(np.abs(values) > LARGEST_COSINE)
+    if len(bad):
+        raise ModelError(
+            f"scorer `{name}` gave {values[bad[0]]:.3g} as a cosine, for query `{batch.ids[int(owners[bad[0]])]}`; "
+            "divide its vectors by their lengths"
         )
 
 

@@ -8,33 +8,36 @@ from pathlib import Path
 
 from hardneg.data import training_rows as formats
 from hardneg.data.corpus import Corpus
-from hardneg.data.records import Example, Passage, Read
+from hardneg.data.records import Example, Passage, Read, unusable
 from hardneg.errors import DataError
-from hardneg.files.text_lines import existing, file_hash, json_lines, lines, text_of
+from hardneg.files.bad_lines import STRICT, BadLines, Rule
+from hardneg.files.text_lines import USUAL, Limits, existing, file_hash, json_lines, lines, text_of
 from hardneg.kinds import NEUTRAL, part
 
 
-def judgments(file: Path) -> Iterator[tuple[int, str, str, int]]:
+def judgments(file: Path, limits: Limits = USUAL, bad: BadLines = STRICT) -> Iterator[tuple[int, str, str, int]]:
     """Line number, query id, passage id and grade of every line of a BEIR qrels file but its header.
 
     A first line whose third column is a whole number is a judgment: the file has no header.
     """
-    for number, text in lines(file):
+    for number, text in lines(file, limits, bad):
         columns = text.split("\t")
         if number == 1 and not (len(columns) == 3 and columns[2].strip().lstrip("-").isdigit()):
             continue
-        try:
-            yield number, columns[0], columns[1], int(columns[2])
-        except (IndexError, ValueError) as error:
-            raise DataError.at(
-                file, number, f"expected query-id, corpus-id and a whole number, found {text!r:.80}"
-            ) from error
+        with bad:
+            try:
+                grade = int(columns[2])
+            except (IndexError, ValueError) as error:
+                raise DataError.at(
+                    file, number, f"expected query-id, corpus-id and a whole number, found {text!r:.80}"
+                ) from error
+            yield number, columns[0], columns[1], grade
 
 
-def grades_of(file: Path) -> dict[str, dict[str, int]]:
+def grades_of(file: Path, limits: Limits = USUAL) -> dict[str, dict[str, int]]:
     """The judgments of a BEIR qrels file: a grade by query id and passage id. Raises `DataError` for a broken line."""
     grades: dict[str, dict[str, int]] = {}
-    for _, query, passage, grade in judgments(existing(file)):
+    for _, query, passage, grade in judgments(existing(file), limits):
         grades.setdefault(query, {})[passage] = grade
     return grades
 
@@ -47,19 +50,22 @@ class BEIR:
     shown to the job, and the report counts with them how many negatives are really false. Counted and left out:
     passages without text, queries without a judgment in this split, queries without a positive. Errors: an id that
     occurs twice, a judged query of white space, a judgment of an unknown query or passage, two different grades of one
-    pair.
+    pair. ``bad_lines: skip`` puts aside and lists the lines with such an error, or that cannot be read; of two that
+    contradict each other the first stays. A passage id that occurs twice is an error still.
     """
 
     path: Path = field(metadata=NEUTRAL)
     split: str = "train"
     min_grade: int = 1
     judged: str | None = field(default=None, metadata=NEUTRAL)
+    limits: Limits = field(default=USUAL, metadata=NEUTRAL)
+    bad_lines: Rule = "error"
 
     def judgments(self) -> dict[str, dict[str, int]] | None:
         """The judgments of the split ``judged``, those below ``min_grade`` as 0."""
         if self.judged is None:
             return None
-        found = grades_of(self._split(self.judged))
+        found = grades_of(self._split(self.judged), self.limits)
         return {q: {p: max(g - self.min_grade + 1, 0) for p, g in own.items()} for q, own in found.items()}
 
     def judged_by(self) -> str | None:
@@ -87,33 +93,39 @@ class BEIR:
 
     def passages(self) -> Iterator[Read[Passage]]:
         """The corpus, in the order of the file."""
-        file = self.files()[0]
-        for number, record in json_lines(file):
-            yield Read(formats.passage(record, file, number), str(file), number)
+        file, bad = self.files()[0], BadLines(self.bad_lines)
+        for number, record in json_lines(file, self.limits, bad):
+            with bad:
+                yield Read(formats.passage(record, file, number), str(file), number)
+        yield from unusable(bad)
 
     def examples(self, corpus: Corpus, empty: frozenset[str]) -> Iterator[Read[Example]]:
         """The queries of this split, in the order of the queries' file."""
         _, queries_file, judged_file = self.files()
+        bad = BadLines(self.bad_lines)
         queries: dict[str, tuple[int, str]] = {}
-        for number, record in json_lines(queries_file):
-            identifier = text_of(record, ("_id",), queries_file, number)
-            query = text_of(record, ("text",), queries_file, number)
-            if identifier in queries:
-                first = queries[identifier][0]
-                raise DataError.at(queries_file, number, f"query id `{identifier}` is there already, in line {first}")
-            queries[identifier] = number, query
-        grades = self._grades(judged_file, queries, corpus, empty)
+        for number, record in json_lines(queries_file, self.limits, bad):
+            with bad:
+                identifier = text_of(record, ("_id",), queries_file, number)
+                query = text_of(record, ("text",), queries_file, number)
+                if identifier in queries:
+                    first = queries[identifier][0]
+                    raise DataError.at(
+                        queries_file, number, f"query id `{identifier}` is there already, in line {first}"
+                    )
+                queries[identifier] = number, query
+        grades = self._grades(judged_file, queries, corpus, empty, bad)
         for identifier, (number, query) in queries.items():
             judged = grades.get(identifier)
+            if judged is None:
+                reason = "query without a judgment in this split" if query.strip() else "query without text"
+                yield Read(None, str(queries_file), number, reason)
+                continue
             if not query.strip():
-                if judged is not None:
+                with bad:
                     raise DataError.at(
                         queries_file, number, f"the text of query `{identifier}` is empty; give it a text or delete it"
                     )
-                yield Read(None, str(queries_file), number, "query without text")
-            elif judged is None:
-                yield Read(None, str(queries_file), number, "query without a judgment in this split")
-            if judged is None or not query.strip():
                 continue
             positives = [p for p, grade in judged.items() if grade >= self.min_grade]
             with_text = tuple(p for p in positives if p not in empty)
@@ -122,21 +134,24 @@ class BEIR:
             else:
                 reason = "query whose positives have no text" if positives else "query without a positive"
                 yield Read(None, str(queries_file), number, reason)
+        yield from unusable(bad)
 
     def _grades(
-        self, file: Path, queries: dict[str, tuple[int, str]], corpus: Corpus, empty: frozenset[str]
+        self, file: Path, queries: dict[str, tuple[int, str]], corpus: Corpus, empty: frozenset[str], bad: BadLines
     ) -> dict[str, dict[str, int]]:
         grades: dict[str, dict[str, int]] = {}
-        for number, query, passage, grade in judgments(file):
-            if query not in queries:
-                raise DataError.at(file, number, f"query id `{query}` is not in queries.jsonl")
-            judged = grades.setdefault(query, {})
-            if judged.setdefault(passage, grade) != grade:
-                raise DataError.at(
-                    file, number, f"passage `{passage}` has two grades for query `{query}`: {judged[passage]}, {grade}"
-                )
-            if passage not in empty and passage not in corpus:
-                raise DataError.at(
-                    file, number, f"corpus id `{passage}` is not in corpus.jsonl; correct or delete the line"
-                )
+        for number, query, passage, grade in judgments(file, self.limits, bad):
+            with bad:
+                if query not in queries:
+                    raise DataError.at(file, number, f"query id `{query}` is not in queries.jsonl")
+                if passage not in empty and passage not in corpus:
+                    raise DataError.at(
+                        file, number, f"corpus id `{passage}` is not in corpus.jsonl; correct or delete the line"
+                    )
+                judged = grades.setdefault(query, {})
+                if judged.setdefault(passage, grade) != grade:
+                    first = judged[passage]
+                    raise DataError.at(
+                        file, number, f"passage `{passage}` has two grades for query `{query}`: {first}, {grade}"
+                    )
         return grades

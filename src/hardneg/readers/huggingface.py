@@ -10,8 +10,9 @@ from typing import Any
 
 from hardneg.data import training_rows as formats
 from hardneg.data.corpus import Corpus
-from hardneg.data.records import Example, Passage, Read
+from hardneg.data.records import Example, Passage, Read, unusable
 from hardneg.errors import DataError, MissingExtraError
+from hardneg.files.bad_lines import BadLines, Rule
 from hardneg.kinds import NEUTRAL, NameOrPath, part
 
 
@@ -21,7 +22,7 @@ class HuggingFace:
     ``jsonl`` knows as keys.
 
     ``columns`` renames: ``{query: question, positive: context}`` reads the column ``question`` as the query. ``name``
-    is the hub's configuration name. The extra ``datasets``.
+    is the hub's configuration name. ``bad_lines`` as in the reader ``jsonl``. The extra ``datasets``.
     """
 
     path: NameOrPath = field(metadata=NEUTRAL)
@@ -29,6 +30,7 @@ class HuggingFace:
     name: str | None = None
     revision: str | None = None
     columns: Mapping[str, str] = field(default_factory=dict)
+    bad_lines: Rule = "error"
 
     def identity(self) -> str:
         """The data set's own fingerprint."""
@@ -40,20 +42,25 @@ class HuggingFace:
 
     def passages(self) -> Iterator[Read[Passage]]:
         """Every distinct text of the data set, in order of first appearance."""
-        return formats.passages(self._rows())
+        bad = BadLines(self.bad_lines)
+        yield from formats.passages(self._rows(bad))
+        yield from unusable(bad)
 
     def examples(self, corpus: Corpus, empty: frozenset[str]) -> Iterator[Read[Example]]:
         """The queries, in the order of the data set."""
-        return formats.examples(self._rows(), corpus)
+        bad = BadLines(self.bad_lines)
+        yield from formats.examples(self._rows(bad), corpus, bad)
+        yield from unusable(bad)
 
-    def _rows(self) -> Iterator[formats.Row]:
+    def _rows(self, bad: BadLines) -> Iterator[formats.Row]:
         loaded = _load(self.path, self.name, self.split, self.revision)
         missing = [column for column in self.columns.values() if column not in loaded.column_names]
         if missing:
             raise DataError(f"{self.path}: no column `{missing[0]}`; there are: {', '.join(loaded.column_names)}")
         for number, record in enumerate(loaded, 1):
             renamed = dict(record) | {key: record[column] for key, column in self.columns.items()}
-            yield formats.row(renamed, Path(self.path), number)
+            with bad:
+                yield formats.row(renamed, Path(self.path), number)
 
 
 @lru_cache(maxsize=2)

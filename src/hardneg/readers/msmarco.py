@@ -7,23 +7,26 @@ from dataclasses import field
 from pathlib import Path
 
 from hardneg.data.corpus import Corpus
-from hardneg.data.records import Example, Passage, Read
+from hardneg.data.records import Example, Passage, Read, unusable
 from hardneg.errors import DataError
-from hardneg.files.text_lines import existing, lines
+from hardneg.files.bad_lines import BadLines, Rule
+from hardneg.files.text_lines import USUAL, Limits, existing, lines
 from hardneg.kinds import NEUTRAL, part
 
 
 @part
 class MSMARCO:
     """``collection``: id, text (or id, url, title, text) by tabs; ``queries``: id, text; ``qrels``: query id, 0,
-    passage id, grade, by white space. Each may end in ``.gz`` or ``.zst``. Counted and left out, or an error, as in the
-    reader ``beir``.
+    passage id, grade, by white space. Each may end in ``.gz`` or ``.zst``. What is left out, put aside, or an error is
+    as in the reader ``beir``.
     """
 
     collection: Path = field(metadata=NEUTRAL)
     queries: Path = field(metadata=NEUTRAL)
     qrels: Path = field(metadata=NEUTRAL)
     min_grade: int = 1
+    limits: Limits = field(default=USUAL, metadata=NEUTRAL)
+    bad_lines: Rule = "error"
 
     def files(self) -> list[Path]:
         """Collection, queries and judgments."""
@@ -31,44 +34,53 @@ class MSMARCO:
 
     def passages(self) -> Iterator[Read[Passage]]:
         """The collection, in the order of the file."""
-        file = self.files()[0]
-        for number, text in lines(file):
-            columns = text.split("\t")
-            if len(columns) not in (2, 4):
-                raise DataError.at(file, number, f"expected 2 or 4 columns by tabs, found {len(columns)}")
-            yield Read(Passage(columns[0], columns[-1], columns[2] if len(columns) == 4 else ""), str(file), number)
+        file, bad = self.files()[0], BadLines(self.bad_lines)
+        for number, text in lines(file, self.limits, bad):
+            with bad:
+                columns = text.split("\t")
+                if len(columns) not in (2, 4):
+                    raise DataError.at(file, number, f"expected 2 or 4 columns by tabs, found {len(columns)}")
+                title = columns[2] if len(columns) == 4 else ""
+                yield Read(Passage(columns[0], columns[-1], title), str(file), number)
+        yield from unusable(bad)
 
     def examples(self, corpus: Corpus, empty: frozenset[str]) -> Iterator[Read[Example]]:
         """The judged queries, in the order of the queries' file."""
         _, queries_file, qrels_file = self.files()
+        bad = BadLines(self.bad_lines)
         positives: dict[str, list[str]] = {}
         first_line: dict[str, int] = {}
-        for number, text in lines(qrels_file):
-            columns = text.split()
-            try:
-                _, _, _, grade = columns
-                relevant = int(grade) >= self.min_grade
-            except ValueError as error:
-                raise DataError.at(
-                    qrels_file, number, f"expected query id, 0, passage id and grade, found {text!r:.80}"
-                ) from error
-            query, passage = columns[0], columns[2]
-            first_line.setdefault(query, number)
-            if passage not in empty and passage not in corpus:
-                raise DataError.at(qrels_file, number, f"passage id `{passage}` is not in the collection")
-            known = positives.setdefault(query, [])
-            if relevant and passage not in known:
-                known.append(passage)
+        for number, text in lines(qrels_file, self.limits, bad):
+            with bad:
+                columns = text.split()
+                try:
+                    _, _, _, grade = columns
+                    relevant = int(grade) >= self.min_grade
+                except ValueError as error:
+                    raise DataError.at(
+                        qrels_file, number, f"expected query id, 0, passage id and grade, found {text!r:.80}"
+                    ) from error
+                query, passage = columns[0], columns[2]
+                first_line.setdefault(query, number)
+                if passage not in empty and passage not in corpus:
+                    raise DataError.at(qrels_file, number, f"passage id `{passage}` is not in the collection")
+                known = positives.setdefault(query, [])
+                if relevant and passage not in known:
+                    known.append(passage)
         seen: dict[str, int] = {}
-        for number, text in lines(queries_file):
+        for number, text in lines(queries_file, self.limits, bad):
             identifier, _, query = text.partition("\t")
-            if not query.strip():
-                raise DataError.at(queries_file, number, f"the text of query `{identifier}` is empty")
-            if identifier in seen:
-                raise DataError.at(
-                    queries_file, number, f"query id `{identifier}` is there already, in line {seen[identifier]}"
-                )
-            seen[identifier] = number
+            with bad:
+                if not query.strip():
+                    raise DataError.at(queries_file, number, f"the text of query `{identifier}` is empty")
+                if identifier in seen:
+                    first = seen[identifier]
+                    raise DataError.at(
+                        queries_file, number, f"query id `{identifier}` is there already, in line {first}"
+                    )
+                seen[identifier] = number
+            if seen.get(identifier) != number:
+                continue
             with_text = tuple(passage for passage in positives.get(identifier, ()) if passage not in empty)
             if with_text:
                 yield Read(Example(identifier, query, with_text), str(queries_file), number)
@@ -79,4 +91,6 @@ class MSMARCO:
                 yield Read(None, str(queries_file), number, reason)
         for query, number in first_line.items():
             if query not in seen:
-                raise DataError.at(qrels_file, number, f"query id `{query}` is not in {queries_file.name}")
+                with bad:
+                    raise DataError.at(qrels_file, number, f"query id `{query}` is not in {queries_file.name}")
+        yield from unusable(bad)

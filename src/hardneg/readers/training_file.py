@@ -8,8 +8,9 @@ from pathlib import Path
 
 from hardneg.data import training_rows as formats
 from hardneg.data.corpus import Corpus
-from hardneg.data.records import Example, Passage, Read
-from hardneg.files.text_lines import existing
+from hardneg.data.records import Example, Passage, Read, unusable
+from hardneg.files.bad_lines import BadLines, Rule
+from hardneg.files.text_lines import USUAL, Limits, existing
 from hardneg.kinds import NEUTRAL, part
 
 
@@ -24,10 +25,14 @@ class TrainingFile:
     Rows with one query are one example. ``corpus`` is such a file of passages (``_id``, ``title``, ``text``); the texts
     of the training file are added to it where it lacks them. Without it they are the corpus, negatives too. Counted and
     left out: queries without a positive. Errors: an empty query, one id for two queries or two passages.
+    ``bad_lines: skip`` puts aside and lists the lines with such an error, or that cannot be read; one id for two
+    passages is an error still.
     """
 
     path: Path = field(metadata=NEUTRAL)
     corpus: Path | None = field(default=None, metadata=NEUTRAL)
+    limits: Limits = field(default=USUAL, metadata=NEUTRAL)
+    bad_lines: Rule = "error"
 
     def files(self) -> list[Path]:
         """The training file (or the files of its folder), and the corpus if there is one."""
@@ -40,17 +45,22 @@ class TrainingFile:
 
     def passages(self) -> Iterator[Read[Passage]]:
         """The corpus file, then the texts that it lacks, in order of first appearance."""
-        return formats.passages(self._rows(), self._corpus())
+        bad = BadLines(self.bad_lines)
+        yield from formats.passages(self._rows(bad), self._corpus(bad))
+        yield from unusable(bad)
 
     def examples(self, corpus: Corpus, empty: frozenset[str]) -> Iterator[Read[Example]]:
         """The queries, in the order of the file."""
-        return formats.examples(self._rows(), corpus)
+        bad = BadLines(self.bad_lines)
+        yield from formats.examples(self._rows(bad), corpus, bad)
+        yield from unusable(bad)
 
-    def _rows(self) -> Iterator[formats.Row]:
-        return formats.rows(self.path if self.path.is_dir() else existing(self.path))
+    def _rows(self, bad: BadLines) -> Iterator[formats.Row]:
+        return formats.rows(self.path if self.path.is_dir() else existing(self.path), self.limits, bad)
 
-    def _corpus(self) -> Iterator[Read[Passage]]:
+    def _corpus(self, bad: BadLines) -> Iterator[Read[Passage]]:
         if self.corpus:
             file = existing(self.corpus)
-            for number, record in formats.records(file):
-                yield Read(formats.passage(record, file, number), str(file), number)
+            for number, record in formats.records(file, self.limits, bad):
+                with bad:
+                    yield Read(formats.passage(record, file, number), str(file), number)

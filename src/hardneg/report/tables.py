@@ -112,6 +112,8 @@ def counts(report: Mapping[str, Any]) -> Table:
     read, found = report["read"], report["counts"]
     table.add_row(f"{read['passages']:,}", "passages")
     table.add_row(f"{read['examples']:,}", f"examples with {found['positives']:,} positives")
+    if read["equal_queries"]:
+        table.add_row(f"{read['equal_queries']:,}", "of them with positives that their query has under another id only")
     for reason, count in read["skipped"].items():
         table.add_row(f"{count:,}", f"left out: {reason}")
     for name, count in report["generated"].items():

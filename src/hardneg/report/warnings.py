@@ -27,6 +27,8 @@ def _warnings(report: Mapping[str, Any]) -> Iterator[str]:
     for name, count in report["generated"].items():
         if not count:
             yield f"generator `{name}` proposed nothing"
+    for file, count in report["read"]["bad_lines"].items():
+        yield f"{count:,} lines of {file} cannot be used and are left out; bad_lines.jsonl has them with their reasons"
     yield from _easy_winners(report)
     for name in report.get("decision", {}).get("easier controls win", ()):
         yield f"the probe finds the easy control `{name}` better than the set to train on: harder ones do not pay here"
