@@ -30,4 +30,4 @@ def count_tokens(model: str, revision: str | None, request: Request) -> int:
 def _tokenizer(model: str, revision: str | None) -> Any:
     from transformers import AutoTokenizer
 
-    return AutoTokenizer.from_pretrained(str(weights.snapshot(model, revision)))
+    return AutoTokenizer.from_pretrained(str(weights.snapshot(model, revision)), trust_remote_code=False)

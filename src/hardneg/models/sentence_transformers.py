@@ -11,7 +11,7 @@ from pydantic import Field
 
 from hardneg.arrays import Float32
 from hardneg.bounds import Count
-from hardneg.errors import MissingExtraError, ModelError
+from hardneg.errors import MissingExtraError, ModelError, PartError
 from hardneg.kinds import NEUTRAL, NameOrPath, fingerprint, part
 from hardneg.models import weights
 from hardneg.models.loaded import Loaded
@@ -26,7 +26,8 @@ class Encoder:
     """A bi-encoder: a model's name on the hub, or its folder.
 
     The prompts are put before the text, as the model's card tells (``query_prompt: "query: "`` for E5); left out, the
-    model's own are used. Embeddings are normalised: similarities are cosines.
+    model's own are used. Embeddings are normalised: similarities are cosines. Code that comes with a model is not run
+    without ``trust_remote_code``, and weights that are not safetensors are not read without ``pickled_weights``.
     """
 
     model: NameOrPath = field(metadata=NEUTRAL)
@@ -35,6 +36,7 @@ class Encoder:
     passage_prompt: str | None = None
     max_seq_length: Annotated[int, Field(ge=3)] | None = None
     trust_remote_code: bool = False
+    pickled_weights: bool = field(default=False, metadata=NEUTRAL)
     device: str | None = field(default=None, metadata=NEUTRAL)
     batch_size: Count = field(default=32, metadata=NEUTRAL)
 
@@ -71,12 +73,17 @@ class Encoder:
 
 @part
 class CrossEncoder:
-    """A cross-encoder: a model's name on the hub, or its folder. Scores are the model's own, after its activation."""
+    """A cross-encoder: a model's name on the hub, or its folder. Scores are the model's own, after its activation.
+
+    Code that comes with a model is not run without ``trust_remote_code``, and weights that are not safetensors are not
+    read without ``pickled_weights``.
+    """
 
     model: NameOrPath = field(metadata=NEUTRAL)
     revision: str | None = field(default=None, metadata=NEUTRAL)
     max_length: int | None = None
     trust_remote_code: bool = False
+    pickled_weights: bool = field(default=False, metadata=NEUTRAL)
     device: str | None = field(default=None, metadata=NEUTRAL)
     batch_size: Count = field(default=32, metadata=NEUTRAL)
 
@@ -139,6 +146,11 @@ def _library() -> Any:
         import sentence_transformers
     except ImportError as error:
         raise MissingExtraError("sentence-transformers", "st", "a model by name or folder") from error
+    if int((found := sentence_transformers.__version__).split(".")[0]) < 6:
+        raise PartError(
+            f"sentence-transformers {found} runs the code of any model folder; install 6.0 or later: "
+            'pip install "hardneg[st]"'
+        )
     return sentence_transformers
 
 
@@ -148,16 +160,20 @@ def _load(kind: Any, part: Encoder | CrossEncoder, **options: Any) -> Any:
 
     logging.disable_progress_bar()  # loading takes a moment, and the run has bars of its own
     folder = weights.snapshot(part.model, part.revision)
-    safe = any(folder.rglob("*.safetensors"))
+    if not part.pickled_weights:
+        weights.refuse_pickles(folder, part.model)
     try:
         return kind(
             str(folder),
             device=part.device,
             trust_remote_code=part.trust_remote_code,
             local_files_only=True,
-            model_kwargs={"use_safetensors": True} if safe else None,
+            model_kwargs=None if part.pickled_weights else {"use_safetensors": True},
             **options,
         )
     except Exception as error:  # a dozen kinds, by model type
         reason = " ".join(str(error).split())[:300]
-        raise ModelError(f"model `{part.model}` cannot be loaded ({type(error).__name__}: {reason})") from error
+        hint = ""
+        if "trust_remote_code" in str(error) and not part.trust_remote_code:
+            hint = "; it wants to run code of its own: say `trust_remote_code: true` if you trust where it comes from"
+        raise ModelError(f"model `{part.model}` cannot be loaded ({type(error).__name__}: {reason}){hint}") from error

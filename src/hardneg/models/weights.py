@@ -10,6 +10,11 @@ from typing import NamedTuple
 
 from hardneg.errors import JobError, ModelError
 
+PICKLES = {
+    "pytorch_model*.bin": ("model.safetensors", "model.safetensors.index.json"),
+    "adapter_model*.bin": ("adapter_model.safetensors",),
+}
+"""Files of weights that loaders unpickle, and those beside them that they read instead."""
 FILES = ("*.json", "*.txt", "*.model", "*.jinja", "*.safetensors", "*.bin", "*.pt", "*.pth", "*.py")
 SETTLED = 2_000_000_000
 """Nanoseconds within which a second change of a file can bear the same time, so that its hash is not kept yet."""
@@ -34,6 +39,18 @@ def snapshot(model: str, revision: str | None) -> Path:
         raise ModelError(
             f"model `{model}` is neither a folder here nor to be had from the hub ({type(error).__name__}: {error})"
         ) from error
+
+
+def refuse_pickles(folder: Path, model: str) -> None:
+    """Raises `ModelError` where a part of the model has its weights in a pickle alone: reading one can run code."""
+    for pattern, instead in PICKLES.items():
+        for file in sorted(folder.rglob(pattern)):
+            if not any((file.parent / name).exists() for name in instead):
+                raise ModelError(
+                    f"model `{model}`: `{file.relative_to(folder)}` is a pickle, which can run code when it is read, "
+                    f"and there is no `{instead[0]}` beside it; save the model as safetensors, or say "
+                    "`pickled_weights: true` if you trust where it comes from"
+                )
 
 
 def identity(model: str, revision: str | None) -> str:
