@@ -17,7 +17,9 @@ from pathlib import Path
 
 from filelock import FileLock
 
+from hardneg import progress
 from hardneg.errors import StoreError
+from hardneg.files.checksums import broken, seal
 from hardneg.files.durable import UNFINISHED, sync
 
 LOCKS = "locks"
@@ -37,6 +39,17 @@ def default_cache() -> Path:
     if named := os.environ.get("HARDNEG_CACHE"):
         return Path(named)
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "hardneg"
+
+
+State = tuple[tuple[str, int, int], ...]
+_intact: set[State] = set()
+"""The states of folders that this process has checked: a folder is read once, not at every use."""
+
+
+def _state(folder: Path) -> State:
+    """Path, length and time of change of every file: what tells a folder from a later one."""
+    stats = [(file, file.stat()) for file in sorted(folder.iterdir())]
+    return tuple((str(file), stat.st_size, stat.st_mtime_ns) for file, stat in stats)
 
 
 @dataclass(frozen=True)
@@ -77,10 +90,11 @@ class Cache:
         """Gives a finished folder its final name; one that is there already wins."""
         target = self.root / group / name
         target.parent.mkdir(parents=True, exist_ok=True)
+        seal(folder)
         for file in folder.iterdir():
             sync(file)
         with self.lock(group, name):
-            if not target.is_dir():
+            if self.find(group, name) is None:
                 folder.replace(target)
                 sync(target.parent)
         return used(target)
@@ -92,8 +106,8 @@ class Cache:
         work (an embedding matrix) can go on where it was.
         """
         target = self.root / group / name
-        if target.is_dir():
-            return used(target)
+        if (found := self.find(group, name)) is not None:
+            return found
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
             with self.lock(group, name):
@@ -103,6 +117,7 @@ class Cache:
                     for leftover in unfinished.glob(f".*{UNFINISHED}"):
                         leftover.unlink()
                     make(unfinished)
+                    seal(unfinished)
                     for file in unfinished.iterdir():
                         sync(file)
                     unfinished.replace(target)
@@ -112,9 +127,28 @@ class Cache:
         return target
 
     def find(self, group: str, name: str) -> Path | None:
-        """The finished folder ``group/name``, if there is one."""
+        """The finished folder ``group/name``, if there is one that is as it was written.
+
+        One that has changed since is removed, and said to be.
+        """
         target = self.root / group / name
-        return used(target) if target.is_dir() else None
+        if not target.is_dir():
+            return None
+        if (state := _state(target)) not in _intact:
+            if problem := broken(target):
+                progress.note(f"{target}: {problem}; it is removed and made again")
+                self._remove(target)
+                return None
+            _intact.add(state)
+        return used(target)
+
+    def _remove(self, target: Path) -> None:
+        try:
+            shutil.rmtree(target)
+        except FileNotFoundError:  # another process was faster
+            pass
+        except OSError as error:
+            raise StoreError(f"{target}: is damaged and cannot be removed ({error}); delete it yourself") from error
 
     def begun(self, group: str, name: str) -> Path:
         """Where `made` works until the folder ``group/name`` is finished."""

@@ -1,6 +1,7 @@
 """Numbers by content: what a model said of a text or a pair is kept on disk and never asked for again.
 
-A memo is a folder of segments; a segment is one ``.npy`` file, sorted by key, that appears whole or not at all. Every
+A memo is a folder of segments. A segment is one ``.npy`` file, sorted by key, that appears whole or not at all. Its
+name is its checksum. Every
 block of new numbers becomes a segment as soon as it is there, so a run that is stopped loses one block at most.
 """
 
@@ -13,9 +14,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from hardneg import progress
 from hardneg.arrays import Bool, Float32, Int64
 from hardneg.cache.folders import Cache, used
 from hardneg.files.durable import sync
+from hardneg.files.text_lines import file_hash
 
 Keys = NDArray[np.uint64]
 
@@ -81,8 +84,12 @@ class Memo:
         used(self._folder)
         for file in sorted(self._folder.glob("*.npy")):
             try:
+                if not _whole(file):
+                    progress.note(f"{file}: has changed since it was written; its numbers are computed again")
+                    file.unlink(missing_ok=True)
+                    continue
                 segment = np.load(file, mmap_mode="r", allow_pickle=False)
-            except (OSError, ValueError, EOFError):  # put together with others just now, or damaged: computed again
+            except FileNotFoundError:  # put together with others just now
                 continue
             known = np.ascontiguousarray(segment["high"])
             at = np.minimum(np.searchsorted(known, keys[:, 0]), len(known) - 1)
@@ -114,9 +121,26 @@ class Memo:
                         file.unlink(missing_ok=True)
 
     def _write(self, segment: NDArray[np.void]) -> Path:
-        name = hashlib.sha256(segment["high"].tobytes()).hexdigest()[:32]
         with self._cache.workspace("memo") as folder:
-            np.save(folder / "segment.npy", segment)
-            sync(folder / "segment.npy")
-            (folder / "segment.npy").replace(self._folder / f"{name}.npy")
-        return self._folder / f"{name}.npy"
+            file = folder / "segment.npy"
+            np.save(file, segment)
+            sync(file)
+            name = f"{_sum_of(file)}.npy"
+            file.replace(self._folder / name)
+        return self._folder / name
+
+
+_intact: set[tuple[Path, int]] = set()
+"""Segments that this process has checked, with the time of their last change."""
+
+
+def _whole(file: Path) -> bool:
+    """Whether a segment is what it was when it got its name. Each is read once by a process."""
+    state = (file, file.stat().st_mtime_ns)
+    if state not in _intact and _sum_of(file) == file.stem:
+        _intact.add(state)
+    return state in _intact
+
+
+def _sum_of(file: Path) -> str:
+    return file_hash(file)[:32]

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 
 from hardneg.cli import catalogue, housekeeping, jobs, publishing, sets, thresholds
-from hardneg.cli.output import bars
+from hardneg.cli.output import any_encoding, bars, print_error
 from hardneg.errors import HardnegError
 
 EPILOG = """\
@@ -50,6 +50,7 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a command. Returns the exit status."""
+    any_encoding()
     top = parser()
     options = top.parse_args(arguments)
     if options.version:
@@ -65,8 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with bars():
             options.run(options)
     except HardnegError as error:
-        for line in str(error).splitlines():
-            print(f"hardneg: {line}", file=sys.stderr)
+        print_error(error)
         return error.exit_status
     except KeyboardInterrupt as stop:
         print("hardneg: stopped; the same command goes on where it was", file=sys.stderr)

@@ -64,9 +64,9 @@ def _run(options: argparse.Namespace) -> None:
     out.print(tables.summary(report))
     for name, export in report["exports"].items():
         counts = ", ".join(f"{count:,} {what}" for what, count in export["counts"].items())
-        out.print(f"{name}: {job.output / export['folder']} ({counts})", markup=False)
-    out.print(f"report: {job.output / 'report.json'}", markup=False)
-    out.print(f"look at the negatives of a query: hardneg show {options.job} --query ID", markup=False)
+        out.print(f"{name}: {job.output / export['folder']} ({counts})")
+    out.print(f"report: {job.output / 'report.json'}")
+    out.print(f"look at the negatives of a query: hardneg show {options.job} --query ID")
     computed = ", ".join(result.ran) or "nothing: everything was there"
     print(f"computed: {computed}", file=sys.stderr)
 
@@ -104,7 +104,7 @@ def _check(options: argparse.Namespace) -> None:
     out = console()
     out.print(table)
     to_do = sum(what != "cached" for _, what, _ in state)
-    out.print(f"{options.job} is valid; {to_do} of {len(state)} stages are to do", markup=False)
+    out.print(f"{options.job} is valid; {to_do} of {len(state)} stages are to do")
 
 
 def _estimate(options: argparse.Namespace) -> None:
@@ -140,5 +140,4 @@ def _estimate(options: argparse.Namespace) -> None:
     out.print(table)
     out.print(
         _together(total, found, job.cap.max_tokens) if found else f"{options.job} asks no language model",
-        markup=False,
     )

@@ -2,24 +2,50 @@
 
 from __future__ import annotations
 
-import json
+import io
 import os
 import sys
+from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from typing import Any
 
+from hardneg.errors import HardnegError, JobError
+from hardneg.report.visible import as_json, one_line, visible
+
 
 def console() -> Any:
-    """A console for stdout, as wide as the terminal; elsewhere ``$COLUMNS`` or 160."""
+    """A console for stdout, as wide as the terminal; elsewhere ``$COLUMNS`` or 160.
+
+    What is printed is plain text: it holds neither markup nor control characters, wherever it came from.
+    """
     from rich.console import Console
+    from rich.segment import Segment
+
+    class Plain(Console):
+        def render(self, *arguments: Any, **options: Any) -> Iterator[Segment]:
+            for segment in super().render(*arguments, **options):
+                yield segment if segment.control else Segment(visible(segment.text), segment.style)
 
     width = None if sys.stdout.isatty() else int(os.environ.get("COLUMNS") or 160)
-    return Console(width=width, highlight=False, soft_wrap=False)
+    return Plain(width=width, highlight=False, soft_wrap=False, markup=False, emoji=False)
+
+
+def any_encoding() -> None:
+    """Makes stdout and stderr take every character: one that their encoding lacks is written as an escape."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def print_error(error: HardnegError) -> None:
+    """Prints an error to stderr: a line a mistake of a job, one line of anything else."""
+    for line in str(error).split("\n") if isinstance(error, JobError) else [str(error)]:
+        print(f"hardneg: {one_line(line)}", file=sys.stderr)
 
 
 def print_json(value: Any) -> None:
     """Prints a JSON document."""
-    print(json.dumps(value, indent=2, ensure_ascii=False))
+    print(as_json(value, ascii_only=not (sys.stdout.encoding or "utf-8").lower().startswith("utf")))
 
 
 def bars() -> AbstractContextManager[Any]:

@@ -10,6 +10,7 @@ from hardneg.cli.command import command
 from hardneg.cli.output import console, print_json
 from hardneg.errors import JobError
 from hardneg.report import comparison
+from hardneg.report.visible import in_markdown, one_line
 
 
 def add(commands: Any) -> None:
@@ -50,7 +51,7 @@ def _score(options: argparse.Namespace) -> None:
     if options.json:
         print_json(report)
     else:
-        console().print(f"{report['counts']['examples']:,} examples of {options.file}", markup=False)
+        console().print(f"{report['counts']['examples']:,} examples of {options.file}")
         sets = {name: moments for name, moments in report["sets"].items() if name != "final"}
         console().print(tables.sets(report | {"sets": sets}))
 
@@ -79,7 +80,7 @@ def _compare(options: argparse.Namespace) -> None:
         found = _group(group)
         if len(groups) > 1:
             runs = ", ".join(group)
-            print(f"corpus {number + 1} of {len(groups)} (corpora are never ranked together): {runs}")
+            print(f"corpus {number + 1} of {len(groups)} (corpora are never ranked together): {one_line(runs)}")
         _print(found, group, options.format)
 
 
@@ -128,9 +129,9 @@ def _print(found: dict[str, Any], reports: dict[str, Any], how: str) -> None:
     remarks += [("note", "", text) for text in found["between_runs"]]
     if how == "markdown":
         print(comparison.markdown(found["rows"]))
-        print("\n" + "\n".join(f"- {text}" for _, _, text in remarks))
+        print("\n" + "\n".join(f"- {in_markdown(text)}" for _, _, text in remarks))
         return
     out = console()
     out.print(comparison.table(found["rows"]))
     for kind, label, text in remarks:
-        out.print(f"{kind}{label}: {text}", style="yellow" if kind == "warning" else None, markup=False)
+        out.print(f"{kind}{label}: {text}", style="yellow" if kind == "warning" else None)

@@ -10,6 +10,7 @@ from typing import Any
 from hardneg.cli.command import command
 from hardneg.cli.output import console, print_json
 from hardneg.errors import JobError
+from hardneg.report.visible import one_line
 
 WANTED = 0.05
 """The false share of the chosen negatives that `tune` aims at unless told otherwise."""
@@ -109,14 +110,12 @@ def _tune(options: argparse.Namespace) -> None:
         out = console()
         out.print(tuning_view.table(found))
         if advice is not None:
-            out.print(f"suggestion: {name}: {{{found.rule}: {advice['threshold']:.4g}}}: {advice['why']}", markup=False)
+            out.print(f"suggestion: {name}: {{{found.rule}: {advice['threshold']:.4g}}}: {advice['why']}")
         if level is not None and told is not None:
             fitted = f"`level: {level['value']:.2f}` and `spread: {level['spread']:.2f}` in scorer `{judge.scorer}`"
-            out.print(
-                f"level: the judgments fit {fitted}, until now {told.value:.2f} and {told.spread:.2f}", markup=False
-            )
+            out.print(f"level: the judgments fit {fitted}, until now {told.value:.2f} and {told.spread:.2f}")
         if options.plot is not None:
-            out.print(f"plot: {options.plot}", markup=False)
+            out.print(f"plot: {options.plot}")
     if options.apply:
         if advice is None:
             raise JobError("there is no suggestion to apply; see what `hardneg tune` says without --apply")
@@ -178,12 +177,13 @@ def _dropped(options: argparse.Namespace) -> None:
             f"all others: {true:,}, {refused_true:,} refused ({refused_true / max(true, 1):.0%})",
         )
     for number, case in enumerate(cases, 1):
+        case |= {key: one_line(value) for key, value in case.items() if isinstance(value, str)}
         sure = "" if case["probability"] is None else f", {case['probability']:.0%} likely relevant"
-        out.print(f"{number}. query {case['query_id']}: {case['query']}", style="bold", markup=False, **line)
-        out.print(f"   positive {case['positive_id']}: {case['positive']}", markup=False, **line)
-        out.print(f"   refused {case['negative_id']}{sure}: {case['negative']}", markup=False, **line)
+        out.print(f"{number}. query {case['query_id']}: {case['query']}", style="bold", **line)
+        out.print(f"   positive {case['positive_id']}: {case['positive']}", **line)
+        out.print(f"   refused {case['negative_id']}{sure}: {case['negative']}", **line)
         for name, reason in case["reasons"].items():
-            out.print(f"   {name}: {reason}", markup=False, **line)
+            out.print(f"   {name}: {one_line(reason)}", **line)
 
 
 def _show(options: argparse.Namespace) -> None:
@@ -196,13 +196,19 @@ def _show(options: argparse.Namespace) -> None:
         print_json(found)
         return
     out = console()
-    out.print(f"query {found['query_id']}: {found['query']}", style="bold", markup=False)
+    out.print(f"query {one_line(found['query_id'])}: {one_line(found['query'])}", style="bold")
     for passage in found["positives"]:
-        out.print(f"\npositive {passage['id']}: {passage['text']}", markup=False)
+        out.print(f"\npositive {one_line(passage['id'])}: {_indented(passage['text'])}")
     for group in ("chosen", "kept", "refused"):
         for candidate in found[group]:
             scores = ", ".join(f"{name} {value:.3f}" for name, value in candidate["scores"].items())
             origins = ", ".join(candidate["origins"])
-            out.print(f"\n{group} {candidate['id']} ({scores}; {origins}): {candidate['text']}", markup=False)
+            text = _indented(candidate["text"])
+            out.print(f"\n{group} {one_line(candidate['id'])} ({scores}; {origins}): {text}")
             for name, reason in candidate["reasons"].items():
-                out.print(f"   {name}: {reason}", markup=False)
+                out.print(f"   {name}: {one_line(reason)}")
+
+
+def _indented(passage: str) -> str:
+    """A passage whose further lines cannot be taken for lines of ours."""
+    return passage.strip().replace("\n", "\n      ")

@@ -10,6 +10,7 @@ import io
 import json
 import re
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -152,6 +153,17 @@ def text_of(record: dict[str, Any], keys: Sequence[str], path: Path, number: int
     if required:
         raise DataError.at(path, number, f"the key `{keys[0]}` is missing; the line has: {', '.join(record)}")
     return ""
+
+
+def known_hash(path: Path) -> str:
+    """`file_hash`, computed once for each state (size and time of change) that the file is in."""
+    stat = path.stat()
+    return _hash_in(path, stat.st_size, stat.st_mtime_ns)
+
+
+@lru_cache(maxsize=256)
+def _hash_in(path: Path, _size: int, _changed: int) -> str:
+    return file_hash(path)
 
 
 def file_hash(path: Path) -> str:

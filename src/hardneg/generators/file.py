@@ -15,7 +15,7 @@ from hardneg.data import training_rows as formats
 from hardneg.data.batch import Batch
 from hardneg.data.candidates import Candidates
 from hardneg.errors import DataError
-from hardneg.files.text_lines import USUAL, Limits, existing, file_hash, lines, text_of
+from hardneg.files.text_lines import USUAL, Limits, existing, known_hash, lines, text_of
 from hardneg.kinds import NEUTRAL, part
 
 LARGEST = float(np.finfo(np.float32).max)
@@ -38,8 +38,8 @@ class File:
     def identity(self) -> str:
         """A hash of the file."""
         if self.path.is_dir():
-            return ",".join(file_hash(file) for file in sorted(self.path.rglob("*")) if file.is_file())
-        return file_hash(existing(self.path))
+            return ",".join(known_hash(file) for file in sorted(self.path.rglob("*")) if file.is_file())
+        return known_hash(existing(self.path))
 
     def generate(self, batch: Batch) -> Candidates:
         """The file's candidates, in its order; a TREC run's by falling score. Raises `DataError` for an unknown id."""

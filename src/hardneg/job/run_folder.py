@@ -20,6 +20,7 @@ from hardneg.exports.rows import write_lines
 from hardneg.files.durable import publishing, replacing
 from hardneg.files.text_lines import file_hash
 from hardneg.job.document import Cap, read
+from hardneg.job.published import published
 from hardneg.llm.budget import Budget, limited
 from hardneg.models.embeddings import begun
 from hardneg.pipeline.plan import Plan
@@ -44,6 +45,8 @@ class Job:
     pipeline: Pipeline
     store: Folder
     cap: Cap
+    published: str
+    """What the data cards say of the job."""
 
     @classmethod
     def read(cls, path: Path) -> Job:
@@ -51,7 +54,7 @@ class Job:
         source, document, plan = read(path)
         store = Folder(document.output)
         pipeline = Pipeline(plan, store, Cache(document.cache or default_cache()), document.engine)
-        return cls(path, source, plan, document.output, pipeline, store, document.budget)
+        return cls(path, source, plan, document.output, pipeline, store, document.budget, published(document))
 
     @contextmanager
     def opened(self) -> Iterator[None]:
@@ -224,8 +227,7 @@ class Job:
     def _write_card(self, name: str, summary: Mapping[str, Any], report: Mapping[str, Any]) -> None:
         path = self.output / "exports" / name / "README.md"
         earlier = path.read_text(encoding="utf-8") if path.exists() else ""
-        source = self.source.decode("utf-8", "replace")
-        text = card(name, summary, report, job=source, version=_version("hardneg") or "", earlier=earlier)
+        text = card(name, summary, report, job=self.published, version=_version("hardneg") or "", earlier=earlier)
         if text != earlier:
             with replacing(path) as file:
                 file.write_text(text, encoding="utf-8")

@@ -74,7 +74,6 @@ def identity() -> str:
     return f"bm25s {version('bm25s')}, PyStemmer {version('PyStemmer')}, pairs of letters"
 
 
-@lru_cache(maxsize=2)
 def index(settings: Settings, corpus: Corpus) -> bm25s.BM25 | None:
     """The index of a corpus. None when the corpus has no word to index."""
     import bm25s
@@ -91,7 +90,15 @@ def index(settings: Settings, corpus: Corpus) -> bm25s.BM25 | None:
 
     name = fingerprint([corpus.fingerprint, identity(), *astuple(settings)])
     folder = corpus.cache.made("bm25", name, make)
-    if not any(folder.iterdir()):
+    return _loaded(folder, folder.stat().st_ino)
+
+
+@lru_cache(maxsize=2)
+def _loaded(folder: Path, _: int) -> bm25s.BM25 | None:
+    """The index in a folder, by its inode too: a folder that was made again is another one."""
+    import bm25s
+
+    if not any(file.suffix == ".npy" for file in folder.iterdir()):
         return None
     loaded = bm25s.BM25.load(str(folder), mmap=True, show_progress=False)
     loaded.backend = "numba"

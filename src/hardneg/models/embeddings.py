@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,6 +16,7 @@ from hardneg.cache.folders import Cache
 from hardneg.cache.memo import BLOCK, Memo, keys_of
 from hardneg.data.batch import Batch
 from hardneg.data.corpus import Corpus
+from hardneg.files.checksums import digest, read_signed, signed
 from hardneg.files.durable import replacing, sync
 from hardneg.kinds import fingerprint
 from hardneg.models.vectors import encoded, first_width, predicted, same_width
@@ -22,7 +24,7 @@ from hardneg.protocols import Encoder, PairScorer, Role
 
 CANDIDATES_PER_BLOCK = 16_384
 DONE = "done"
-"""The file beside an unfinished matrix that says how many of its rows are on the disk."""
+"""The file beside an unfinished matrix with the checksums of its finished blocks."""
 
 
 def _matrix_name(encoder: Encoder, corpus: Corpus) -> str:
@@ -46,8 +48,15 @@ def begun(encoder: Encoder, corpus: Corpus) -> int:
 
 
 def _rows_done(folder: Path) -> int:
-    done = folder / DONE
-    return int(done.read_text()) if done.exists() else 0
+    return len(_blocks_done(folder)) * BLOCK
+
+
+def _blocks_done(folder: Path) -> list[str]:
+    """The checksums of the finished blocks of an unfinished matrix."""
+    try:
+        return list(read_signed((folder / DONE).read_text(encoding="utf-8"))["blocks"])
+    except (OSError, ValueError):
+        return []
 
 
 def matrix(encoder: Encoder, corpus: Corpus) -> Float32:
@@ -57,30 +66,42 @@ def matrix(encoder: Encoder, corpus: Corpus) -> Float32:
     """
 
     def make(folder: Path) -> None:
-        done_file, done = folder / DONE, _rows_done(folder)
+        path, blocks = folder / "matrix.npy", _intact(folder)
         with progress.task("encode corpus", len(corpus)) as bar:
-            bar.advance(done)
-            while done < len(corpus):
-                rows = np.arange(done, min(done + BLOCK, len(corpus)))
+            bar.advance(min(len(blocks) * BLOCK, len(corpus)))
+            for begin in range(len(blocks) * BLOCK, len(corpus), BLOCK):
+                rows = np.arange(begin, min(begin + BLOCK, len(corpus)))
                 block = embed(encoder, corpus.contents(rows), "passage", corpus.cache, keep=False)
-                path = folder / "matrix.npy"
                 whole = (
                     np.load(path, mmap_mode="r+", allow_pickle=False)
-                    if done
+                    if begin
                     else open_memmap(path, "w+", np.float32, (len(corpus), block.shape[1]))  # type: ignore[no-untyped-call]
                 )
-                if not done and hasattr(os, "posix_fallocate"):  # a full disk is an error here, not a bus error later
+                if not begin and hasattr(os, "posix_fallocate"):  # a full disk is an error here, not a bus error later
                     with path.open("r+b") as file:
                         os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
-                whole[rows[0] : rows[-1] + 1] = block
+                whole[begin : begin + len(rows)] = block
                 whole.flush()
                 sync(path)
-                done = int(rows[-1]) + 1
-                with replacing(done_file) as file:
-                    file.write_text(str(done))
+                blocks.append(digest(block.tobytes()))
+                with replacing(folder / DONE) as file:
+                    file.write_text(json.dumps(signed({"blocks": blocks})))
                 bar.advance(len(rows))
 
     return _opened(corpus.cache.made("embeddings", _matrix_name(encoder, corpus), make))
+
+
+def _intact(folder: Path) -> list[str]:
+    """The checksums of the blocks of an unfinished matrix, up to the first that has changed since it was written."""
+    blocks = _blocks_done(folder)
+    if not blocks:
+        return []
+    try:
+        whole = np.load(folder / "matrix.npy", mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError):
+        return []
+    good = [digest(whole[i * BLOCK : (i + 1) * BLOCK].tobytes()) == found for i, found in enumerate(blocks)]
+    return blocks[: good.index(False)] if False in good else blocks
 
 
 def embed(encoder: Encoder, texts: Sequence[str], role: Role, cache: Cache, *, keep: bool = True) -> Float32:
@@ -93,16 +114,12 @@ def embed(encoder: Encoder, texts: Sequence[str], role: Role, cache: Cache, *, k
 
     def compute(numbers: Int64) -> Float32:
         with progress.task(f"encode {role} texts", len(numbers)) as bar:
-            parts = []
-            for begin in range(0, len(numbers), 512):
-                part = numbers[begin : begin + 512]
-                given = taken(texts, part)
-                vectors = encoded(encoder, given, role)
-                width = vectors.shape[1]
-                same_width(encoder, width, first_width(cache, identity, width), given[0], role)
-                parts.append(vectors)
-                bar.advance(len(part))
-            return np.concatenate(parts)
+            given = taken(texts, numbers)
+            vectors = encoded(encoder, given, role)
+            width = vectors.shape[1]
+            same_width(encoder, width, first_width(cache, identity, width), given[0], role)
+            bar.advance(len(numbers))
+            return vectors
 
     return memo.get(keys_of(texts), compute, keep=keep)
 

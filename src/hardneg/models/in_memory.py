@@ -15,6 +15,7 @@ from hardneg.arrays import Float32
 from hardneg.bounds import Count
 from hardneg.errors import PartError
 from hardneg.kinds import NEUTRAL, part
+from hardneg.models import steady
 from hardneg.models.sentence_transformers import Encoder as SentenceTransformersEncoder
 from hardneg.protocols import Encoder, Role
 
@@ -69,10 +70,7 @@ class InMemory:
         special = getattr(self.model, "encode_query" if role == "query" else "encode_document", None)
         prompt = self.query_prompt if role == "query" else self.passage_prompt
         if special is not None and callable(getattr(self.model, "state_dict", None)):  # a SentenceTransformer
-            options: dict[str, Any] = {"batch_size": self.batch_size, "show_progress_bar": False}
-            if prompt is not None:
-                options["prompt"] = prompt
-            return unit_vectors(special(list(texts), convert_to_numpy=True, **options))
+            return unit_vectors(steady.encode(self.model, texts, role, prompt, self.batch_size, convert_to_numpy=True))
         plain = special or self.model.encode
         return unit_vectors(plain([(prompt or "") + text for text in texts]))
 

@@ -13,7 +13,7 @@ from hardneg.arrays import Float32
 from hardneg.bounds import Count
 from hardneg.errors import MissingExtraError, ModelError, PartError
 from hardneg.kinds import NEUTRAL, NameOrPath, fingerprint, part
-from hardneg.models import weights
+from hardneg.models import steady, weights
 from hardneg.models.loaded import Loaded
 from hardneg.protocols import Role
 
@@ -64,11 +64,10 @@ class Encoder:
             out.append(vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12))
         return out
 
-    def _run(self, texts: Sequence[str], role: Role, **options: Any) -> Any:
+    def _run(self, texts: Sequence[str], role: Role, **options: Any) -> list[Any]:
         model = ENCODERS.get(self, self.identity(), lambda: _load_encoder(self))
-        encode = model.encode_query if role == "query" else model.encode_document
         prompt = self.query_prompt if role == "query" else self.passage_prompt
-        return encode(list(texts), prompt=prompt, batch_size=self.batch_size, show_progress_bar=False, **options)
+        return steady.encode(model, texts, role, prompt, self.batch_size, **options)
 
 
 @part
@@ -92,24 +91,16 @@ class CrossEncoder:
         return fingerprint(["cross-encoder", weights.identity(self.model, self.revision), self.max_length])
 
     def predict(self, queries: Sequence[str], passages: Sequence[str]) -> Float32:
-        """Float32 [k]: one score a pair. The pairs are worked on longest first, so that a batch has little padding.
+        """Float32 [k]: one score per pair.
 
         Raises `ModelError` for a model with more than one output.
         """
         if not len(queries):
             return np.zeros(0, dtype=np.float32)
         model = CROSS_ENCODERS.get(self, self.identity(), lambda: _load_cross_encoder(self))
-        order = np.argsort([-len(q) - len(p) for q, p in zip(queries, passages, strict=True)], kind="stable")
-        pairs = [(queries[i], passages[i]) for i in order]
-        sorted_scores = np.asarray(
-            model.predict(pairs, batch_size=self.batch_size, show_progress_bar=False), np.float32
-        )
-        if sorted_scores.ndim != 1:
-            raise ModelError(
-                f"`{self.model}` gives {sorted_scores.shape[1]} numbers a pair; a relevance model gives one"
-            )
-        scores = np.empty_like(sorted_scores)
-        scores[order] = sorted_scores
+        scores = np.asarray(steady.predict(model, queries, passages, self.batch_size), np.float32)
+        if scores.ndim != 1:
+            raise ModelError(f"`{self.model}` gives {scores.shape[1]} numbers a pair; a relevance model gives one")
         return scores
 
 

@@ -20,7 +20,7 @@ from hardneg.data.merge import merge
 from hardneg.data.subset import proposals_for, subset
 from hardneg.files.text_lines import file_hash
 from hardneg.llm import budget
-from hardneg.pipeline import rounds, steps
+from hardneg.pipeline import rounds, steps, unchanged
 from hardneg.pipeline.batches import Batches, Loader, places_in
 from hardneg.pipeline.deeper import deeper
 from hardneg.pipeline.graph import SHARD, Stages, Wave, stages_of, trial_of
@@ -54,7 +54,10 @@ class Pipeline:
 
     @cached_property
     def files(self) -> dict[str, str]:
-        """The content hash of every data file."""
+        """The content hash of every data file, as it was when it was first looked at."""
+        return self._hashes()
+
+    def _hashes(self) -> dict[str, str]:
         return {f"{n}. {file.name}": file_hash(file) for n, file in enumerate(self.plan.reader.files(), 1)}
 
     @cached_property
@@ -94,7 +97,10 @@ class Pipeline:
             ran.append("evaluate")
             name = self.plan.estimator
             spread = self.learnt("scorers", name).estimates if name is not None else 0.0
-            grades = self.plan.reader.judgments() if isinstance(self.plan.reader, Judged) else None
+            grades = None
+            if isinstance(reader := self.plan.reader, Judged):
+                grades = reader.judgments()
+                unchanged.judgments(reader, stages.evaluate)
             report = report_of(self.plan, batches, self.store.summary(stages.read) or {}, spread, grades)
             self.store.complete(stages.evaluate, report)
         return Result(stages, loader.corpus, batches, report | self._asked(report), ran)
@@ -161,6 +167,7 @@ class Pipeline:
         if summary is None or not whole or self.cache.find("corpora", summary["corpus"]) is None:
             ran.append("read")
             summary = read(self.plan.reader, stage, self.store, self.cache)
+            unchanged.files(stage, self._hashes())
             self.store.complete(stage, summary)
         passages = Corpus(self.cache.root / "corpora" / summary["corpus"], self.cache)
         count, shards = summary["examples"], summary["shards"]
@@ -237,7 +244,9 @@ class _Run:
             self.ran.append(stage.name)
             with progress.task(stage.name, len(self.shards)) as bar:
                 batches = (self.loader.given(self.of, stage, shard) for shard in self.shards)
-                store.complete(stage, part.learn(progress.counted(batches, bar)))
+                learnt = part.learn(progress.counted(batches, bar))
+                unchanged.part(part, stage)
+                store.complete(stage, learnt)
         return self.pipeline.learnt(group, name)
 
 
@@ -249,6 +258,7 @@ def _generate(
         found = rounds.generate(generator, name, batch, trial)
     else:
         found = generator.generate(batch)
+    unchanged.part(generator, stage)
     loader.store.write(stage, shard, parquet.candidates_table(steps.proposed(name, found, batch)))
 
 
@@ -267,9 +277,13 @@ def _merge(loader: Loader, wave: Wave, shard: int) -> None:
 
 def _score(loader: Loader, wave: Wave, stage: Stage, name: str, scorer: Scorer, shard: int) -> None:
     batch = loader.given(wave, stage, shard)
-    loader.store.write(stage, shard, parquet.scores_table(batch, steps.scored(name, scorer, batch)))
+    scores = steps.scored(name, scorer, batch)
+    unchanged.part(scorer, stage)
+    loader.store.write(stage, shard, parquet.scores_table(batch, scores))
 
 
 def _judge(loader: Loader, wave: Wave, stage: Stage, name: str, judge: Filter, shard: int) -> None:
     batch = loader.given(wave, stage, shard)
-    loader.store.write(stage, shard, parquet.verdicts_table(batch, steps.judged(name, judge, batch)))
+    verdicts = steps.judged(name, judge, batch)
+    unchanged.part(judge, stage)
+    loader.store.write(stage, shard, parquet.verdicts_table(batch, verdicts))

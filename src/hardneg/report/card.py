@@ -7,6 +7,7 @@ from typing import Any
 
 from hardneg.report import comparison
 from hardneg.report.first_lines import first_lines
+from hardneg.report.visible import fenced, in_markdown
 
 FRONT = """\
 ---
@@ -32,9 +33,7 @@ of the source texts: fill it in above before you publish; a later run keeps it.
 
 ## How it was made
 
-```yaml
 {job}
-```
 
 ## How it scores
 
@@ -53,12 +52,11 @@ def card(
 ) -> str:
     """The card of export ``name``, in Markdown with the front matter of the hub. The same run gives the same card.
 
-    ``job`` is the job's YAML, without the keys that say where it was run. The front matter of an ``earlier`` card is
-    kept: somebody may have filled in the licence.
+    ``job`` is the job's YAML as it may be published. The front matter of an ``earlier`` card is kept: somebody may have
+    filled in the licence.
     """
     front, mark, _ = earlier.removeprefix("---\n").partition("\n---\n")
     rows = comparison.rows({"": report})
-    made = _without(job, ("output:", "cache:", "engine:"))
     remarks = [*report["warnings"], *report["notes"]]
     files = summary["files"]
     return TEMPLATE.format(
@@ -66,22 +64,13 @@ def card(
         title=name,
         version=version,
         counts="\n".join(f"- {count:,} {what}" for what, count in summary["counts"].items()),
-        files="\n".join(f"| `{file}` | {facts['bytes']:,} | `{facts['sha256']}` |" for file, facts in files.items()),
-        job=made.strip(),
-        scorer=report["scorer"],
-        lines="\n".join(f"- {line}" for line in first_lines(report)),
+        files="\n".join(
+            f"| `{in_markdown(file)}` | {facts['bytes']:,} | `{facts['sha256']}` |" for file, facts in files.items()
+        ),
+        job=fenced(job.strip(), "yaml"),
+        scorer=in_markdown(report["scorer"]),
+        lines="\n".join(f"- {in_markdown(line)}" for line in first_lines(report)),
         title_of_table=comparison.TITLE,
         table=comparison.markdown(rows),
-        remarks="\n".join(f"- {remark}" for remark in remarks),
+        remarks="\n".join(f"- {in_markdown(remark)}" for remark in remarks),
     )
-
-
-def _without(job: str, keys: tuple[str, ...]) -> str:
-    """The YAML without these keys at its top, be their values on the same line or on the lines below."""
-    kept, keep = [], True
-    for line in job.splitlines():
-        if line[:1] not in ("", " ", "#"):
-            keep = not line.startswith(keys)
-        if keep:
-            kept.append(line)
-    return "\n".join(kept)

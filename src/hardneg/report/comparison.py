@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from hardneg.probe import ProbeScore, difference
+from hardneg.report.visible import in_cell, in_markdown
 
 NUMBERS = ("size", "hardness", "safety", "efficiency", "capacity", "eci_v1")
 COLUMNS = (
@@ -176,7 +177,7 @@ def table(found: Sequence[Mapping[str, Any]]) -> Table:
 def markdown(found: Sequence[Mapping[str, Any]]) -> str:
     """A table in Markdown."""
     lines = [HEADINGS, ["---"] * 4 + ["---:"] * (len(HEADINGS) - 5) + ["---"], *map(_cells, found)]
-    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+    return "\n".join("| " + " | ".join(map(in_markdown, line)) + " |" for line in lines)
 
 
 def comma_separated(found: Sequence[Mapping[str, Any]]) -> str:
@@ -184,5 +185,5 @@ def comma_separated(found: Sequence[Mapping[str, Any]]) -> str:
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(COLUMNS)
-    writer.writerows([row[name] for name in COLUMNS] for row in found)
+    writer.writerows([in_cell(row[name]) for name in COLUMNS] for row in found)
     return out.getvalue()

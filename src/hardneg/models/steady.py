@@ -1,0 +1,119 @@
+"""Batches in which all texts have equally many tokens: what a model says of a text does not depend on the others then.
+
+Padding changes how sums are rounded, tiny matrices are multiplied in another way than others, and small ones are split
+among threads differently. Without these, a bi-encoder on a CPU gives a text the same bytes in any batch
+(`tests/models/test_steady.py`). The head of a cross-encoder works on one row per pair, so its last bit may still differ.
+On a GPU batches are filled as usual: its arithmetic is not ours to promise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from hardneg import progress
+from hardneg.arrays import Int64
+from hardneg.protocols import Role
+
+ROWS_PER_THREAD = 16
+"""A smaller batch is worked on by one thread."""
+FEWEST_TOKENS = 64
+"""A batch with fewer tokens in all is filled up with its own texts: below about 20 rows products are rounded in another
+way."""
+NAMES = {"query": ("query",), "passage": ("document", "passage", "corpus")}
+"""What models call their prompts, as sentence-transformers looks for them."""
+
+
+def encode(
+    model: Any, texts: Sequence[str], role: Role, prompt: str | None, batch_size: int, **options: Any
+) -> list[Any]:
+    """What a ``SentenceTransformer`` gives for each text, in order. ``options`` are those of its ``encode``."""
+    ask = model.encode_query if role == "query" else model.encode_document
+    given = {"show_progress_bar": False, **options}
+    if prompt is not None:
+        given["prompt"] = prompt
+    used = prompt if prompt is not None else _own_prompt(model, role)
+    lengths = _lengths(model, [used + text for text in texts])
+    if lengths is None:
+        return list(ask(list(texts), batch_size=batch_size, **given))
+    return _by_length(lambda some: ask([texts[i] for i in some], batch_size=len(some), **given), lengths, batch_size)
+
+
+def predict(model: Any, queries: Sequence[str], passages: Sequence[str], batch_size: int) -> list[Any]:
+    """What a ``CrossEncoder`` gives for each pair, in order."""
+    lengths = _lengths(model, list(queries), list(passages))
+    if lengths is None:
+        lengths = np.zeros(len(queries), dtype=np.int64)
+        order = np.argsort([-len(q) - len(p) for q, p in zip(queries, passages, strict=True)], kind="stable")
+        found = model.predict(
+            [(queries[i], passages[i]) for i in order], batch_size=batch_size, show_progress_bar=False
+        )
+        return [found[place] for place in np.argsort(order, kind="stable")]
+    return _by_length(
+        lambda some: model.predict(
+            [(queries[i], passages[i]) for i in some], batch_size=len(some), show_progress_bar=False
+        ),
+        lengths,
+        batch_size,
+    )
+
+
+def _own_prompt(model: Any, role: Role) -> str:
+    prompts: dict[str, str] = getattr(model, "prompts", None) or {}
+    names = [name for name in (*NAMES[role], getattr(model, "default_prompt_name", None)) if name in prompts]
+    return (prompts[names[0]] if names else "") or ""
+
+
+def _lengths(model: Any, *texts: list[str]) -> Int64 | None:
+    """How many tokens a model on a CPU reads of each text. None for a model that pads nothing, or is not on a CPU."""
+    tokenizer, device = getattr(model, "tokenizer", None), getattr(model, "device", None)
+    if (
+        getattr(device, "type", None) != "cpu"
+        or not hasattr(tokenizer, "pad")
+        or not callable(tokenizer)
+        or not texts[0]
+    ):
+        return None
+    most = getattr(model, "max_seq_length", None) or getattr(model, "max_length", None)
+    found = tokenizer(*texts, truncation=most is not None, max_length=most, add_special_tokens=True)["input_ids"]
+    return np.array([len(ids) for ids in found], dtype=np.int64)
+
+
+def _by_length(ask: Callable[[list[int]], Any], lengths: Int64, batch_size: int) -> list[Any]:
+    out: list[Any] = [None] * len(lengths)
+    with progress.task("run the model", len(lengths)) as bar:
+        for some in _batches(lengths, batch_size):
+            rows = max(len(some), -(-FEWEST_TOKENS // max(int(lengths[some[0]]), 1)))
+            with _threads(rows):
+                found = ask((some * rows)[:rows])
+            for place, i in enumerate(some):
+                out[i] = found[place]
+            bar.advance(len(some))
+    return out
+
+
+def _batches(lengths: Int64, most: int) -> Iterator[list[int]]:
+    """Places of texts of one length, at most ``most`` at a time, the longest first."""
+    order = np.argsort(-lengths, kind="stable")
+    for group in np.split(order, np.flatnonzero(np.diff(lengths[order])) + 1):
+        for begin in range(0, len(group), most):
+            yield group[begin : begin + most].tolist()
+
+
+@contextmanager
+def _threads(rows: int) -> Iterator[None]:
+    """One thread for a small batch, all for another."""
+    import torch
+
+    every = torch.get_num_threads()
+    if rows >= ROWS_PER_THREAD * every:
+        yield
+        return
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(every)
