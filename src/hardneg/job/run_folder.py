@@ -65,6 +65,7 @@ class Job:
         with self.opened():
             with replacing(self.output / "job.yaml") as file:
                 file.write_bytes(self.source)
+            self.pipeline.ask_again()
             result = self.pipeline.run()
             self._write_provenance(result)
             exports = {name: self._export(name, result) for name in self.plan.exports}

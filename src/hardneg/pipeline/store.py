@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -34,6 +34,10 @@ class Store(Protocol):
 
     def complete(self, stage: Stage, summary: dict[str, Any]) -> None: ...
 
+    def drop(self, stage: Stage, shards: Sequence[int] | None = None) -> None:
+        """Forgets that a stage is complete, and these shards of it; all where none are named."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Memory:
@@ -56,6 +60,11 @@ class Memory:
 
     def complete(self, stage: Stage, summary: dict[str, Any]) -> None:
         self.summaries[stage.folder] = summary
+
+    def drop(self, stage: Stage, shards: Sequence[int] | None = None) -> None:
+        self.summaries.pop(stage.folder, None)
+        for key in [key for key in self.tables if key[0] == stage.folder and (shards is None or key[1] in shards)]:
+            del self.tables[key]
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +105,15 @@ class Folder:
     def complete(self, stage: Stage, summary: dict[str, Any]) -> None:
         write_json(self._folder(stage) / "stage.json", stage.document())
         write_json(self._folder(stage) / "complete.json", summary)
+
+    def drop(self, stage: Stage, shards: Sequence[int] | None = None) -> None:
+        """The document that says that it is complete goes first."""
+        (self._folder(stage) / "complete.json").unlink(missing_ok=True)
+        found = (
+            self._folder(stage).glob("part-*.parquet") if shards is None else (self._shard(stage, i) for i in shards)
+        )
+        for file in found:
+            file.unlink(missing_ok=True)
 
     def shards(self, stage: Stage) -> int:
         """How many shards of a stage are there."""
