@@ -126,6 +126,11 @@ class Usage:
     unusable: Sequence[str] = ()
     """Ids of the queries with a request that was refused, or whose answer was of no use, asked twice."""
 
+    @classmethod
+    def of(cls, stored: Mapping[str, Any]) -> Usage:
+        """One that was stored as JSON."""
+        return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in stored.items()})
+
     @property
     def tokens(self) -> int:
         """Read and written."""

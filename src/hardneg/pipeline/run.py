@@ -104,7 +104,7 @@ class Pipeline:
     def usage(self, stage: Stage) -> Usage | None:
         """What a complete stage asked of a language model. None for one that asked nothing, or is to do."""
         summary = self.store.summary(stage) or {}
-        return Usage(**summary["usage"]) if "usage" in summary else None
+        return Usage.of(summary["usage"]) if "usage" in summary else None
 
     def spent(self, stage: Stage, shards: Iterable[int]) -> Usage:
         """What the language model's answers in these shards cost."""
