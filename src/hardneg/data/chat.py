@@ -129,7 +129,8 @@ class Usage:
     @classmethod
     def of(cls, stored: Mapping[str, Any]) -> Usage:
         """One that was stored as JSON."""
-        return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in stored.items()})
+        values: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in stored.items()}
+        return cls(**values)
 
     @property
     def tokens(self) -> int:
