@@ -216,12 +216,16 @@ class LLMClient(Protocol):
         ...
 
     def complete(
-        self, requests: Iterable[Request], arrived: Callable[[Request, Completion], None] = ...
+        self,
+        requests: Iterable[Request],
+        arrived: Callable[[Request, Completion], None] = ...,
+        lost: Callable[[Request], bool] = ...,
     ) -> Iterator[Completion]:
         """One completion a request, in order; concurrent inside, with bounded look-ahead on ``requests``.
 
         ``arrived`` is called the moment an answer is there, maybe from another thread and out of order. A request that
-        failed for good is a completion with an ``error``; a server that is gone raises `ModelError`.
+        failed for good is a completion with an ``error``; a server that is gone raises `ModelError`. ``lost`` is called
+        for each answer that may have been paid and did not arrive; where it says False, the request is not sent again.
         """
         ...
 

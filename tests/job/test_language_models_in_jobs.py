@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support import IN_A_HURRY, REMOVED, WORDS, as_yaml, changed, write_data
+from support import IN_A_HURRY, REMOVED, WORDS, as_yaml, changed, files_of, write_data
 
 from hardneg.cli import main
 from hardneg.job.run_folder import Job
@@ -147,13 +148,16 @@ SECRET = "sk-CANARY-0123456789abcdef"
 
 
 def forms(secret: str) -> list[bytes]:
-    encoded = base64.b64encode(secret.encode()).decode().rstrip("=")
-    return [form.encode() for form in (secret, encoded, urllib.parse.quote(secret), secret[:16])]
+    moved = [base64.b64encode((" " * n + secret).encode()).decode()[8:24] for n in range(3)]
+    return [form.encode() for form in (secret, *moved, urllib.parse.quote(secret), secret[:16])]
 
 
 @pytest.mark.parametrize("echo", [False, True], ids=["well", "echoing"])
 def test_the_key_is_nowhere(job: Make, tmp_path: Path, echo: bool) -> None:
-    faults = [Fault.status(code, message=f"your key {SECRET} failed") for code in ([500] * 3 + [401] if echo else [])]
+    said = ["your key", SECRET, *(base64.b64encode((" " * n + SECRET).encode()).decode() for n in range(3))]
+    echoes = Fault.status(400, message=" ".join([*said, urllib.parse.quote(f"key={SECRET}", safe="")]))
+    passing = Fault.status(500, message=f"your key {SECRET} failed")
+    faults = [passing] * 3 + [Fault.says(f"my key is {SECRET}")] * 2 + [echoes] * 99 if echo else []
     environment = {**IN_A_HURRY, "CANARY_KEY": SECRET, "OPENAI_LOG": "debug"}
     with FaultServer(faults, answer=answer) as server:
         file = job(server.url, api_key_env="CANARY_KEY", concurrency=1)
@@ -258,7 +262,19 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "a key in the job": (
         {"generators.written.client.api_key": "sk-abcdef"},
-        "unknown key `api_key`: did you mean `api_key_env`?",
+        "generators.written.client.api_key: a key does not belong in a job",
+    ),
+    "a key among what goes into each request": (
+        {"generators.written.client.extra": {"provider": {"api_key": "abcdef-1"}}},
+        "generators.written.client.extra.provider.api_key: a key does not belong in a job",
+    ),
+    "a key by its look": (
+        {"generators.written.client.model": "sk-abcdef0123456789abcd"},
+        "generators.written.client.model: a key does not belong in a job",
+    ),
+    "a key among the options of an engine": (
+        {"generators.written.client": {"kind": "vllm", "model": "any", "engine": {"hf_token": "abcdef-1"}}},
+        "generators.written.client.engine.hf_token: a key does not belong in a job",
     ),
     "a key for a name": (
         {"generators.written.client.api_key_env": "sk-abcdef"},
@@ -288,6 +304,24 @@ def test_wrong_jobs(job: Make, capsys: pytest.CaptureFixture[str], case: str) ->
     error = capsys.readouterr().err
     assert problem in error
     assert "sk-abcdef" not in error
+    assert "abcdef-1" not in error
+
+
+def test_a_key_in_a_comment_or_of_a_named_variable_is_refused(
+    job: Make, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The job is copied as it is: into the run's folder, and into the exports' cards."""
+    monkeypatch.setenv("CANARY_KEY", "canary/and no prefix")
+    file = job("http://127.0.0.1:9/v1", api_key_env="CANARY_KEY")
+    well = file.read_text()
+    for key in ("sk-abcdef0123456789abcd", "canary/and no prefix", urllib.parse.quote("canary/and no prefix", safe="")):
+        file.write_text(f"# a remark\n# it was {key}\n{well}")
+        assert main(["check", str(file)]) == 2
+        error = capsys.readouterr().err
+        assert f"{file.name}:2: a key does not belong in a job" in error
+        assert key not in error
+    file.write_text(well)
+    assert main(["check", str(file)]) == 0
 
 
 def test_a_server_that_is_down(job: Make, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
@@ -441,3 +475,72 @@ def test_an_estimate_with_a_file_of_candidates(job: Make, tmp_path: Path, capsys
     from_file = {"generators.lexical": {"kind": "file", "path": "found.jsonl"}}
     assert main(["estimate", str(job("http://127.0.0.1:9/v1", from_file))]) == 0
     assert "score.judge" in capsys.readouterr().out
+
+
+def exports_of(folder: Path) -> dict[str, bytes]:
+    """Without the cards, which quote the job."""
+    found = files_of(folder).items()
+    return {name: data for name, data in found if not name.startswith("stages") and not name.endswith("README.md")}
+
+
+@pytest.mark.parametrize("who", ["the writer", "the judge"])
+@pytest.mark.parametrize("killed", [None, 1, 3], ids=["not killed", "killed at once", "killed later"])
+def test_what_no_server_answered_is_listed_and_asked_again_by_a_rerun(
+    job: Make, tmp_path: Path, capsys: pytest.CaptureFixture[str], who: str, killed: int | None
+) -> None:
+    """The rerun gives what an undisturbed run gives, also where it is killed while it forgets what it had."""
+    stage, mark = {"the writer": ("generate.written", "Write "), "the judge": ("score.judge", "<candidate 1")}[who]
+    tolerant = {"attempts": 2, "max_failed": 0.9, "concurrency": 1}
+    one_round = {"generators.written.rounds": 0}
+    hit: list[str] = []
+
+    def once(key: str, before: int) -> Fault | None:
+        if not hit and mark in server.bodies[-1]["messages"][1]["content"]:
+            hit.append(key)
+        return Fault.status(503) if key in hit and before < 2 else None
+
+    with FaultServer(answer=answer) as well:
+        assert main(["run", str(job(well.url, one_round, name="undisturbed", **tolerant))]) == 0
+    shutil.rmtree(tmp_path / "cache" / "answers")
+    answers_of.cache_clear()
+    with FaultServer(once, answer=answer) as server:
+        file = job(server.url, one_round, **tolerant)
+        assert main(["run", str(file)]) == 0
+        report = json.loads((tmp_path / "job" / "report.json").read_text())
+        [query] = report["usage"][stage]["unanswered"]
+        assert report["usage"][stage]["again"] == {"HTTP 503": 1}
+        [warning] = [line for line in report["warnings"] if f"`{stage}`" in line]
+        assert f"not answered: run again to ask again: `{query}`" in warning
+        assert exports_of(tmp_path / "job") != exports_of(tmp_path / "undisturbed")
+        sent = server.sent.total()
+        assert main(["check", str(file)]) == 0
+        if killed is not None:
+            kill_the_nth_drop(file, killed)
+        answers_of.cache_clear()
+        assert main(["run", str(file)]) == 0
+        asked = sent + (2 if who == "the writer" else 1)
+        assert server.sent.total() == asked, "that request alone, and the judge about what is written now"
+        assert main(["run", str(file)]) == 0
+        assert server.sent.total() == asked
+    assert exports_of(tmp_path / "job") == exports_of(tmp_path / "undisturbed")
+    report = json.loads((tmp_path / "job" / "report.json").read_text())
+    assert report["usage"][stage]["unanswered"] == []
+
+
+def kill_the_nth_drop(file: Path, number: int) -> None:
+    """Runs the job in a process that dies in the middle of forgetting."""
+    child = f"""
+import os, sys
+from hardneg.cli import main
+from hardneg.pipeline.store import Folder
+drop, left = Folder.drop, [{number}]
+def counted(*arguments):
+    left[0] -= 1
+    if not left[0]:
+        os.kill(os.getpid(), 9)
+    drop(*arguments)
+Folder.drop = counted
+sys.exit(main(sys.argv[1:]))
+"""
+    done = subprocess.run([sys.executable, "-c", child, "run", str(file)], env=IN_A_HURRY, check=False)
+    assert done.returncode == -signal.SIGKILL

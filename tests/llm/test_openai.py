@@ -15,7 +15,7 @@ import tenacity
 from hardneg.data.chat import Message, Prices, Request, Sampling
 from hardneg.errors import ModelError, PartError
 from hardneg.llm import connection, openai
-from hardneg.llm.connection import retry_after
+from hardneg.llm.api import retry_after
 from hardneg.llm.openai import OpenAI
 from hardneg.llm.pace import Pace
 from hardneg.testing import Fault, FaultServer, at_random
@@ -259,7 +259,6 @@ def test_the_pace_falls_and_recovers() -> None:
         ({"base_url": "http://models.example.org/v1", "api_key_env": "K"}, "in the clear"),
         ({"base_url": "https://user:word@example.org/v1"}, "must not hold a user"),
         ({"base_url": "https://example.org/v1?key=abc"}, "must not hold a user"),
-        ({"base_url": "http://169.254.169.254/v1"}, "link-local"),
         ({"base_url": "file:///etc/passwd"}, "must look like"),
         ({"base_url": "http://host:port/v1"}, "no address"),
         ({"concurrency": 0}, "`concurrency` must be at least 1, not 0"),

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import textwrap
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from hardneg.llm.openai import OpenAI
 from hardneg.llm.questions import Question, ask
 from hardneg.prompts.shapes import Passages
 from hardneg.testing import Fault, FaultServer, at_random
+from hardneg.testing.fault_server import tokens, well_formed
 
 
 @pytest.fixture(autouse=True)
@@ -214,6 +216,88 @@ def test_what_was_set_aside_is_given_back_when_the_run_ends(cache: Cache) -> Non
             ask(client(server, concurrency=1), questions(5), cache, "ask")
         assert purse.reserved_tokens == 0
         ask(client(server), questions(5), cache, "ask")
+
+
+def generated(server: FaultServer) -> int:
+    """Tokens of all that the server read and wrote, also for answers that did not arrive."""
+    read = sum(tokens(message["content"]) for body in server.bodies for message in body["messages"])
+    return read + sum(tokens(well_formed(body)) for body in server.bodies)
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason", "paid"),
+    [
+        (Fault.half(), "connection lost", True),
+        (Fault.drop(), "connection lost", True),
+        (Fault.hang(), "no answer in time", True),
+        (Fault.raw(b'{"choices": [{"mess'), "not the API's form", True),
+        (Fault.status(504), "HTTP 504", True),
+        (Fault.status(503), "HTTP 503", False),
+        (Fault.status(429), "HTTP 429", False),
+    ],
+    ids=lambda value: value.kind if isinstance(value, Fault) else None,
+)
+def test_what_is_sent_again_is_counted_with_its_reason(cache: Cache, fault: Fault, reason: str, paid: bool) -> None:
+    with FaultServer([fault, fault]) as server, limited(Budget()) as purse:
+        [found] = ask(client(server, timeout=0.5), questions(1), cache, "ask")
+    most = questions(1)[0].request.most_read + 200
+    assert (found.usage.requests, found.usage.again) == (3, {reason: 2})
+    assert found.tokens < most
+    assert found.usage.tokens == found.tokens + (2 * most if paid else 0)
+    assert purse.spent.tokens == found.usage.tokens
+    assert purse.reserved_tokens == 0
+    answers_of.cache_clear()
+    with limited(Budget()) as again:  # the next run knows what the earlier one may have paid
+        [known] = ask(client(server), questions(1), cache, "ask")
+    assert (known.usage, again.spent.tokens) == (found.usage, found.usage.tokens)
+
+
+@pytest.mark.parametrize("concurrency", [1, 8])
+@pytest.mark.parametrize("fault", [Fault.half(), Fault.drop()], ids=lambda fault: fault.kind)
+def test_answers_that_do_not_arrive_do_not_pass_the_cap(cache: Cache, fault: Fault, concurrency: int) -> None:
+    def plan(key: str, before: int) -> Fault | None:
+        return fault if before < 2 and int(key, 16) % 3 == 0 else None
+
+    with FaultServer(plan) as server:
+        part = client(server, concurrency=concurrency)
+        with limited(Budget(max_tokens=6_000)) as purse, pytest.raises(BudgetError, match="the budget is used up"):
+            ask(part, questions(60), cache, "ask")
+        assert generated(server) <= purse.spent.tokens <= 6_000
+        assert purse.reserved_tokens == 0
+        there = len(answers_of(cache, part.identity()))
+        assert there < 60
+        answers_of.cache_clear()
+        with limited(Budget(max_tokens=60_000)) as purse:
+            found = ask(part, questions(60), cache, "ask")
+        assert all(answer.value for answer in found)
+        assert max(server.delivered.values()) == 1, "no answer was paid twice"
+        assert generated(server) <= purse.spent.tokens == sum(answer.usage.tokens for answer in found)
+
+
+def test_what_is_lost_counts_in_money(cache: Cache) -> None:
+    prices = Prices(input=10, output=100)
+    with FaultServer([Fault.half()]) as server, limited(Budget()) as purse:
+        [found] = ask(client(server, prices=prices), questions(1), cache, "ask")
+    lost = prices.of(questions(1)[0].request.most_read, 200)
+    assert purse.spent.cost == pytest.approx(found.usage.cost)
+    assert found.usage.cost > lost
+
+
+def test_a_server_that_cannot_be_reached_costs_nothing(cache: Cache) -> None:
+    with FaultServer() as server:
+        gone = client(server, attempts=3, max_failed=1.0)
+    with limited(Budget(max_tokens=500)) as purse:
+        [found] = ask(gone, questions(1), cache, "ask")
+    assert (found.failure, found.usage.again, purse.spent.tokens) == ("unreachable", {"cannot connect": 2}, 0)
+
+
+def test_queries_whose_requests_failed_are_named(cache: Cache) -> None:
+    asked = [replace(question, about=f"q{i}") for i, question in enumerate(questions(3))]
+    faults = {"question 0": Fault.status(500), "question 1": Fault.status(400), "question 2": Fault.says("no")}
+    with FaultServer(lambda *_: faults[server.bodies[-1]["messages"][0]["content"]]) as server:
+        found = ask(client(server, attempts=2, max_failed=1.0), asked, cache, "ask")
+    spent = sum((answer.usage for answer in found), start=Usage())
+    assert (spent.unanswered, spent.unusable, spent.failed) == (("q0",), ("q1", "q2"), 3)
 
 
 CHILD = textwrap.dedent("""

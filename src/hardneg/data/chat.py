@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from pydantic import BaseModel
@@ -75,7 +76,8 @@ class Request:
 @dataclass(frozen=True, slots=True)
 class Question:
     """A chat, how its answer is sampled, the pydantic model that the answer must fit, and the JSON schema for servers
-    that can hold the model to it (``shape``'s own unless one is given).
+    that can hold the model to it (``shape``'s own unless one is given). ``about``: the id of the query; not
+    sent.
     """
 
     messages: tuple[Message, ...]
@@ -83,6 +85,7 @@ class Question:
     shape: type[BaseModel]
     schema: Mapping[str, Any] | None = None
     attempt: int = 0
+    about: str | None = None
 
     @property
     def request(self) -> Request:
@@ -103,17 +106,31 @@ class Question:
 class Usage:
     """What answers cost: their number, tokens read and written, money. They add up.
 
-    >>> Usage(1, 100, 20) + Usage(1, 50, 10, failed=1)
-    Usage(requests=2, prompt_tokens=150, completion_tokens=30, failed=1, cost=0.0)
+    >>> both = Usage(1, 100, 20) + Usage(2, 50, 10, failed=1, again={"HTTP 503": 1})
+    >>> both.requests, both.tokens, both.failed, both.again
+    (3, 180, 1, {'HTTP 503': 1})
     """
 
     requests: int = 0
+    """Requests sent, those sent again included."""
     prompt_tokens: int = 0
     completion_tokens: int = 0
     failed: int = 0
     """Requests without a usable answer."""
     cost: float = 0.0
     """In the currency of the client's prices; 0 where there are none."""
+    again: Mapping[str, int] = field(default_factory=dict)
+    """Times that a request was sent again, by reason."""
+    unanswered: Sequence[str] = ()
+    """Ids of the queries with a request that the server did not answer; the next run asks again."""
+    unusable: Sequence[str] = ()
+    """Ids of the queries with a request that was refused, or whose answer was of no use, asked twice."""
+
+    @classmethod
+    def of(cls, stored: Mapping[str, Any]) -> Usage:
+        """One that was stored as JSON."""
+        values: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in stored.items()}
+        return cls(**values)
 
     @property
     def tokens(self) -> int:
@@ -127,6 +144,9 @@ class Usage:
             self.completion_tokens + other.completion_tokens,
             self.failed + other.failed,
             self.cost + other.cost,
+            dict(sorted((Counter(self.again) + Counter(other.again)).items())),
+            (*self.unanswered, *other.unanswered),
+            (*self.unusable, *other.unusable),
         )
 
 
@@ -135,7 +155,8 @@ class Completion:
     """The answer to a request. ``finish`` is the server's word for how it ended (``stop``, ``length``, …).
 
     A request that failed for good has an ``error`` in place of a text: it was ``refused`` (asking again is of no use),
-    or the server was ``unreachable`` for as long as the client tries.
+    or the server was ``unreachable`` for as long as the client tries. ``again`` counts by reason how often it was sent
+    again, and ``lost`` how many answers may have been generated, and paid, that did not arrive.
     """
 
     text: str = ""
@@ -144,6 +165,8 @@ class Completion:
     completion_tokens: int | None = None
     error: str | None = None
     failure: Failure | None = None
+    again: Mapping[str, int] = field(default_factory=dict)
+    lost: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,3 +187,8 @@ class Prices:
 
 def ignored(_request: Request, _completion: Completion) -> None:
     """For a client when nobody listens for arrivals."""
+
+
+def unlimited(_request: Request) -> bool:
+    """For a client when nobody counts what is lost: everything may be sent again."""
+    return True

@@ -130,7 +130,7 @@ def _packed(spent: Usage | None) -> str | None:
 def usage(table: pa.Table) -> Usage | None:
     """What the language model's answers in a table of candidates or scores cost."""
     packed = _note(table, "usage")
-    return None if packed is None else Usage(**json.loads(packed))
+    return None if packed is None else Usage.of(json.loads(packed))
 
 
 def merged_table(batch: Batch) -> pa.Table:

@@ -138,7 +138,8 @@ class LLM:
             chat = found.messages(used, again=number > 0)
             most = self.max_tokens or AROUND + wanted[i] * longest
             sampling = Sampling(most, self.temperature, self.top_p, self._drawn(identifier, number))
-            questions.append(Question(chat, sampling, shape, shape.schema_for(wanted[i]), number))
+            schema = shape.schema_for(wanted[i])
+            questions.append(Question(chat, sampling, shape, schema, number, identifier))
         return questions
 
     def _drawn(self, identifier: str, number: int) -> int | None:
@@ -176,7 +177,7 @@ class LLM:
             answer = next(answers) if question is not None else Answer(None, Usage())
             usage += answer.usage
             own = [] if answer.value is None else _distinct(answer.value.drafts())[: self.per_query]
-            drafts += [(draft, answer.usage.tokens / len(own)) for draft in own]
+            drafts += [(draft, answer.tokens / len(own)) for draft in own]
             lengths.append(len(own))
         texts = [draft.text for draft, _ in drafts]
         rows = batch.corpus.find(texts)  # a model may have learnt the corpus by heart

@@ -2,18 +2,48 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from hardneg import kinds
 from hardneg.errors import PartError
+from hardneg.llm import keys
 from hardneg.pipeline.plan import Plan
 from hardneg.protocols import Estimator, Threshold, clients_of, learns
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 Problem = tuple[tuple[str, ...], str]
 """A key path of the document, and what is wrong there."""
+
+
+def literal_keys(raw: Mapping[str, Any]) -> Iterator[Problem]:
+    """Keys that stand in the job itself."""
+    for place in keys.in_values(raw):
+        yield place, keys.WAY_OUT
+
+
+def line_with_key(raw: Mapping[str, Any], text: str) -> int | None:
+    """The line of a job's text, comments included, that holds a key: by its look, or the one of a variable it names."""
+    named = {value for name, value in _leaves(raw) if name == "api_key_env"}
+    known = [keys.Redaction(key) for name in named if len(key := os.environ.get(name, "")) > keys.SHORTEST]
+    for number, line in enumerate(text.splitlines(), 1):
+        if keys.LITERAL.search(line) or any(key.found_in(line) for key in known):
+            return number
+    return None
+
+
+def _leaves(value: Any, name: str = "") -> Iterator[tuple[str, str]]:
+    """The texts of a document, with the key that each is given under."""
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield from _leaves(inner, str(key))
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _leaves(inner, name)
+    elif isinstance(value, str):
+        yield name, value
 
 
 def outdated(raw: Mapping[str, Any]) -> Iterator[Problem]:

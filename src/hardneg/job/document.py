@@ -15,6 +15,7 @@ from hardneg.engines.local import Local
 from hardneg.errors import JobError
 from hardneg.job import checks, yaml_document
 from hardneg.job.schema import json_schema, with_references
+from hardneg.llm import keys
 from hardneg.paths import relative_to, resolved
 from hardneg.pipeline.plan import Plan
 from hardneg.protocols import (
@@ -130,6 +131,9 @@ def read(path: Path) -> tuple[bytes, Document, Plan]:
         for place, problem in problems:
             raise JobError(f"{path}:{_line(place, lines)}: {'.'.join(place)}: {problem}")
 
+    refuse_first(checks.literal_keys(raw))
+    if line := checks.line_with_key(raw, source.decode("utf-8-sig")):
+        raise JobError(f"{path}:{line}: {keys.WAY_OUT}")
     refuse_first(checks.outdated(raw))
     try:
         with relative_to(path.absolute().parent):

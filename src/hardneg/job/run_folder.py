@@ -74,6 +74,7 @@ class Job:
         with self.opened():
             with replacing(self.output / "job.yaml") as file:
                 file.write_bytes(self.source)
+            self.pipeline.ask_again()
             result = self.pipeline.run()
             self._list_bad_lines(result)
             self._write_provenance(result)

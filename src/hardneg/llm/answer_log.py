@@ -2,7 +2,8 @@
 
 A log is a folder of append-only files. A line is the first 16 hexadecimal digits of the SHA-256 of the rest, a space,
 and a JSON object. Every writer has a file of its own, so a line that a crash cut off is the last of its file. It is
-passed over, as is any line whose checksum does not fit. Nothing is ever deleted.
+passed over, as is any line whose checksum does not fit. A line without an answer stands for one that may have been paid
+and did not arrive. Nothing is ever deleted.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import os
 import secrets
 import time
 import weakref
+from collections import Counter
 from dataclasses import asdict
 from functools import lru_cache
 from pathlib import Path
@@ -46,6 +48,7 @@ class Answers:
         self._folder = folder
         self._files: list[Path] = []
         self._places: dict[bytes, int] = {}
+        self._lost: Counter[bytes] = Counter()
         self._lock = Lock()
         self._writer: BinaryIO | None = None
         self._end = 0
@@ -62,6 +65,8 @@ class Answers:
             for line in stream:
                 if (entry := _checked(line)) is None:
                     self.damaged += 1
+                elif "answer" not in entry:
+                    self._lost[bytes.fromhex(entry["key"])] += 1
                 else:
                     self._places[bytes.fromhex(entry["key"])] = number << PLACE | place
                 place += len(line)
@@ -79,32 +84,47 @@ class Answers:
             entry = _checked(stream.readline())
         return None if entry is None else Completion(**entry["answer"])
 
+    def lost(self, key: str) -> int:
+        """How many answers to a request may have been paid and did not arrive."""
+        return self._lost[bytes.fromhex(key)]
+
     def add(self, key: str, answer: Completion) -> None:
         """Writes an answer. Raises `StoreError` when the disk does not take it."""
-        rest = json.dumps({"key": key, "answer": asdict(answer)}, ensure_ascii=True, separators=(",", ":")).encode()
-        line = _checksum(rest) + b" " + rest + b"\n"
         with self._lock:
-            try:
-                if self._writer is None:
-                    self._folder.mkdir(parents=True, exist_ok=True)
-                    name = f"{time.time_ns():020d}-{os.getpid()}-{secrets.token_hex(2)}.jsonl"
-                    self._files.append(self._folder / name)
-                    self._writer, self._end = (self._folder / name).open("xb", buffering=0), 0
-                    weakref.finalize(self, self._writer.close)
-                    sync(self._folder)
-                if (written := self._writer.write(line)) != len(line):
-                    self._end += written or 0
-                    raise OSError("the disk took a part of the line only")
-                if time.monotonic() - self._synced > SYNC:
-                    self.sync()
-            except OSError as error:
-                self._writer = None  # what is half written ends this file; the next answer begins another
-                raise StoreError(
-                    f"{self._folder}: an answer cannot be written ({error.strerror or error}); free some space and run "
-                    "again: what is written is not asked again"
-                ) from error
-            self._places[bytes.fromhex(key)] = (len(self._files) - 1) << PLACE | self._end
-            self._end += len(line)
+            self._places[bytes.fromhex(key)] = self._write({"key": key, "answer": asdict(answer)})
+
+    def lose(self, key: str) -> None:
+        """Writes that an answer may have been paid and did not arrive. Raises `StoreError` like `add`."""
+        with self._lock:
+            self._write({"key": key})
+            self._lost[bytes.fromhex(key)] += 1
+
+    def _write(self, entry: dict[str, Any]) -> int:
+        """Appends a line; returns its place."""
+        rest = json.dumps(entry, ensure_ascii=True, separators=(",", ":")).encode()
+        line = _checksum(rest) + b" " + rest + b"\n"
+        try:
+            if self._writer is None:
+                self._folder.mkdir(parents=True, exist_ok=True)
+                name = f"{time.time_ns():020d}-{os.getpid()}-{secrets.token_hex(2)}.jsonl"
+                self._files.append(self._folder / name)
+                self._writer, self._end = (self._folder / name).open("xb", buffering=0), 0
+                weakref.finalize(self, self._writer.close)
+                sync(self._folder)
+            if (written := self._writer.write(line)) != len(line):
+                self._end += written or 0
+                raise OSError("the disk took a part of the line only")
+            if time.monotonic() - self._synced > SYNC:
+                self.sync()
+        except OSError as error:
+            self._writer = None  # what is half written ends this file; the next answer begins another
+            raise StoreError(
+                f"{self._folder}: an answer cannot be written ({error.strerror or error}); free some space and run "
+                "again: what is written is not asked again"
+            ) from error
+        place = (len(self._files) - 1) << PLACE | self._end
+        self._end += len(line)
+        return place
 
     def sync(self) -> None:
         """Forces what is written onto the disk."""

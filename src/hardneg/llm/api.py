@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from email.utils import parsedate_to_datetime
 from typing import Any
 
 from hardneg.data.chat import Completion
 
 
-def completion_of(answer: Any) -> Completion:
-    """A completion of the SDK's answer. Raises ValueError where the server's answer has not the API's form."""
+def completion_of(answer: Any, clean: Callable[[str], str]) -> Completion:
+    """A completion of the SDK's answer; ``clean`` takes the key out of it, where a server echoes it.
+
+    Raises ValueError where the server's answer has not the API's form.
+    """
     choices = getattr(answer, "choices", None)
     if not choices:
         raise ValueError("the server's answer has no choices")
     choice, usage = choices[0], getattr(answer, "usage", None)
     text = choice.message.content
     return Completion(
-        text if isinstance(text, str) else "",
-        choice.finish_reason or "stop",
+        clean(text) if isinstance(text, str) else "",
+        clean(str(choice.finish_reason or "stop")),
         _count(getattr(usage, "prompt_tokens", None)),
         _count(getattr(usage, "completion_tokens", None)),
     )

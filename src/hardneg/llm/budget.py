@@ -6,13 +6,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from threading import Lock
 
 from hardneg.data.chat import Usage
 
 
 @dataclass(slots=True)
 class Budget:
-    """What a whole job may use. Tokens are reserved before a request is sent, so that ``spent`` never passes the cap.
+    """What a whole job may use. Tokens are reserved before a request is sent, each time that it is, so that ``spent``
+    never passes the cap. Thread-safe.
 
     >>> budget = Budget(max_tokens=100)
     >>> budget.reserve(80, 0.0), budget.reserve(80, 0.0)
@@ -28,22 +30,25 @@ class Budget:
     reserved_cost: float = 0.0
     charged: set[str] = field(default_factory=set, repr=False)
     """Keys of the answers that are in ``spent``: an answer that is looked up again costs nothing."""
+    _lock: Lock = field(default_factory=Lock, repr=False, compare=False)
 
     def reserve(self, tokens: int, cost: float) -> bool:
         """Sets aside what a request may use at most; False when the cap does not allow it."""
-        if self.max_tokens is not None and self.spent.tokens + self.reserved_tokens + tokens > self.max_tokens:
-            return False
-        if self.max_cost is not None and self.spent.cost + self.reserved_cost + cost > self.max_cost:
-            return False
-        self.reserved_tokens += tokens
-        self.reserved_cost += cost
-        return True
+        with self._lock:
+            if self.max_tokens is not None and self.spent.tokens + self.reserved_tokens + tokens > self.max_tokens:
+                return False
+            if self.max_cost is not None and self.spent.cost + self.reserved_cost + cost > self.max_cost:
+                return False
+            self.reserved_tokens += tokens
+            self.reserved_cost += cost
+            return True
 
     def settle(self, tokens: int, cost: float, used: Usage) -> None:
         """Puts what was really used in place of what was set aside."""
-        self.reserved_tokens -= tokens
-        self.reserved_cost -= cost
-        self.spent += used
+        with self._lock:
+            self.reserved_tokens -= tokens
+            self.reserved_cost -= cost
+            self.spent += used
 
 
 _current: ContextVar[Budget | None] = ContextVar("hardneg_budget", default=None)

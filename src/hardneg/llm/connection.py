@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import ssl
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from concurrent.futures import CancelledError, Future
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, Literal, Protocol
 
 import tenacity
@@ -15,40 +19,29 @@ from pydantic import SecretStr
 from typing_extensions import Self
 
 from hardneg.data.chat import Completion, Request
-from hardneg.errors import HardnegError, ModelError
-from hardneg.llm.api import completion_of, retry_after
+from hardneg.errors import ModelError, PartError
+from hardneg.llm.address import Loop, refusal
+from hardneg.llm.api import completion_of
+from hardneg.llm.failures import Failure, PassingError, RefusedError, failure_of
+from hardneg.llm.keys import Redaction
 from hardneg.llm.pace import Pace
 
 BREAKER = 20
 """Different requests that fail one after another, with no success between, before the server is taken for gone."""
 BACKOFF = tenacity.wait_random_exponential(multiplier=1.0, max=60.0)
-LONGEST_RETRY_AFTER = 300.0
-BODY = 300
-"""Characters of a server's error that are passed on."""
-
-
-@dataclass(slots=True)
-class _RefusedError(Exception):
-    """This request will never be answered."""
-
-    reason: str
-
-
-@dataclass(slots=True)
-class _PassingError(Exception):
-    """A failure that may pass; ``wait``: seconds that the server asks for, if it does."""
-
-    reason: str
-    wait: float | None = None
-    busy: bool = False
 
 
 @dataclass(slots=True)
 class _Course:
-    """How a request fares: when it had its first slot (waiting for that takes no patience), and how often it failed."""
+    """How a request fares: when it had its first slot (waiting for that takes no patience), how often it failed, and
+    how many answers may have been paid that did not arrive.
+    """
 
     begun: float = 0.0
     failures: int = 0
+    again: Counter[str] = field(default_factory=Counter)
+    """Times that it was sent again, by reason."""
+    lost: int = 0
 
 
 class Settings(Protocol):
@@ -60,6 +53,8 @@ class Settings(Protocol):
     def base_url(self) -> str: ...
     @property
     def api_key_env(self) -> str | None: ...
+    @property
+    def environment_proxies(self) -> bool: ...
     @property
     def structured(self) -> bool: ...
     @property
@@ -83,9 +78,17 @@ class Settings(Protocol):
 class Connection:
     """The SDK's client in a thread of its own, with all that requests share: pace, breaker, the reason of the end."""
 
-    def __init__(self, client: Settings, secret: SecretStr, arrived: Callable[[Request, Completion], None]) -> None:
-        self._part, self._secret, self._arrived = client, secret, arrived
-        self._loop = asyncio.new_event_loop()
+    def __init__(
+        self,
+        client: Settings,
+        secret: SecretStr,
+        arrived: Callable[[Request, Completion], None],
+        lost: Callable[[Request], bool],
+    ) -> None:
+        self._part, self._secret, self._arrived, self._lost = client, secret, arrived, lost
+        self._clean = Redaction(secret.get_secret_value() if client.api_key_env else None)
+        clear = client.api_key_env is not None and not client.base_url.lower().startswith("https:")
+        self._loop = Loop(partial(refusal, loopback_only=clear))
         self._thread = threading.Thread(target=self._loop.run_forever, name="hardneg-openai", daemon=True)
         self._failing: set[int] = set()
         self._count = 0
@@ -98,7 +101,12 @@ class Connection:
         self._pace = Pace(self._part.concurrency, self._part.requests_per_minute, self._part.tokens_per_minute)
 
         async def connect() -> openai.AsyncOpenAI:
-            transport = openai.DefaultAioHttpClient(follow_redirects=False, timeout=self._part.timeout)
+            transport = openai.DefaultAioHttpClient(
+                follow_redirects=False,
+                timeout=self._part.timeout,
+                trust_env=self._part.environment_proxies,
+                verify=_certificates(),
+            )
             return openai.AsyncOpenAI(
                 api_key=self._secret.get_secret_value(),
                 base_url=self._part.base_url,
@@ -175,19 +183,23 @@ class Connection:
             late = time.monotonic() - course.begun > self._part.patience
             return late or course.failures >= self._part.attempts
 
+        def sent_again(state: Any) -> None:
+            course.again[state.outcome.exception().kind] += 1
+
         retrying = tenacity.AsyncRetrying(
-            retry=tenacity.retry_if_exception_type(_PassingError),
+            retry=tenacity.retry_if_exception_type(PassingError),
             stop=enough,
             wait=_wait,
+            before_sleep=sent_again,
             reraise=True,
         )
         try:
             completion: Completion = await retrying(self._once, request, number, course)
-        except _RefusedError as error:
-            return Completion(error=error.reason, failure="refused")
-        except _PassingError as error:
-            return Completion(error=error.reason, failure="unreachable")
-        return completion
+        except RefusedError as error:
+            completion = Completion(error=error.reason, failure="refused")
+        except PassingError as error:
+            completion = Completion(error=error.reason, failure="unreachable")
+        return replace(completion, again=dict(course.again), lost=course.lost)
 
     async def _once(self, request: Request, number: int, course: _Course) -> Completion:
         """One attempt."""
@@ -200,16 +212,20 @@ class Connection:
                 # not `chat.completions.create`: that walks the body against its types, which is half of all the work
                 sent = self._client.post("/chat/completions", body=self._body(request), cast_to=ChatCompletion)
                 answer = await asyncio.wait_for(sent, self._part.timeout)
-                completion = completion_of(answer)
+                completion = completion_of(answer, self._clean)
             except (openai.APIError, asyncio.TimeoutError, ValueError, TypeError, AttributeError) as error:
                 failure = self._failure(error)
             else:
                 self._failing.clear()
                 self._pace.went_well()
                 return completion
-        if isinstance(failure, _PassingError) and failure.busy:
+        if isinstance(failure, PassingError) and failure.lost:
+            course.lost += 1
+            if not self._lost(request):
+                return Completion(error=failure.reason, failure="unreachable")
+        if isinstance(failure, PassingError) and failure.busy:
             self._pace.too_fast(failure.wait)  # it is there and well: patience alone ends this
-        elif isinstance(failure, _PassingError):
+        elif isinstance(failure, PassingError):
             course.failures += 1
             self._failing.add(number)
             if len(self._failing) >= BREAKER:
@@ -237,43 +253,19 @@ class Connection:
             }
         return body | dict(self._part.extra)
 
-    def _failure(self, error: Exception) -> HardnegError | _RefusedError | _PassingError:
-        """What an error of the SDK means for the request and for the run."""
+    def _failure(self, error: Exception) -> Failure:
+        """What an error means for the request and for the run."""
         import openai
 
-        reason = self._told(error)
-        if not isinstance(error, openai.APIStatusError):
-            if isinstance(error, (openai.APIError, asyncio.TimeoutError)) and not str(error):
-                reason = "no answer in time"
-            return _PassingError(reason)
-        status = error.status_code
-        if status in (401, 403):
-            key = self._part.api_key_env
-            named = f"the key in `{key}`" if key else "the request without a key; name one by `api_key_env`"
-            return ModelError(f"{self._part.base_url} refuses {named} (HTTP {status})")
-        if status == 404:
-            return ModelError(
-                f"{self._part.base_url} knows no model `{self._part.model}`, or is not the API's address (HTTP 404: "
-                f"{reason})"
-            )
-        if status in (408, 409, 429) or status >= 500:
-            wait = retry_after(error.response.headers)
-            if wait is not None and wait > LONGEST_RETRY_AFTER:
-                return ModelError(
-                    f"{self._part.base_url} asks to wait {wait:.0f} s (HTTP {status}); run again then: what is "
-                    "answered is kept",
-                    retryable=True,
-                )
-            return _PassingError(f"HTTP {status}: {reason}", wait, busy=status in (429, 529) or wait is not None)
-        return _RefusedError(f"HTTP {status}: {reason}")
+        if isinstance(error, openai.APIConnectionError) and self._loop.refused:
+            return PartError(f"`base_url`: {self._part.base_url} {self._loop.refused}")
+        return failure_of(error, self._part.base_url, self._part.model, self._part.api_key_env, self._clean)
 
-    def _told(self, error: Exception) -> str:
-        """An error's words, short and without the key."""
-        cause = f" ({type(error.__cause__).__name__})" if error.__cause__ is not None else ""
-        words = " ".join(f"{type(error).__name__}: {error}".split())
-        if self._part.api_key_env:  # before the cut, which could leave a part of it
-            words = words.replace(self._secret.get_secret_value(), "[key]")
-        return words[:BODY] + cause
+
+def _certificates() -> ssl.SSLContext | bool:
+    """The authorities that the environment names, if it does: they are no matter of proxies."""
+    file, folder = os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR")
+    return ssl.create_default_context(cafile=file, capath=folder) if file or folder else True
 
 
 def _wait(state: Any) -> float:

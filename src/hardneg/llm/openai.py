@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import os
 import re
 from collections import deque
@@ -11,14 +10,14 @@ from concurrent.futures import Future
 from dataclasses import field
 from functools import partial
 from typing import Any, Literal
-from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
 from hardneg.bounds import Count, Positive, Share
-from hardneg.data.chat import Completion, Prices, Request, ignored
+from hardneg.data.chat import Completion, Prices, Request, ignored, unlimited
 from hardneg.errors import PartError
 from hardneg.kinds import NEUTRAL, NameOrPath, part
+from hardneg.llm import address, keys
 from hardneg.llm.connection import Connection
 from hardneg.llm.tokens import count_tokens
 
@@ -38,6 +37,9 @@ class OpenAI:
     ``attempts`` times within ``patience`` seconds, after waits that grow at random or as the server says; being told to
     wait takes no attempt. More than ``max_failed`` of a step's requests unanswered stop the run.
 
+    ``environment_proxies``: whether requests go by the proxies that ``HTTPS_PROXY`` and its like name. A key goes by
+    https alone, but to this machine. Metadata addresses of clouds are refused.
+
     ``structured: false``: for servers that refuse ``response_format``. ``extra`` goes into each request's body. ``cap``
     is the API's name for the most tokens of an answer. ``prices``: money per million tokens. ``tokenizer``, a folder or
     a name on the hub, is what ``hardneg estimate`` counts with.
@@ -48,6 +50,7 @@ class OpenAI:
     model: str
     base_url: str = field(default="https://api.openai.com/v1", metadata=NEUTRAL)
     api_key_env: str | None = field(default=None, metadata=NEUTRAL)
+    environment_proxies: bool = field(default=False, metadata=NEUTRAL)
     structured: bool = True
     extra: Mapping[str, Any] = field(default_factory=dict)
     cap: Literal["max_tokens", "max_completion_tokens"] = field(default="max_tokens", metadata=NEUTRAL)
@@ -66,7 +69,8 @@ class OpenAI:
             raise PartError("`api_key_env` is the name of an environment variable that holds the key, not the key")
         if taken := sorted(OURS & set(self.extra)):
             raise PartError(f"`extra` must not hold `{taken[0]}`: that is said elsewhere, and the budget goes by it")
-        _check_address(self.base_url, has_key=self.api_key_env is not None)
+        keys.refuse(self.extra, "extra")
+        address.check(self.base_url, has_key=self.api_key_env is not None, proxies=self.environment_proxies)
 
     def identity(self) -> str:
         """The model's name and what is sent beside the chat."""
@@ -79,13 +83,16 @@ class OpenAI:
         return None if self.tokenizer is None else partial(count_tokens, self.tokenizer, None)
 
     def complete(
-        self, requests: Iterable[Request], arrived: Callable[[Request, Completion], None] = ignored
+        self,
+        requests: Iterable[Request],
+        arrived: Callable[[Request, Completion], None] = ignored,
+        lost: Callable[[Request], bool] = unlimited,
     ) -> Iterator[Completion]:
         """One completion a request, in order. Raises `ModelError` when the server refuses the key or the model, or
         when `connection.BREAKER` different requests fail one after another.
         """
         secret = self._key()
-        with Connection(self, secret, arrived) as connection:
+        with Connection(self, secret, arrived, lost) as connection:
             under_way: deque[Future[Completion]] = deque()
             for request in requests:
                 under_way.append(connection.send(request))
@@ -101,25 +108,3 @@ class OpenAI:
         if not key:
             raise PartError(f"the environment variable `{self.api_key_env}` (`api_key_env`) holds no key; set it")
         return SecretStr(key)
-
-
-def _check_address(url: str, *, has_key: bool) -> None:
-    """Refuses addresses that give a key away."""
-    try:
-        parts = urlsplit(url)
-        host, _ = parts.hostname or "", parts.port
-    except ValueError as error:
-        raise PartError(f"`base_url` is no address ({error})") from error
-    if parts.scheme not in ("http", "https") or not host:
-        raise PartError("`base_url` must look like http://localhost:8000/v1 or https://host/v1")
-    if parts.username or parts.password or parts.query:
-        raise PartError("`base_url` must not hold a user, a password or a query; name the key by `api_key_env`")
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        address = None
-    local = host == "localhost" or (address is not None and address.is_loopback)
-    if address is not None and address.is_link_local:
-        raise PartError(f"`base_url`: {host} is a link-local address, where clouds keep their metadata")
-    if has_key and parts.scheme == "http" and not local:
-        raise PartError(f"`base_url`: the key would go to {host} in the clear; use https, or leave out `api_key_env`")

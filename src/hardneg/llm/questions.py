@@ -21,13 +21,17 @@ from hardneg.protocols import LLMClient
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A valid ``value``, or None with the ``error`` and the ``raw`` text; and what it cost, asking again included."""
+    """A valid ``value``, or None with the ``error`` and the ``raw`` text; and what it cost, asking again included.
+
+    ``tokens`` are those of what arrived: they do not depend on how often it had to be sent.
+    """
 
     value: Any
     usage: Usage
     error: str | None = None
     raw: str | None = None
     failure: Failure | None = None
+    tokens: int = 0
 
 
 def ask(client: LLMClient, questions: Sequence[Question], cache: Cache, title: str) -> list[Answer]:
@@ -42,8 +46,9 @@ def ask(client: LLMClient, questions: Sequence[Question], cache: Cache, title: s
             wrong = [i for i, answer in enumerate(found) if answer.value is None and answer.raw is not None]
             second = [questions[i].again(found[i].raw or "", found[i].error or "") for i in wrong]
             for i, answer in zip(wrong, _settled(client, second, log, None), strict=True):
-                spent = replace(found[i].usage, failed=0) + answer.usage
-                found[i] = replace(answer, usage=spent, raw=answer.raw or found[i].raw)
+                spent = replace(found[i].usage, failed=0, unusable=()) + answer.usage
+                tokens = found[i].tokens + answer.tokens
+                found[i] = replace(answer, usage=spent, raw=answer.raw or found[i].raw, tokens=tokens)
             _stop_if_useless(client, found)
     finally:
         log.sync()
@@ -62,9 +67,11 @@ def _settled(client: LLMClient, questions: Sequence[Question], log: Answers, bar
         if key not in known and key not in missing:
             if (completion := log.get(key)) is not None:
                 known[key] = completion
-                purse.spent += _usage(client, request, completion) if key in unpaid else Usage()
+                paid = _usage(client, request, completion, log.lost(key))
+                purse.settle(0, 0.0, paid if key in unpaid else Usage())
             else:
                 missing[key] = request
+                purse.settle(0, 0.0, _lost(client, request, log.lost(key)) if key in unpaid else Usage())
     if bar is not None:
         bar.advance(len(known))
 
@@ -74,6 +81,18 @@ def _settled(client: LLMClient, questions: Sequence[Question], log: Answers, bar
         if bar is not None:
             bar.advance()
 
+    held: set[str] = set()
+
+    def lost(request: Request) -> bool:
+        """Counts an answer that did not arrive for all that it may have cost, and sets as much aside for the next."""
+        key = request.key(model)
+        log.lose(key)
+        held.discard(key)
+        purse.settle(*_most(client, request), _lost(client, request, 1))
+        if again := purse.reserve(*_most(client, request)):
+            held.add(key)
+        return again
+
     wanted = len(known) + len(missing)
     waiting = deque(missing)
     sent: list[str] = []
@@ -81,19 +100,27 @@ def _settled(client: LLMClient, questions: Sequence[Question], log: Answers, bar
     def affordable() -> Iterator[Request]:
         while waiting and purse.reserve(*_most(client, missing[waiting[0]])):
             sent.append(waiting.popleft())
+            held.add(sent[-1])
             yield missing[sent[-1]]
+
+    def release(key: str, used: Usage) -> None:
+        most = _most(client, missing[key]) if key in held else (0, 0.0)
+        held.discard(key)
+        purse.settle(*most, used)
 
     while waiting:  # one pass, but near the cap of a budget: what a pass leaves over pays for the next one
         sent.clear()
         try:
-            for place, completion in enumerate(client.complete(affordable(), arrived)):
+            for place, completion in enumerate(client.complete(affordable(), arrived, lost)):
                 key = sent[place]
+                if key not in held:  # the budget did not pay for sending it again
+                    waiting.append(key)
+                    continue
                 known[key] = completion
-                purse.settle(*_most(client, missing[key]), _usage(client, missing[key], completion))
+                release(key, _answered(client, missing[key], completion))
         finally:
             for key in sent:
-                if key not in known:  # the run ends here
-                    purse.settle(*_most(client, missing[key]), Usage())
+                release(key, Usage())  # of what is not answered: the run ends here
         if not sent:
             raise BudgetError(
                 f"the budget is used up ({purse.spent.tokens:,} tokens{_money(purse)}): {len(known):,} of {wanted:,} "
@@ -101,8 +128,10 @@ def _settled(client: LLMClient, questions: Sequence[Question], log: Answers, bar
             )
     answers: list[Answer] = []
     for question, request, key in zip(questions, requests, keys, strict=True):
-        answer = _answer(client, question, request, known[key])
-        answers.append(answer if key in unpaid else replace(answer, usage=Usage()))
+        answer = _answer(client, question, request, known[key], log.lost(key))
+        named = Usage(unanswered=answer.usage.unanswered, unusable=answer.usage.unusable)
+        tokens = _answered(client, request, known[key]).tokens
+        answers.append(replace(answer, tokens=tokens) if key in unpaid else replace(answer, usage=named))
         unpaid.discard(key)
         purse.charged.add(key)
     return answers
@@ -135,10 +164,14 @@ def _stop_if_useless(client: LLMClient, found: Sequence[Answer]) -> None:
         )
 
 
-def _answer(client: LLMClient, question: Question, request: Request, completion: Completion) -> Answer:
-    usage = _usage(client, request, completion)
+def _answer(client: LLMClient, question: Question, request: Request, completion: Completion, lost: int) -> Answer:
+    usage = _usage(client, request, completion, lost)
+    about = () if question.about is None else (question.about,)
+    if completion.failure == "unreachable":
+        return Answer(None, replace(usage, failed=1, unanswered=about), completion.error, failure=completion.failure)
+    failed = replace(usage, failed=1, unusable=about)
     if completion.error is not None:
-        return Answer(None, replace(usage, failed=1), completion.error, failure=completion.failure)
+        return Answer(None, failed, completion.error, failure=completion.failure)
     try:
         if completion.finish == "content_filter":
             raise ValueError("the server's content filter cut the answer")
@@ -146,18 +179,33 @@ def _answer(client: LLMClient, question: Question, request: Request, completion:
             raise ValueError("the answer was cut off at `max_tokens`")
         return Answer(parsed(completion.text, question.shape), usage)
     except ValueError as error:
-        return Answer(None, replace(usage, failed=1), str(error), completion.text[:RAW])
+        return Answer(None, failed, str(error), completion.text[:RAW])
 
 
-def _usage(client: LLMClient, request: Request, completion: Completion) -> Usage:
-    """What a completion cost; what the server does not say is taken for all that it may be."""
+def _usage(client: LLMClient, request: Request, completion: Completion, lost: int) -> Usage:
+    """What a completion cost, with all of the answers to its request that may have been paid and did not arrive."""
+    earlier = Usage(max(0, lost - completion.lost))
+    return _answered(client, request, completion) + _lost(client, request, lost) + earlier
+
+
+def _answered(client: LLMClient, request: Request, completion: Completion) -> Usage:
+    """What a completion itself cost; what the server does not say is taken for all that it may be."""
+    sent = 1 + sum(completion.again.values())
     if completion.error is not None:
-        return Usage(requests=1)
+        return Usage(sent, again=completion.again)
     read = completion.prompt_tokens
     if read is None:
         read = request.most_read
     written = completion.completion_tokens if completion.completion_tokens is not None else request.sampling.max_tokens
-    return Usage(1, read, written, cost=client.prices.of(read, written) if client.prices else 0.0)
+    cost = client.prices.of(read, written) if client.prices else 0.0
+    return Usage(sent, read, written, cost=cost, again=completion.again)
+
+
+def _lost(client: LLMClient, request: Request, times: int) -> Usage:
+    """The most that answers which did not arrive may have cost."""
+    tokens, cost = _most(client, request)
+    written = request.sampling.max_tokens
+    return Usage(0, times * (tokens - written), times * written, cost=times * cost)
 
 
 def _most(client: LLMClient, request: Request) -> tuple[int, float]:

@@ -14,9 +14,10 @@ from itertools import islice
 from typing import Any
 
 from hardneg.bounds import Count, Share
-from hardneg.data.chat import Completion, Prices, Request, ignored
+from hardneg.data.chat import Completion, Prices, Request, ignored, unlimited
 from hardneg.errors import MissingExtraError, ModelError
 from hardneg.kinds import NEUTRAL, NameOrPath, part
+from hardneg.llm import keys
 from hardneg.llm.tokens import count_tokens
 from hardneg.models import weights
 
@@ -42,6 +43,8 @@ class VLLM:
     prices: Prices | None = field(default=None, metadata=NEUTRAL)
 
     def __post_init__(self) -> None:
+        keys.refuse(self.engine, "engine")
+        keys.refuse(self.chat, "chat")
         if find_spec("vllm") is None:  # by import: builds for other devices are distributed under other names
             raise MissingExtraError("vllm", "vllm", "`kind: vllm`")
 
@@ -55,7 +58,10 @@ class VLLM:
         return count_tokens(self.model, self.revision, request)
 
     def complete(
-        self, requests: Iterable[Request], arrived: Callable[[Request, Completion], None] = ignored
+        self,
+        requests: Iterable[Request],
+        arrived: Callable[[Request, Completion], None] = ignored,
+        lost: Callable[[Request], bool] = unlimited,
     ) -> Iterator[Completion]:
         """One completion a request, in order, ``feed`` at a time. Raises `ModelError` when the engine dies."""
         waiting = iter(requests)

@@ -1,8 +1,8 @@
 """Batches in which all texts have equally many tokens: what a model says of a text does not depend on the others then.
 
-Padding changes how sums are rounded, tiny matrices are multiplied in another way than others, and small ones are split
-among threads differently. Without these, a bi-encoder on a CPU gives a text the same bytes in any batch
-(`tests/models/test_steady.py`). The head of a cross-encoder works on one row per pair, so its last bit may still differ.
+Padding changes how sums are rounded, tiny matrices are multiplied in another way than others, and small ones are
+split among threads differently. Without these, a bi-encoder on a CPU gives a text the same bytes in any batch
+(`tests/models/test_steady.py`). The head of a cross-encoder works on one row per pair, so its last bit may differ.
 On a GPU batches are filled as usual: its arithmetic is not ours to promise.
 """
 

@@ -34,7 +34,7 @@ def generate(generator: Asker, name: str, batch: Batch, trial: Trial) -> Candida
     found = generator.generate(batch)
     for number in range(1, generator.rounds + 1):
         judged, spent = tried(batch, name, found, trial)
-        found = replace(found, usage=(found.usage or Usage()) + replace(spent, failed=0))
+        found = replace(found, usage=(found.usage or Usage()) + replace(spent, failed=0, unusable=()))
         if not generator.missing(judged, name).any():
             break
         found = joined(found, generator.again(batch, judged, name, number))

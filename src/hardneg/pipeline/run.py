@@ -20,7 +20,7 @@ from hardneg.data.merge import merge
 from hardneg.data.subset import proposals_for, subset
 from hardneg.files.text_lines import file_hash
 from hardneg.llm import budget
-from hardneg.pipeline import rounds, steps, unchanged
+from hardneg.pipeline import rounds, steps, unanswered, unchanged
 from hardneg.pipeline.batches import Batches, Loader, places_in
 from hardneg.pipeline.deeper import deeper
 from hardneg.pipeline.graph import SHARD, Stages, Wave, stages_of, trial_of
@@ -30,6 +30,7 @@ from hardneg.pipeline.report import report_of
 from hardneg.pipeline.stage import Stage
 from hardneg.pipeline.store import Store
 from hardneg.protocols import Asker, Engine, Filter, Generator, Judged, Scorer, clients_of, learns
+from hardneg.report.language_models import failures
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +69,10 @@ class Pipeline:
     def ready(self) -> tuple[Loader, int]:
         """What makes batches, and the number of shards, with the data read and nothing else done."""
         return self._read([])
+
+    def ask_again(self) -> None:
+        """Makes the next run ask again what no server answered in an earlier one."""
+        unanswered.forget(self.plan, self.stages, self.store)
 
     def run(self) -> Result:
         """Computes what the store lacks and returns the result. Safe to stop at any moment and to call again.
@@ -109,11 +114,7 @@ class Pipeline:
         """What language models cost, by stage, and a warning for each stage with requests that failed."""
         asked = [stage for wave in self.stages.waves for stage in (*wave.generate.values(), *wave.score.values())]
         usage = {stage.name: spent for stage in asked if (spent := self.usage(stage)) is not None}
-        failed = [
-            f"{spent.failed:,} of the {spent.requests:,} requests of `{name}` had no usable answer"
-            for name, spent in usage.items()
-            if spent.failed
-        ]
+        failed = [failures(name, spent) for name, spent in usage.items() if spent.failed]
         return {
             "usage": {name: asdict(spent) for name, spent in usage.items()},
             "warnings": [*report["warnings"], *failed],
@@ -122,7 +123,7 @@ class Pipeline:
     def usage(self, stage: Stage) -> Usage | None:
         """What a complete stage asked of a language model. None for one that asked nothing, or is to do."""
         summary = self.store.summary(stage) or {}
-        return Usage(**summary["usage"]) if "usage" in summary else None
+        return Usage.of(summary["usage"]) if "usage" in summary else None
 
     def spent(self, stage: Stage, shards: Iterable[int]) -> Usage:
         """What the language model's answers in these shards cost."""
@@ -217,7 +218,7 @@ class _Run:
         if asks:  # a budget is the whole job's, also what earlier runs spent
             there = [shard for shard in self.shards if shard not in (to_do or ())]
             done = self.pipeline.usage(stage) if to_do is None else None
-            budget.current().spent += done or self.pipeline.spent(stage, there)
+            budget.current().settle(0, 0.0, done or self.pipeline.spent(stage, there))
         if to_do is not None:
             # a client is concurrent inside, and its limits and the budget hold for all of the job: one process
             done_shards = map(work, to_do) if asks else self.pipeline.engine.map(work, to_do)

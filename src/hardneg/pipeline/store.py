@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -41,6 +41,10 @@ class Store(Protocol):
 
     def complete(self, stage: Stage, summary: dict[str, Any]) -> None: ...
 
+    def drop(self, stage: Stage, shards: Sequence[int] | None = None) -> None:
+        """Forgets that a stage is complete, and these shards of it; all where none are named."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Memory:
@@ -63,6 +67,11 @@ class Memory:
 
     def complete(self, stage: Stage, summary: dict[str, Any]) -> None:
         self.summaries[stage.folder] = summary
+
+    def drop(self, stage: Stage, shards: Sequence[int] | None = None) -> None:
+        self.summaries.pop(stage.folder, None)
+        for key in [key for key in self.tables if key[0] == stage.folder and (shards is None or key[1] in shards)]:
+            del self.tables[key]
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +138,15 @@ class Folder:
     def complete(self, stage: Stage, summary: dict[str, Any]) -> None:
         write_json(self._folder(stage) / "stage.json", stage.document())
         write_json(self._folder(stage) / COMPLETE, signed(summary))
+
+    def drop(self, stage: Stage, shards: Sequence[int] | None = None) -> None:
+        """The document that says that it is complete goes first."""
+        folder = self._folder(stage)
+        (folder / COMPLETE).unlink(missing_ok=True)
+        patterns = ["part-*.parquet"] if shards is None else [f"part-{shard:05d}.*.parquet" for shard in shards]
+        for pattern in patterns:
+            for file in folder.glob(pattern):
+                file.unlink(missing_ok=True)
 
     def latest(self, name: str, other_than: Stage) -> dict[str, Any] | None:
         """The document of the newest stage of this name that is not ``other_than``, if there is one."""

@@ -13,6 +13,10 @@ import numpy as np
 from hardneg.arrays import Bool
 from hardneg.data.addressing import addressing_candidates
 from hardneg.data.batch import Batch
+from hardneg.data.chat import Usage
+
+NAMED = 3
+"""Queries that a warning names; the report has them all."""
 
 
 @dataclass
@@ -68,3 +72,13 @@ class LanguageModels:
             "judges": [{"judge": one, "safety": two, **counts} for (one, two), counts in self.agreement.items()],
             "addressing": dict(self.addressing),
         }
+
+
+def failures(stage: str, spent: Usage) -> str:
+    """A warning: how many requests failed, about which queries, and which of them are asked again."""
+    told = f"{spent.failed:,} of the {spent.requests:,} requests of `{stage}` had no usable answer"
+    for queries, then in ((spent.unanswered, "not answered: run again to ask again"), (spent.unusable, "of no use")):
+        if queries:
+            first = ", ".join(f"`{query}`" for query in queries[:NAMED])
+            told += f"; {then}: {first}{' …' if len(queries) > NAMED else ''}"
+    return f"{told} (all ids are in `usage` of report.json)" if spent.unanswered or spent.unusable else told

@@ -84,9 +84,11 @@ def written(report: Mapping[str, Any]) -> Iterator[str]:
     """What language models cost, what survived of each round, how a judge and a safety filter agree; a line each."""
     for stage, spent in report["usage"].items():
         money = f", {spent['cost']:.2f} in money" if spent["cost"] else ""
+        reasons = ", ".join(f"{reason} {count:,}" for reason, count in spent["again"].items())
+        again = f"; sent again: {reasons}" if reasons else ""
         yield (
             f"{stage}: {spent['requests']:,} requests, {spent['prompt_tokens']:,} tokens read, "
-            f"{spent['completion_tokens']:,} written{money}"
+            f"{spent['completion_tokens']:,} written{money}{again}"
         )
     for name, rounds in report["rounds"].items():
         parts = [f"round {r['round']}: {r['kept']:,} of {r['written']:,} kept, {r['chosen']:,} chosen" for r in rounds]

@@ -192,5 +192,5 @@ class LLMJudge:
             most = self.max_tokens or AROUND + TOKENS_PER_GRADE * len(own)
             chat = found.messages({name: texts[name] for name in found.inputs})
             sampling = Sampling(most, self.temperature)
-            questions.append(Question(chat, sampling, Grades, Grades.schema_for(len(own))))
+            questions.append(Question(chat, sampling, Grades, Grades.schema_for(len(own)), about=batch.ids[i]))
         return questions
