@@ -100,7 +100,6 @@ class Memo:
         )
         order = np.lexsort((keys[:, 1], keys[:, 0]))
         segment["high"], segment["low"], segment["value"] = keys[order, 0], keys[order, 1], values[order]
-        self._folder.mkdir(parents=True, exist_ok=True)
         self._write(segment)
         if len(list(self._folder.glob("*.npy"))) > SEGMENTS:
             with self._cache.lock("memo", self._name):
@@ -116,6 +115,7 @@ class Memo:
     def _write(self, segment: NDArray[np.void]) -> Path:
         name = hashlib.sha256(segment["high"].tobytes()).hexdigest()[:32]
         with self._cache.workspace("memo") as folder:
+            self._folder.mkdir(parents=True, exist_ok=True)
             np.save(folder / "segment.npy", segment)
             sync(folder / "segment.npy")
             (folder / "segment.npy").replace(self._folder / f"{name}.npy")

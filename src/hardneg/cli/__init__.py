@@ -60,6 +60,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.command is None:
         top.print_help()
         return 2
+    return _status(options)
+
+
+def _status(options: argparse.Namespace) -> int:
+    """Runs the command and says in a line what went wrong."""
     signal.signal(signal.SIGTERM, _terminate)
     try:
         with bars():
@@ -74,7 +79,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         sys.stderr.close()
         return 1
+    except (MemoryError, OSError) as error:
+        print(f"hardneg: {_told(error)}", file=sys.stderr)
+        return 1
     return 0
+
+
+def _told(error: MemoryError | OSError) -> str:
+    """What the system refused, with the file that it is about."""
+    if isinstance(error, MemoryError):
+        return (
+            "out of memory; lower `batch_size` of the model or `engine.workers` and run again: what is finished is kept"
+        )
+    where = f"{error.filename}: " if error.filename is not None else ""
+    return f"{where}{error.strerror or error}; run again when that is mended: what is finished is kept"
 
 
 def _terminate(_number: int, _frame: object) -> None:
