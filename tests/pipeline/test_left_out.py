@@ -106,6 +106,17 @@ def test_an_example_that_always_kills_is_left_out_and_named(
     assert len(list((tmp_path / "marks").iterdir())) == marks
 
 
+def test_a_shard_may_be_empty_then(
+    pipeline: Callable[..., Pipeline], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in ("graph", "reading"):
+        monkeypatch.setattr(f"hardneg.pipeline.{module}.SHARD", 1)
+    wanted = lines(pipeline("whole", 1))
+    part = deadly.DeadlyGenerator(of=VICTIM, marks=str(tmp_path / "marks"), how="memory")
+    job = pipeline("run", 1, generator=part, deepen=1)
+    assert lines(job) == {name: own for name, own in wanted.items() if name != VICTIM}
+
+
 def test_deeper_waves_go_on_without_it(pipeline: Callable[..., Pipeline], tmp_path: Path) -> None:
     part = deadly.DeadlyGenerator(of=VICTIM, marks=str(tmp_path / "marks"), depth=1, how="memory")
     wanted = lines(pipeline("whole", 1, generator=BM25(depth=1), deepen=2))
@@ -121,6 +132,32 @@ def test_a_scorer_added_later_leaves_its_victim_out_of_what_was_there(
     found = lines(pipeline(workers=1, scorers={"other": part}))
     assert found == {name: own for name, own in wanted.items() if name != VICTIM}
     assert lines(pipeline(workers=1)) == wanted, "without it the example is back"
+
+
+def test_tables_that_lack_an_example_stay_in_line_when_its_killer_is_gone(
+    pipeline: Callable[..., Pipeline], tmp_path: Path
+) -> None:
+    wanted = lines(pipeline("whole", 1))
+    part = deadly.DeadlyScorer(of=VICTIM, marks=str(tmp_path / "marks"), how="memory")
+    last = {"last": BiEncoder(encoder=HashedWords(dimensions=32))}
+    pipeline(workers=1, scorers={"other": part, **last}).run()
+    job = pipeline(workers=1, scorers=last)
+    assert lines(job) == {name: own for name, own in wanted.items() if name != VICTIM}
+    assert job.run().report["left_out"] == {VICTIM: "score.other"}
+    fresh = pipeline("fresh", 1, scorers=last)
+    fresh.run()
+    scores = [
+        [
+            batch.scores["last"].negatives[batch.candidates_of(i)].tolist()
+            for i, name in enumerate(batch.ids)
+            if name != VICTIM
+        ]
+        for batch in fresh.run().batches
+    ]
+    assert [
+        [batch.scores["last"].negatives[batch.candidates_of(i)].tolist() for i in range(len(batch))]
+        for batch in job.run().batches
+    ] == scores
 
 
 def test_what_an_interrupted_run_left_out_stays_known(pipeline: Callable[..., Pipeline], tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pyarrow as pa
@@ -25,7 +25,8 @@ class Loader:
     """Makes batches of stored shards. It goes to the workers, so it holds no data itself.
 
     ``waves``: for each wave that took place, the number of examples by shard, of the shards that have any.
-    ``left_out``: ids of examples that the job goes on without. ``only``: in a trial, the ids of those that it is about.
+    ``left_out``: examples that the job goes on without, and the stage that left each out. ``only``: in a trial, the ids
+    of those that it is about.
     """
 
     store: Store
@@ -33,7 +34,7 @@ class Loader:
     stages: Stages
     controls: frozenset[str]
     waves: tuple[Mapping[int, int], ...]
-    left_out: frozenset[str] = frozenset()
+    left_out: Mapping[str, str] = field(default_factory=dict)
     only: frozenset[str] | None = None
 
     def examples(self, shard: int, wave: int = 0) -> Batch:
@@ -51,7 +52,7 @@ class Loader:
     def write(self, stage: Stage, wave: int, shard: int, table: pa.Table) -> None:
         """Writes what a stage found out about the examples that the job goes on with; nothing in a trial."""
         if self.only is None:
-            lacking = self.left_out.intersection(self._ids(shard, wave)) if self.left_out else ()
+            lacking = [name for name in self._ids(shard, wave) if name in self.left_out] if self.left_out else ()
             self.store.write(stage, shard, noted(table, lacking))
 
     def _ids(self, shard: int, wave: int) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property, partial
 from typing import Any
@@ -14,16 +14,14 @@ from hardneg import progress
 from hardneg.cache.folders import Cache
 from hardneg.cache.housekeeping import in_use
 from hardneg.data import parquet
-from hardneg.data.candidates import Candidates, Scores, Verdicts
 from hardneg.data.chat import Usage
 from hardneg.data.corpus import Corpus
-from hardneg.data.merge import merge
-from hardneg.data.subset import proposals_for, subset
+from hardneg.data.subset import subset
 from hardneg.errors import WorkerError
 from hardneg.files.text_lines import file_hash
 from hardneg.llm import budget
-from hardneg.pipeline import rounds, steps
-from hardneg.pipeline.batches import Batches, Loader, places_in
+from hardneg.pipeline import rounds, shard_work
+from hardneg.pipeline.batches import Batches, Loader
 from hardneg.pipeline.deeper import deeper
 from hardneg.pipeline.graph import SHARD, Stages, Wave, stages_of, trial_of
 from hardneg.pipeline.left_out import culprits, lacking, lost_of
@@ -32,7 +30,7 @@ from hardneg.pipeline.reading import read
 from hardneg.pipeline.report import report_of
 from hardneg.pipeline.stage import Stage
 from hardneg.pipeline.store import Store
-from hardneg.protocols import Asker, Engine, Filter, Generator, Judged, Scorer, clients_of, learns
+from hardneg.protocols import Asker, Engine, Judged, clients_of, learns
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,10 +67,13 @@ class Pipeline:
 
     def left_out(self, stages: Stages) -> dict[str, str]:
         """The stage that left an example out, by the example's id: one that kills every process."""
-        worked = [
-            s for wave in stages.waves for s in (*wave.generate.values(), *wave.score.values(), *wave.filters.values())
-        ]
-        return {name: s.name for s in worked for name in (self.store.summary(s) or {}).get("left_out", ())}
+        worked = (
+            s for w in stages.waves for s in (*w.generate.values(), w.merge, *w.score.values(), *w.filters.values())
+        )
+        found: dict[str, str] = {}
+        for stage in worked:
+            found |= (self.store.summary(stage) or {}).get("left_out", {})
+        return dict(sorted(found.items()))
 
     def ready(self) -> tuple[Loader, int]:
         """What makes batches, and the number of shards, with the data read and nothing else done."""
@@ -181,7 +182,7 @@ class Pipeline:
         passages = Corpus(self.cache.root / "corpora" / summary["corpus"], self.cache)
         count, shards = summary["examples"], summary["shards"]
         sizes = {shard: min(SHARD, count - shard * SHARD) for shard in range(shards)}
-        without = frozenset(self.left_out(self.stages))
+        without = self.left_out(self.stages)
         return Loader(self.store, passages, self.stages, frozenset(self.plan.controls), (sizes,), without), shards
 
 
@@ -202,15 +203,15 @@ class _Run:
         for _, name in plan.order("generators"):
             generator, stage = deeper(plan, name, wave.number), wave.generate[name]
             if wave.number and generator is plan.generators[name]:
-                self.each(stage, _keep, name)
+                self.each(stage, shard_work.keep_shard, name)
                 continue
             asking = (generator, trial) if isinstance(generator, Asker) else generator
-            self.each(stage, _generate, name, generator, trial, part=asking)
-        self.each(wave.merge, _merge)
+            self.each(stage, shard_work.generate_shard, name, generator, trial, part=asking)
+        self.each(wave.merge, shard_work.merge_shard)
         for group, name in plan.order("scorers", "filters"):
             part = self._ready(group, name)
             stage = (wave.score if group == "scorers" else wave.filters)[name]
-            step = _score if group == "scorers" else _judge
+            step = shard_work.score_shard if group == "scorers" else shard_work.judge_shard
             self.each(stage, step, name, part, part=part)
         return self.loader
 
@@ -220,7 +221,7 @@ class _Run:
         to_do = [shard for shard in self.shards if not store.has(stage, shard)]
         return to_do if to_do or store.summary(stage) is None else None
 
-    def each(self, stage: Stage, work: Step, *what: object, part: object = None) -> None:
+    def each(self, stage: Stage, work: shard_work.Step, *what: object, part: object = None) -> None:
         """Does ``work`` on every shard that ``stage`` lacks."""
         asks = bool(clients_of(part))
         to_do = self.missing(stage)
@@ -230,44 +231,33 @@ class _Run:
             budget.current().spent += done or self.pipeline.spent(stage, there)
         if to_do is not None:
             # a client is concurrent inside, and its limits and the budget hold for all of the job: one process
-            before = self.loader.left_out, set(self.shards).difference(to_do)
+            for shard in set(self.shards).difference(to_do):  # what an earlier run wrote
+                self._without(dict.fromkeys(lacking(self.pipeline.store.read(stage, shard)), stage.name))
             here = map(partial(work, self.loader, self.of, stage, *what), to_do)
             done_shards = here if asks else self._surviving(stage, work, what, to_do)
-            self.finish(stage, done_shards, to_do, asks=asks, before=before)
+            self.finish(stage, done_shards, to_do, asks=asks)
 
-    def _surviving(self, stage: Stage, work: Step, what: tuple[object, ...], shards: Sequence[int]) -> Iterator[object]:
+    def _surviving(
+        self, stage: Stage, work: shard_work.Step, what: tuple[object, ...], shards: Sequence[int]
+    ) -> Iterator[object]:
         """Does ``work`` on shards in the engine. Where processes die of one, without the examples that they die of."""
         engine, wave = self.pipeline.engine, self.of
         try:
             yield from engine.map(partial(work, self.loader, wave, stage, *what), shards)
         except WorkerError as error:
             for shard in error.shards:
+                attempt = partial(shard_work.try_examples, work, self.loader, wave, stage, what, shard)
                 ids = self.loader.examples(shard, wave.number).ids
-                found = culprits(
-                    ids, partial(lost_of, engine, partial(_try, work, self.loader, wave, stage, what, shard))
-                )
-                self.loader = replace(self.loader, left_out=self.loader.left_out | frozenset(found))
+                found = culprits(ids, partial(lost_of, engine, attempt))
+                self._without(dict.fromkeys(found, stage.name))
                 yield from engine.map(partial(work, self.loader, wave, stage, *what), [shard])
 
-    def _left_out_by(self, stage: Stage, known: frozenset[str], there: Iterable[int]) -> list[str]:
-        """The examples that a stage left out, also in shards that an earlier run wrote."""
-        earlier = (lacking(self.pipeline.store.read(stage, shard)) for shard in there)
-        self.loader = replace(self.loader, left_out=self.loader.left_out.union(*earlier))
-        return sorted(self.loader.left_out - known)
+    def _without(self, found: Mapping[str, str]) -> None:
+        """Goes on without these examples; each has the stage that left it out, unless an earlier one did."""
+        self.loader = replace(self.loader, left_out={**found, **self.loader.left_out})
 
-    def finish(
-        self,
-        stage: Stage,
-        work: Iterable[Any],
-        shards: Iterable[int],
-        *,
-        asks: bool = False,
-        before: tuple[frozenset[str], Iterable[int]] | None = None,
-    ) -> None:
-        """Waits for the shards of a stage and marks it as complete.
-
-        ``before``: the examples that were left out already, and the shards that an earlier run wrote.
-        """
+    def finish(self, stage: Stage, work: Iterable[Any], shards: Iterable[int], *, asks: bool = False) -> None:
+        """Waits for the shards of a stage and marks it as complete."""
         self.ran.append(stage.name)
         begin = time.monotonic()
         sizes = [self.shards[shard] for shard in shards]
@@ -277,8 +267,8 @@ class _Run:
         summary: dict[str, Any] = {"shards": len(self.shards), "seconds": round(time.monotonic() - begin, 3)}
         if asks:
             summary["usage"] = asdict(self.pipeline.spent(stage, self.shards))
-        if before is not None and (found := self._left_out_by(stage, *before)):
-            summary["left_out"] = found
+        if self.loader.left_out:
+            summary["left_out"] = dict(sorted(self.loader.left_out.items()))
         self.pipeline.store.complete(stage, summary)
 
     def _ready(self, group: Group, name: str) -> Any:
@@ -291,55 +281,3 @@ class _Run:
                 batches = (self.loader.given(self.of, stage, shard) for shard in self.shards)
                 store.complete(stage, part.learn(progress.counted(batches, bar)))
         return self.pipeline.learnt(group, name)
-
-
-Step = Callable[..., None]
-"""One of the functions below: of a loader, a wave, a stage, what it works with, and the number of a shard."""
-
-
-def _try(
-    work: Step, loader: Loader, wave: Wave, stage: Stage, what: tuple[object, ...], shard: int, ids: list[str]
-) -> None:
-    """Does the work on some examples of a shard and writes nothing."""
-    work(replace(loader, only=frozenset(ids)), wave, stage, *what, shard)
-
-
-def _generate(
-    loader: Loader, wave: Wave, stage: Stage, name: str, generator: Generator, trial: rounds.Trial, shard: int
-) -> None:
-    batch = loader.given(wave, stage, shard)
-    if not len(batch):
-        found = Candidates.from_lists([], loader.corpus)
-    elif isinstance(generator, Asker):
-        found = rounds.generate(generator, name, batch, trial)
-    else:
-        found = generator.generate(batch)
-    loader.write(stage, wave.number, shard, parquet.candidates_table(steps.proposed(name, found, batch)))
-
-
-def _keep(loader: Loader, wave: Wave, stage: Stage, name: str, shard: int) -> None:
-    """What a generator proposed in the first wave for the examples of this one."""
-    batch, whole = loader.examples(shard, wave.number), loader.examples(shard)
-    found = parquet.candidates(loader.table(loader.stages.first.generate[name], 0, shard))
-    kept = proposals_for(found, places_in(whole, batch))
-    loader.write(stage, wave.number, shard, parquet.candidates_table(kept))
-
-
-def _merge(loader: Loader, wave: Wave, stage: Stage, shard: int) -> None:
-    tables = {name: loader.table(inner, wave.number, shard) for name, inner in wave.generate.items()}
-    proposals = {name: parquet.candidates(table) for name, table in tables.items()}
-    batch = loader.examples(shard, wave.number)
-    loader.write(stage, wave.number, shard, parquet.merged_table(merge(batch, proposals)))
-
-
-def _score(loader: Loader, wave: Wave, stage: Stage, name: str, scorer: Scorer, shard: int) -> None:
-    batch = loader.given(wave, stage, shard)
-    nothing = np.zeros(0, np.float32)
-    scores = steps.scored(name, scorer, batch) if len(batch) else Scores(nothing, nothing)
-    loader.write(stage, wave.number, shard, parquet.scores_table(batch, scores))
-
-
-def _judge(loader: Loader, wave: Wave, stage: Stage, name: str, judge: Filter, shard: int) -> None:
-    batch = loader.given(wave, stage, shard)
-    verdicts = steps.judged(name, judge, batch) if len(batch) else Verdicts.from_reasons([])
-    loader.write(stage, wave.number, shard, parquet.verdicts_table(batch, verdicts))
