@@ -3,6 +3,7 @@
     HardnegError                     exit status 1: the run failed; running again goes on
     ├── ModelError                   a model or a server gave no usable answer
     ├── BudgetError                  the job has used what it may use; what is finished is kept
+    ├── WorkerError                  processes die of some of the work; the rest is done
     ├── StoreError                   a file could not be written or is damaged
     └── UserError                    exit status 2: the user must change something
         ├── JobError                 the job file: where in it, and what was expected
@@ -15,7 +16,9 @@ A message is one line: the place first, identifiers in backticks, values with ``
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 
 class HardnegError(Exception):
@@ -54,6 +57,24 @@ class StoreError(HardnegError):
     >>> StoreError.exit_status
     1
     """
+
+
+class WorkerError(HardnegError):
+    """Every process that worked on these ``shards`` was killed or ran out of memory. All other shards are done.
+
+    >>> WorkerError([3]).shards
+    [3]
+    """
+
+    def __init__(self, shards: Sequence[Any]) -> None:
+        super().__init__(
+            f"every process that worked on {len(shards)} of the shards was killed or ran out of memory; lower "
+            "`batch_size` of the model or `engine.workers` and run again: what is finished is kept"
+        )
+        self.shards = list(shards)
+
+    def __reduce__(self) -> tuple[type[WorkerError], tuple[list[Any]]]:
+        return type(self), (self.shards,)
 
 
 class UserError(HardnegError):

@@ -265,7 +265,8 @@ class Engine(Protocol):
 
     def map(self, function: Callable[[T], R], shards: Sequence[T]) -> Iterator[R]:
         """``function(shard)`` of every shard, as each is done, in any order. The function can be pickled, and running
-        it twice on one shard does no harm.
+        it twice on one shard does no harm. Raises `WorkerError` for shards that kill every process, when all others
+        are done.
         """
         ...
 

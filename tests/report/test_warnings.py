@@ -16,6 +16,7 @@ def test_the_control_that_wins_is_warned_about() -> None:
         "hybrids": [],
         "counts": {"short with enough candidates": 0},
         "generated": {},
+        "left_out": {},
         "shortcut": None,
     }
     [warning] = warnings(report)

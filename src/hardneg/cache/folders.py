@@ -72,31 +72,41 @@ class Cache:
             folder.mkdir()
             yield folder
         except OSError as error:
-            raise self.unwritable(error) from error
+            self._raise_own(error)
+            raise
         finally:
             shutil.rmtree(folder, ignore_errors=True)
             with suppress(OSError):  # whatever went wrong before is what the caller hears of
                 Path(lock.lock_file).unlink(missing_ok=True)
-                lock.release()
+            lock.release()
 
-    def unwritable(self, error: OSError) -> StoreError:
-        """What to say where the folder does not take a file."""
-        return StoreError(
+    def _raise_own(self, error: OSError) -> None:
+        """Raises `StoreError` where it is the cache that does not take a file, and not something read or asked."""
+        named = [
+            Path(os.fsdecode(name)) for name in (error.filename, error.filename2) if isinstance(name, (str, bytes))
+        ]
+        if named and not any(path.is_relative_to(self.root) for path in named):
+            return
+        raise StoreError(
             f"{self.root}: the cache folder cannot be written ({error}); free some space, or name another folder by "
             "`cache` in the job or HARDNEG_CACHE; what is finished is kept"
-        )
+        ) from error
 
     def publish(self, folder: Path, group: str, name: str) -> Path:
         """Gives a finished folder its final name; one that is there already wins."""
         target = self.root / group / name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        seal(folder)
-        for file in folder.iterdir():
-            sync(file)
-        with self.lock(group, name):
-            if self.find(group, name) is None:
-                folder.replace(target)
-                sync(target.parent)
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            seal(folder)
+            for file in folder.iterdir():
+                sync(file)
+            with self.lock(group, name):
+                if self.find(group, name) is None:
+                    folder.replace(target)
+                    sync(target.parent)
+        except OSError as error:
+            self._raise_own(error)
+            raise
         return used(target)
 
     def made(self, group: str, name: str, make: Callable[[Path], None]) -> Path:
@@ -123,7 +133,8 @@ class Cache:
                     unfinished.replace(target)
                     sync(target.parent)
         except OSError as error:
-            raise self.unwritable(error) from error
+            self._raise_own(error)
+            raise
         return target
 
     def find(self, group: str, name: str) -> Path | None:

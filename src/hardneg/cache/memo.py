@@ -1,8 +1,8 @@
 """Numbers by content: what a model said of a text or a pair is kept on disk and never asked for again.
 
 A memo is a folder of segments. A segment is one ``.npy`` file, sorted by key, that appears whole or not at all. Its
-name is its checksum. Every
-block of new numbers becomes a segment as soon as it is there, so a run that is stopped loses one block at most.
+name is its checksum. Every block of new numbers becomes a segment as soon as it is there, so a run that is stopped
+loses one block at most.
 """
 
 from __future__ import annotations
@@ -107,7 +107,6 @@ class Memo:
         )
         order = np.lexsort((keys[:, 1], keys[:, 0]))
         segment["high"], segment["low"], segment["value"] = keys[order, 0], keys[order, 1], values[order]
-        self._folder.mkdir(parents=True, exist_ok=True)
         self._write(segment)
         if len(list(self._folder.glob("*.npy"))) > SEGMENTS:
             with self._cache.lock("memo", self._name):
@@ -122,6 +121,7 @@ class Memo:
 
     def _write(self, segment: NDArray[np.void]) -> Path:
         with self._cache.workspace("memo") as folder:
+            self._folder.mkdir(parents=True, exist_ok=True)
             file = folder / "segment.npy"
             np.save(file, segment)
             sync(file)

@@ -7,7 +7,7 @@ import signal
 import sys
 from collections.abc import Sequence
 
-from hardneg.cli import catalogue, housekeeping, jobs, publishing, sets, thresholds
+from hardneg.cli import catalogue, jobs, machine, publishing, sets, thresholds
 from hardneg.cli.output import any_encoding, bars, print_error
 from hardneg.errors import HardnegError
 
@@ -43,7 +43,7 @@ def parser() -> argparse.ArgumentParser:
     )
     top.add_argument("--version", action="store_true", help="print the version and stop")
     commands = top.add_subparsers(dest="command", metavar="COMMAND")
-    for family in (jobs, thresholds, sets, publishing, housekeeping, catalogue):
+    for family in (jobs, thresholds, sets, publishing, machine, catalogue):
         family.add(commands)
     return top
 
@@ -61,6 +61,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.command is None:
         top.print_help()
         return 2
+    return _status(options)
+
+
+def _status(options: argparse.Namespace) -> int:
+    """Runs the command and says in a line what went wrong."""
     signal.signal(signal.SIGTERM, _terminate)
     try:
         with bars():
@@ -74,7 +79,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         sys.stderr.close()
         return 1
+    except (MemoryError, OSError) as error:
+        print(f"hardneg: {_told(error)}", file=sys.stderr)
+        return 1
     return 0
+
+
+def _told(error: MemoryError | OSError) -> str:
+    """What the system refused, with the file that it is about."""
+    if isinstance(error, MemoryError):
+        return (
+            "out of memory; lower `batch_size` of the model or `engine.workers` and run again: what is finished is kept"
+        )
+    where = f"{error.filename}: " if error.filename is not None else ""
+    return f"{where}{error.strerror or error}; run again when that is mended: what is finished is kept"
 
 
 def _terminate(_number: int, _frame: object) -> None:

@@ -15,7 +15,7 @@ from hardneg.protocols import LLMClient, clients_of
 def problems(job: Job) -> Iterator[str]:
     """Folders that cannot be written, and keys that are not set."""
     for key, folder in (("output", job.output), ("cache", job.pipeline.cache.root)):
-        there = _nearest(folder)
+        there = nearest(folder)
         if not there.is_dir():
             yield f"{key}: {there} is a file, so {folder} cannot be made"
         elif not os.access(there, os.W_OK | os.X_OK):
@@ -45,7 +45,7 @@ def _clients(job: Job) -> list[LLMClient]:
     return clients_of([*job.plan.generators.values(), *job.plan.scorers.values()])
 
 
-def _nearest(folder: Path) -> Path:
+def nearest(folder: Path) -> Path:
     """The folder, or the nearest one above it that is there."""
     while not folder.exists() and folder != folder.parent:
         folder = folder.parent

@@ -74,6 +74,17 @@ def identity() -> str:
     return f"bm25s {version('bm25s')}, PyStemmer {version('PyStemmer')}, pairs of letters"
 
 
+def works() -> bool:
+    """Whether words are made, stemmed and found as they should be, by the backend that jobs use."""
+    import bm25s
+
+    settings = Settings()
+    built = bm25s.BM25(method=settings.method, backend="numba")
+    built.index(settings.tokens(["a cat sat", "dogs barked", "heavy rain"]), show_progress=False)
+    rows, _ = built.retrieve(settings.tokens(["a barking dog"]), k=1, show_progress=False)
+    return int(rows[0, 0]) == 1
+
+
 def index(settings: Settings, corpus: Corpus) -> bm25s.BM25 | None:
     """The index of a corpus. None when the corpus has no word to index."""
     import bm25s

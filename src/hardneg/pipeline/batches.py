@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
+import pyarrow as pa
 
 from hardneg.arrays import Int64
 from hardneg.data import parquet
@@ -14,6 +15,7 @@ from hardneg.data.corpus import Corpus
 from hardneg.data.merge import merge
 from hardneg.data.subset import splice
 from hardneg.pipeline.graph import Stages, Wave
+from hardneg.pipeline.left_out import noted, rows_of
 from hardneg.pipeline.stage import Stage
 from hardneg.pipeline.store import Store
 
@@ -23,6 +25,8 @@ class Loader:
     """Makes batches of stored shards. It goes to the workers, so it holds no data itself.
 
     ``waves``: for each wave that took place, the number of examples by shard, of the shards that have any.
+    ``left_out``: examples that the job goes on without, and the stage that left each out. ``only``: in a trial, the ids
+    of those that it is about.
     """
 
     store: Store
@@ -30,20 +34,42 @@ class Loader:
     stages: Stages
     controls: frozenset[str]
     waves: tuple[Mapping[int, int], ...]
+    left_out: Mapping[str, str] = field(default_factory=dict)
+    only: frozenset[str] | None = None
 
     def examples(self, shard: int, wave: int = 0) -> Batch:
         """The examples of a wave in a shard, without candidates."""
-        table = self.store.read(self.stages.waves[wave].examples, shard)
+        table = self.table(self.stages.waves[wave].examples, wave, shard)
         return parquet.examples_batch(table, self.corpus, self.controls)
+
+    def table(self, stage: Stage, wave: int, shard: int) -> pa.Table:
+        """What a stage of a wave found, about the examples that the job goes on with."""
+        table = self.store.read(stage, shard)
+        if not self.left_out and self.only is None:
+            return table
+        return rows_of(table, self._ids(shard, wave), self._wanted)
+
+    def write(self, stage: Stage, wave: int, shard: int, table: pa.Table) -> None:
+        """Writes what a stage found out about the examples that the job goes on with; nothing in a trial."""
+        if self.only is None:
+            lacking = [name for name in self._ids(shard, wave) if name in self.left_out] if self.left_out else ()
+            self.store.write(stage, shard, noted(table, lacking))
+
+    def _ids(self, shard: int, wave: int) -> list[str]:
+        ids: list[str] = self.store.read(self.stages.waves[wave].examples, shard)["id"].to_pylist()
+        return ids
+
+    def _wanted(self, name: str) -> bool:
+        return name not in self.left_out and (self.only is None or name in self.only)
 
     def given(self, wave: Wave, stage: Stage, shard: int) -> Batch:
         """The batch that ``stage`` works on: the examples, with what its input stages found out and nothing more."""
         names = {inner.name for inner in stage.inputs}
         batch = self.examples(shard, wave.number)
         if wave.merge.name in names:
-            batch = parquet.merged(batch, self.store.read(wave.merge, shard))
+            batch = parquet.merged(batch, self.table(wave.merge, wave.number, shard))
         shown = {
-            name: parquet.candidates(self.store.read(inner, shard))
+            name: parquet.candidates(self.table(inner, wave.number, shard))
             for name, inner in wave.generate.items()
             if inner.name in names
         }
@@ -77,14 +103,14 @@ class Loader:
 
     def _wave(self, number: int, shard: int, scorers: Iterable[str]) -> Batch:
         wave = self.stages.waves[number]
-        batch = parquet.merged(self.examples(shard, number), self.store.read(wave.merge, shard))
+        batch = parquet.merged(self.examples(shard, number), self.table(wave.merge, number, shard))
         return self._with(batch, shard, wave, scorers, wave.filters)
 
     def _with(self, batch: Batch, shard: int, wave: Wave, scorers: Iterable[str], filters: Iterable[str]) -> Batch:
         return replace(
             batch,
-            scores={name: parquet.scores(self.store.read(wave.score[name], shard)) for name in scorers},
-            verdicts={name: parquet.verdicts(self.store.read(wave.filters[name], shard)) for name in filters},
+            scores={name: parquet.scores(self.table(wave.score[name], wave.number, shard)) for name in scorers},
+            verdicts={name: parquet.verdicts(self.table(wave.filters[name], wave.number, shard)) for name in filters},
         )
 
 

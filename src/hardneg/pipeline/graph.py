@@ -6,7 +6,7 @@ wave takes just those examples through the same parts with a greater depth, and 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -69,8 +69,11 @@ class Stages:
         yield from self.export.values()
 
 
-def stages_of(plan: Plan, files: Mapping[str, str]) -> Stages:
-    """The stages of a plan, with their fingerprints. ``files``: the content hash of every data file."""
+def stages_of(plan: Plan, files: Mapping[str, str], left_out: Sequence[str] = ()) -> Stages:
+    """The stages of a plan, with their fingerprints. ``files``: the content hash of every data file.
+
+    ``left_out``: ids of examples that the stages up to the filters had to leave out.
+    """
     read = Stage("read", {"version": 2, "shard": SHARD, "reader": described(plan.reader), "files": dict(files)})
     waves = [_wave(plan, 0, read, None)]
     for number in range(1, plan.deepen + 1):
@@ -82,8 +85,9 @@ def stages_of(plan: Plan, files: Mapping[str, str]) -> Stages:
     filters = tuple(stage for wave in waves for stage in wave.filters.values())
     scores = tuple(stage for wave in waves for stage in wave.score.values())
     looked_at = [wave.score[name] for wave in waves for name in plan.named(plan.selector, "scorers")]
+    without = {"left out": sorted(left_out)} if left_out else {}
     select = Stage(
-        "select", described(plan.selector) | controls, (*(wave.merge for wave in waves), *looked_at, *filters)
+        "select", described(plan.selector) | controls | without, (*(wave.merge for wave in waves), *looked_at, *filters)
     )
     judged = plan.reader.judged_by() if isinstance(plan.reader, Judged) else None
     estimator = () if plan.estimator is None else tuple(wave.score[plan.estimator] for wave in waves)

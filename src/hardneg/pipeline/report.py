@@ -46,11 +46,17 @@ def final_sets(plan: Plan, batches: Batches, examples: int) -> Probing:
 
 
 def report_of(
-    plan: Plan, batches: Batches, read: Mapping[str, Any], spread: float, grades: Grades | None
+    plan: Plan,
+    batches: Batches,
+    read: Mapping[str, Any],
+    spread: float,
+    grades: Grades | None,
+    left_out: Mapping[str, str],
 ) -> dict[str, Any]:
     """The part of ``report.json`` that the batches decide.
 
     ``read``: the summary of the stage `read`. ``spread``: that of the job's estimator. ``grades``: judgments, if any.
+    ``left_out``: by the id of an example, the stage that had to leave it out.
     """
     encoder, per_query = plan.target_encoder, plan.selector.per_query
     views = Views(tuple(plan.generators), frozenset(plan.controls))
@@ -77,6 +83,7 @@ def report_of(
         "per_query": per_query,
         "shortcut": shortcut.report(),
         **({} if probing is None else probing.report()),
+        "left_out": dict(left_out),
         "read": {key: read[key] for key in ("passages", "examples", "equal_queries", "bad_lines", "skipped", "corpus")},
     }
     return report | {"warnings": warnings(report), "notes": notes(report)}

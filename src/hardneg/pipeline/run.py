@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property, partial
 from typing import Any
@@ -16,20 +16,21 @@ from hardneg.cache.housekeeping import in_use
 from hardneg.data import parquet
 from hardneg.data.chat import Usage
 from hardneg.data.corpus import Corpus
-from hardneg.data.merge import merge
-from hardneg.data.subset import proposals_for, subset
+from hardneg.data.subset import subset
+from hardneg.errors import WorkerError
 from hardneg.files.text_lines import file_hash
 from hardneg.llm import budget
-from hardneg.pipeline import rounds, steps, unanswered, unchanged
-from hardneg.pipeline.batches import Batches, Loader, places_in
+from hardneg.pipeline import rounds, shard_work, unanswered, unchanged
+from hardneg.pipeline.batches import Batches, Loader
 from hardneg.pipeline.deeper import deeper
 from hardneg.pipeline.graph import SHARD, Stages, Wave, stages_of, trial_of
+from hardneg.pipeline.left_out import culprits, lacking, lost_of
 from hardneg.pipeline.plan import Group, Plan
 from hardneg.pipeline.reading import read
 from hardneg.pipeline.report import report_of
 from hardneg.pipeline.stage import Stage
 from hardneg.pipeline.store import Store
-from hardneg.protocols import Asker, Engine, Filter, Generator, Judged, Scorer, clients_of, learns
+from hardneg.protocols import Asker, Engine, Judged, clients_of, learns
 from hardneg.report.language_models import failures
 
 
@@ -64,7 +65,19 @@ class Pipeline:
     @cached_property
     def stages(self) -> Stages:
         """Every stage of the plan with its fingerprint. Hashes the data files, once, and loads no model."""
-        return stages_of(self.plan, self.files)
+        stages = stages_of(self.plan, self.files)
+        left_out = self.left_out(stages)
+        return stages_of(self.plan, self.files, list(left_out)) if left_out else stages
+
+    def left_out(self, stages: Stages) -> dict[str, str]:
+        """The stage that left an example out, by the example's id: one that kills every process."""
+        worked = (
+            s for w in stages.waves for s in (*w.generate.values(), w.merge, *w.score.values(), *w.filters.values())
+        )
+        found: dict[str, str] = {}
+        for stage in worked:
+            found |= (self.store.summary(stage) or {}).get("left_out", {})
+        return dict(sorted(found.items()))
 
     def ready(self) -> tuple[Loader, int]:
         """What makes batches, and the number of shards, with the data read and nothing else done."""
@@ -92,7 +105,10 @@ class Pipeline:
                 loader = self._short(loader, wave, ran)
             if not loader.waves[-1]:
                 break
-            _Run(self, loader, wave, loader.waves[-1], ran).wave()
+            loader = _Run(self, loader, wave, loader.waves[-1], ran).wave()
+        self.__dict__.pop("stages")  # what is left out is known now
+        stages = self.stages
+        loader = replace(loader, stages=stages)
         run = _Run(self, loader, stages.first, loader.waves[0], ran)
         if run.missing(stages.select) is not None:  # all of it: a selector keeps count over the whole job
             run.finish(stages.select, self._select(loader, shards), range(shards))
@@ -106,7 +122,8 @@ class Pipeline:
             if isinstance(reader := self.plan.reader, Judged):
                 grades = reader.judgments()
                 unchanged.judgments(reader, stages.evaluate)
-            report = report_of(self.plan, batches, self.store.summary(stages.read) or {}, spread, grades)
+            found = self.store.summary(stages.read) or {}
+            report = report_of(self.plan, batches, found, spread, grades, self.left_out(stages))
             self.store.complete(stages.evaluate, report)
         return Result(stages, loader.corpus, batches, report | self._asked(report), ran)
 
@@ -173,10 +190,11 @@ class Pipeline:
         passages = Corpus(self.cache.root / "corpora" / summary["corpus"], self.cache)
         count, shards = summary["examples"], summary["shards"]
         sizes = {shard: min(SHARD, count - shard * SHARD) for shard in range(shards)}
-        return Loader(self.store, passages, self.stages, frozenset(self.plan.controls), (sizes,)), shards
+        without = self.left_out(self.stages)
+        return Loader(self.store, passages, self.stages, frozenset(self.plan.controls), (sizes,), without), shards
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Run:
     """One wave under way: how many examples its shards have, and the names of the stages that were computed."""
 
@@ -186,23 +204,24 @@ class _Run:
     shards: Mapping[int, int]
     ran: list[str]
 
-    def wave(self) -> None:
-        """Takes the wave's examples through generators, scorers and filters."""
-        plan, wave, loader = self.pipeline.plan, self.of, self.loader
+    def wave(self) -> Loader:
+        """Takes the wave's examples through generators, scorers and filters. Returns what makes its batches."""
+        plan, wave = self.pipeline.plan, self.of
         trial: rounds.Trial = [(group, name, plan.members(group)[name]) for group, name in trial_of(plan)]
         for _, name in plan.order("generators"):
             generator, stage = deeper(plan, name, wave.number), wave.generate[name]
             if wave.number and generator is plan.generators[name]:
-                self.each(stage, partial(_keep, loader, wave, stage, name))
+                self.each(stage, shard_work.keep_shard, name)
                 continue
-            work = partial(_generate, loader, wave, stage, name, generator, trial)
-            self.each(stage, work, (generator, trial) if isinstance(generator, Asker) else generator)
-        self.each(wave.merge, partial(_merge, loader, wave))
+            asking = (generator, trial) if isinstance(generator, Asker) else generator
+            self.each(stage, shard_work.generate_shard, name, generator, trial, part=asking)
+        self.each(wave.merge, shard_work.merge_shard)
         for group, name in plan.order("scorers", "filters"):
             part = self._ready(group, name)
             stage = (wave.score if group == "scorers" else wave.filters)[name]
-            step = _score if group == "scorers" else _judge
-            self.each(stage, partial(step, loader, wave, stage, name, part), part)
+            step = shard_work.score_shard if group == "scorers" else shard_work.judge_shard
+            self.each(stage, step, name, part, part=part)
+        return self.loader
 
     def missing(self, stage: Stage) -> list[int] | None:
         """The shards that are to do. None for a stage that is complete."""
@@ -211,7 +230,7 @@ class _Run:
         to_do = [shard for shard in self.shards if shard not in there]
         return to_do if to_do or store.summary(stage) is None else None
 
-    def each(self, stage: Stage, work: Callable[[int], None], part: object = None) -> None:
+    def each(self, stage: Stage, work: shard_work.Step, *what: object, part: object = None) -> None:
         """Does ``work`` on every shard that ``stage`` lacks."""
         asks = bool(clients_of(part))
         to_do = self.missing(stage)
@@ -221,8 +240,30 @@ class _Run:
             budget.current().settle(0, 0.0, done or self.pipeline.spent(stage, there))
         if to_do is not None:
             # a client is concurrent inside, and its limits and the budget hold for all of the job: one process
-            done_shards = map(work, to_do) if asks else self.pipeline.engine.map(work, to_do)
+            for shard in set(self.shards).difference(to_do):  # what an earlier run wrote
+                self._without(dict.fromkeys(lacking(self.pipeline.store.read(stage, shard)), stage.name))
+            here = map(partial(work, self.loader, self.of, stage, *what), to_do)
+            done_shards = here if asks else self._surviving(stage, work, what, to_do)
             self.finish(stage, done_shards, to_do, asks=asks)
+
+    def _surviving(
+        self, stage: Stage, work: shard_work.Step, what: tuple[object, ...], shards: Sequence[int]
+    ) -> Iterator[object]:
+        """Does ``work`` on shards in the engine. Where processes die of one, without the examples that they die of."""
+        engine, wave = self.pipeline.engine, self.of
+        try:
+            yield from engine.map(partial(work, self.loader, wave, stage, *what), shards)
+        except WorkerError as error:
+            for shard in error.shards:
+                attempt = partial(shard_work.try_examples, work, self.loader, wave, stage, what, shard)
+                ids = self.loader.examples(shard, wave.number).ids
+                found = culprits(ids, partial(lost_of, engine, attempt))
+                self._without(dict.fromkeys(found, stage.name))
+                yield from engine.map(partial(work, self.loader, wave, stage, *what), [shard])
+
+    def _without(self, found: Mapping[str, str]) -> None:
+        """Goes on without these examples; each has the stage that left it out, unless an earlier one did."""
+        self.loader = replace(self.loader, left_out={**found, **self.loader.left_out})
 
     def finish(self, stage: Stage, work: Iterable[Any], shards: Iterable[int], *, asks: bool = False) -> None:
         """Waits for the shards of a stage and marks it as complete."""
@@ -235,6 +276,8 @@ class _Run:
         summary: dict[str, Any] = {"shards": len(self.shards), "seconds": round(time.monotonic() - begin, 3)}
         if asks:
             summary["usage"] = asdict(self.pipeline.spent(stage, self.shards))
+        if self.loader.left_out:
+            summary["left_out"] = dict(sorted(self.loader.left_out.items()))
         self.pipeline.store.complete(stage, summary)
 
     def _ready(self, group: Group, name: str) -> Any:
@@ -249,42 +292,3 @@ class _Run:
                 unchanged.part(part, stage)
                 store.complete(stage, learnt)
         return self.pipeline.learnt(group, name)
-
-
-def _generate(
-    loader: Loader, wave: Wave, stage: Stage, name: str, generator: Generator, trial: rounds.Trial, shard: int
-) -> None:
-    batch = loader.given(wave, stage, shard)
-    if isinstance(generator, Asker):
-        found = rounds.generate(generator, name, batch, trial)
-    else:
-        found = generator.generate(batch)
-    unchanged.part(generator, stage)
-    loader.store.write(stage, shard, parquet.candidates_table(steps.proposed(name, found, batch)))
-
-
-def _keep(loader: Loader, wave: Wave, stage: Stage, name: str, shard: int) -> None:
-    """What a generator proposed in the first wave for the examples of this one."""
-    batch, whole = loader.examples(shard, wave.number), loader.examples(shard)
-    found = parquet.candidates(loader.store.read(loader.stages.first.generate[name], shard))
-    loader.store.write(stage, shard, parquet.candidates_table(proposals_for(found, places_in(whole, batch))))
-
-
-def _merge(loader: Loader, wave: Wave, shard: int) -> None:
-    proposals = {name: parquet.candidates(loader.store.read(inner, shard)) for name, inner in wave.generate.items()}
-    batch = loader.examples(shard, wave.number)
-    loader.store.write(wave.merge, shard, parquet.merged_table(merge(batch, proposals)))
-
-
-def _score(loader: Loader, wave: Wave, stage: Stage, name: str, scorer: Scorer, shard: int) -> None:
-    batch = loader.given(wave, stage, shard)
-    scores = steps.scored(name, scorer, batch)
-    unchanged.part(scorer, stage)
-    loader.store.write(stage, shard, parquet.scores_table(batch, scores))
-
-
-def _judge(loader: Loader, wave: Wave, stage: Stage, name: str, judge: Filter, shard: int) -> None:
-    batch = loader.given(wave, stage, shard)
-    verdicts = steps.judged(name, judge, batch)
-    unchanged.part(judge, stage)
-    loader.store.write(stage, shard, parquet.verdicts_table(batch, verdicts))

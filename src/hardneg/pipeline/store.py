@@ -161,15 +161,24 @@ class Folder:
         """Keeps a second run out of this folder. The lock goes with the process, however that ends."""
         lock = FileLock(self.root / ".lock")
         try:
-            with lock.acquire(timeout=0):
-                for place in (".", "stages/*", "exports", "exports/*"):  # what a killed run left behind
-                    for leftover in self.root.glob(f"{place}/.*{UNFINISHED}"):
-                        shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
-                yield
+            lock.acquire(timeout=0)
+            for place in (".", "stages/*", "exports", "exports/*"):  # what a killed run left behind
+                for leftover in self.root.glob(f"{place}/.*{UNFINISHED}"):
+                    shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
         except Timeout as error:
             raise JobError(
                 f"{self.root}: another run is going on in this folder; wait for it or choose another `output`"
             ) from error
+        except OSError as error:
+            raise JobError(
+                f"{self.root}: cannot be written ({error.strerror or error}); see that the folder can be written, or "
+                "choose another `output`"
+            ) from error
+        try:
+            yield
+        finally:
+            with contextlib.suppress(OSError):  # what went wrong in the run is what the user hears of
+                lock.release()
 
 
 def _named(content: Any, shard: int) -> str:

@@ -26,13 +26,13 @@ def forget(plan: Plan, stages: Stages, store: Store) -> None:
     for stage in stages:
         if any(inner.folder in stale for inner in stage.inputs):
             stale[stage.folder] = stage, None
-        elif stage.folder in asking and (found := _unanswered(stage, stages, store)):
+        elif stage.folder in asking and (found := _unanswered(stage, store)):
             stale[stage.folder] = stage, found
     for stage, shards in reversed(stale.values()):
         store.drop(stage, shards)
 
 
-def _unanswered(stage: Stage, stages: Stages, store: Store) -> list[int]:
+def _unanswered(stage: Stage, store: Store) -> list[int]:
     """The shards of a stage with such requests."""
     summary = store.summary(stage)
     if summary is not None and not summary.get("usage", {}).get("unanswered"):

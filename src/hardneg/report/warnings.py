@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from itertools import combinations, pairwise
+from itertools import combinations, islice, pairwise
 from typing import Any
 
 from hardneg.report.shortcut import ALARM
 
+NAMED = 5
+"""So many examples are named in a warning."""
 SAME = 0.02
 """Values of eci_sem, or of ln det(I + M) and tr M, are taken for the same when they are this near, as a share."""
 
@@ -29,6 +31,13 @@ def _warnings(report: Mapping[str, Any]) -> Iterator[str]:
             yield f"generator `{name}` proposed nothing"
     for file, count in report["read"]["bad_lines"].items():
         yield f"{count:,} lines of {file} cannot be used and are left out; bad_lines.jsonl has them with their reasons"
+    if left_out := report["left_out"]:
+        named = [f"`{name}` ({stage})" for name, stage in islice(left_out.items(), NAMED)]
+        more = f" and {len(left_out) - NAMED:,} more" if len(left_out) > NAMED else ""
+        yield (
+            f"{len(left_out):,} examples are left out, since every process that worked on one was killed or ran out of "
+            f"memory: {', '.join(named)}{more}; look at their texts"
+        )
     yield from _easy_winners(report)
     for name in report.get("decision", {}).get("easier controls win", ()):
         yield f"the probe finds the easy control `{name}` better than the set to train on: harder ones do not pay here"

@@ -1,4 +1,4 @@
-"""The command about the cache: what is there, and what may go."""
+"""Commands about this machine: what the cache holds and what of it may go, and what jobs would miss here."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 from hardneg.cli.command import command
 from hardneg.cli.output import console, print_json
-from hardneg.errors import JobError
+from hardneg.errors import HardnegError, JobError
 
 AGES = {"m": 60, "h": 3_600, "d": 86_400, "w": 7 * 86_400}
 SIZES = {"KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
@@ -18,7 +18,15 @@ NUMBER = re.compile(r"(\d+(?:\.\d+)?)\s*([A-Za-z]+)")
 
 
 def add(commands: Any) -> None:
-    """Adds this command."""
+    """Adds these commands."""
+    doctor = command(
+        commands,
+        "doctor",
+        "What this machine has: versions, extras, GPU, BM25, cache, free disk space. With a job also what it lacks for "
+        "it, keys and model servers included. Exit status 1 when something is missing.",
+        _doctor,
+    )
+    doctor.add_argument("job", nargs="?", type=Path, help="the job's YAML file")
     cache = command(
         commands,
         "cache",
@@ -30,6 +38,28 @@ def add(commands: Any) -> None:
     cache.add_argument("--prune", action="store_true", help="remove; without the two options, what is older than 30d")
     cache.add_argument("--older-than", metavar="AGE", help="what was not used for so long: 12h, 30d, 8w")
     cache.add_argument("--keep", metavar="SIZE", help="the longest unused, until so much is left: 500MB, 20GB")
+
+
+def _doctor(options: argparse.Namespace) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    from hardneg.cache.folders import Cache, default_cache
+    from hardneg.job import doctor
+
+    read = None if options.job is None else doctor.read(options.job)
+    job = None if isinstance(read, doctor.Finding) else read
+    cache = Cache(default_cache()) if job is None else job.pipeline.cache
+    found = [*doctor.findings(job, cache), *([read] if isinstance(read, doctor.Finding) else [])]
+    if options.json:
+        print_json(doctor.rows(found))
+    else:
+        table = Table(box=None, pad_edge=False, show_header=False)
+        for finding in found:
+            table.add_row(finding.what, Text(finding.found), style="red" if finding.missing else None)
+        console().print(table)
+    if missing := [finding for finding in found if finding.missing]:
+        raise HardnegError("\n".join(f"{finding.what}: {finding.found}" for finding in missing))
 
 
 def _cache(options: argparse.Namespace) -> None:

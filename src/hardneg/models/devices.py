@@ -1,0 +1,13 @@
+"""What models can run on."""
+
+from __future__ import annotations
+
+
+def gpus() -> list[str]:
+    """The GPUs that torch sees, with their memory."""
+    import torch
+
+    if torch.cuda.is_available():
+        found = [torch.cuda.get_device_properties(number) for number in range(torch.cuda.device_count())]
+        return [f"{device.name} ({device.total_memory / 2**30:.0f} GiB)" for device in found]
+    return ["Apple GPU"] if torch.backends.mps.is_available() else []

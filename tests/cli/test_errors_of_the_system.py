@@ -1,0 +1,98 @@
+"""What the system refuses is one line with its place, and it is the first error and not one of cleaning up."""
+
+from __future__ import annotations
+
+import errno
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from support import IN_A_HURRY
+
+from hardneg.cache.folders import Cache
+from hardneg.cli import main
+from hardneg.errors import DataError, StoreError
+from hardneg.files.durable import replacing
+from hardneg.pipeline.store import Folder
+
+MakeJob = Callable[..., Path]
+
+
+def test_a_lock_that_cannot_be_taken(make_job: MakeJob, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "runs" / "job" / ".lock").mkdir(parents=True)
+    assert main(["run", str(make_job())]) == 2
+    [line] = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"hardneg: {tmp_path / 'runs' / 'job'}: cannot be written (")
+
+
+@pytest.mark.parametrize("blocked", ["locks", "corpora", "memo", "bm25", "embeddings"])
+def test_a_cache_that_cannot_be_written(
+    make_job: MakeJob, tmp_path: Path, capsys: pytest.CaptureFixture[str], blocked: str
+) -> None:
+    (tmp_path / "cache").mkdir()
+    (tmp_path / "cache" / blocked).write_text("a file where a folder belongs")
+    assert main(["run", str(make_job())]) == 1
+    [line] = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"hardneg: {tmp_path / 'cache'}: the cache folder cannot be written (")
+
+
+LITTLE_MEMORY = """
+import resource, sys
+from hardneg.cli import main
+from hardneg.scorers import bi_encoder
+import numpy as np
+
+def hungry(self, batch):
+    resource.setrlimit(resource.RLIMIT_AS, (1 << 30, 1 << 30))
+    np.ones(1 << 40)
+
+bi_encoder.BiEncoder.score = hungry
+sys.exit(main(["run", sys.argv[1]]))
+"""
+
+
+def test_too_little_memory(make_job: MakeJob) -> None:
+    command = [sys.executable, "-c", LITTLE_MEMORY, str(make_job())]
+    done = subprocess.run(command, capture_output=True, text=True, env=IN_A_HURRY, check=False)
+    assert done.returncode == 1
+    [line] = done.stderr.splitlines()
+    assert line.startswith("hardneg: worker processes die of whatever they work on (out of memory?)")
+
+
+def test_a_file_that_goes_while_the_corpus_is_made_is_not_the_caches_fault(tmp_path: Path) -> None:
+    cache = Cache(tmp_path / "cache")
+    with pytest.raises(FileNotFoundError), cache.workspace("corpus"):
+        (tmp_path / "data").read_text()
+    with pytest.raises(DataError, match="line 3"), cache.workspace("corpus"):
+        raise DataError("line 3")
+    with pytest.raises(StoreError, match="No space"), cache.workspace("corpus"):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_the_first_error_is_what_the_caller_hears_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(name: str) -> None:
+        def refused(*_: object, **__: object) -> None:
+            raise OSError(errno.EIO, "cannot clean up")
+
+        monkeypatch.setattr(name, refused)
+        raise DataError("the first")
+
+    with pytest.raises(DataError, match="the first"), replacing(tmp_path / "file"):
+        fail("pathlib.Path.unlink")
+    with pytest.raises(DataError, match="the first"), Cache(tmp_path / "cache").workspace("corpus"):
+        fail("pathlib.Path.unlink")
+    with pytest.raises(DataError, match="the first"), Folder(tmp_path).locked():
+        fail("filelock.FileLock.release")
+
+
+def test_an_error_of_the_system_that_nobody_expected(
+    make_job: MakeJob, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", "/somewhere")
+
+    monkeypatch.setattr("hardneg.job.run_folder.Job.run", refused)
+    assert main(["run", str(make_job())]) == 1
+    assert capsys.readouterr().err.startswith("hardneg: /somewhere: Permission denied; run again")

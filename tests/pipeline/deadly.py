@@ -1,0 +1,61 @@
+"""Parts for tests of workers: they are like others, and one example's text is the death of their process."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+from typing import Literal
+
+from hardneg.data.batch import Batch
+from hardneg.data.candidates import Candidates, Scores, Verdicts
+from hardneg.generators.bm25 import BM25
+from hardneg.kinds import part
+from hardneg.scorers.bi_encoder import BiEncoder
+from hardneg.testing import HashedWords
+
+
+def die(batch: Batch, of: str, how: str, times: int, marks: str) -> None:
+    """Dies when the batch holds the query (empty: whatever it holds), ``times`` times in all."""
+    if (not of or of in batch.ids) and len(list(Path(marks).iterdir())) < times:
+        (Path(marks) / f"{os.getpid()}-{os.urandom(4).hex()}").write_text(" ".join(batch.ids))
+        if how == "memory":
+            raise MemoryError
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+@part
+class DeadlyGenerator:
+    of: str
+    marks: str
+    how: Literal["kill", "memory"] = "kill"
+    times: int = 10**6
+    depth: int = 4
+
+    def generate(self, batch: Batch) -> Candidates:
+        die(batch, self.of, self.how, self.times, self.marks)
+        return BM25(depth=self.depth).generate(batch)
+
+
+@part
+class DeadlyScorer:
+    of: str
+    marks: str
+    how: Literal["kill", "memory"] = "kill"
+    times: int = 10**6
+
+    def score(self, batch: Batch) -> Scores:
+        die(batch, self.of, self.how, self.times, self.marks)
+        return BiEncoder(encoder=HashedWords()).score(batch)
+
+
+@part
+class DeadlyFilter:
+    of: str
+    marks: str
+    how: Literal["kill", "memory"] = "kill"
+    times: int = 10**6
+
+    def judge(self, batch: Batch) -> Verdicts:
+        die(batch, self.of, self.how, self.times, self.marks)
+        return Verdicts.from_reasons([None] * len(batch.rows))
