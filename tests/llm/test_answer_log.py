@@ -46,20 +46,21 @@ def test_a_tail_that_is_cut_off_at_any_byte(tmp_path: Path) -> None:
         assert Answers(folder).get("02") == TWO
 
 
-def test_a_flipped_bit_is_found(tmp_path: Path) -> None:
+def test_an_answer_that_changed_is_refused_with_its_line(tmp_path: Path) -> None:
     file = written(tmp_path)
     whole = file.read_bytes()
     for place in range(0, whole.index(b"\n"), 7):
         file.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
-        log = Answers(tmp_path)
-        assert (log.get("01"), log.get("02"), log.damaged) == (None, TWO, 1)
+        with pytest.raises(StoreError, match=rf"{file.name}:1: an answer has changed .* delete that line"):
+            Answers(tmp_path)
 
 
 def test_a_damage_after_opening_is_found_too(tmp_path: Path) -> None:
     file = written(tmp_path)
     log = Answers(tmp_path)
     file.write_bytes(file.read_bytes().replace(b"one", b"oNe"))
-    assert log.get("01") is None
+    with pytest.raises(StoreError, match="has changed since it was written"):
+        log.get("01")
 
 
 def test_many_threads(tmp_path: Path) -> None:

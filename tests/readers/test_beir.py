@@ -124,7 +124,7 @@ def test_errors_name_the_place(tmp_path: Path, change: dict, message: str) -> No
         ("corpus.jsonl", b"[1]\n", r"corpus.jsonl:1: expected a JSON object, found list"),
         (
             "corpus.jsonl.gz",
-            gzip.compress(b'{"_id": "a", "text": "x"}\n' * 999)[:60],
+            gzip.compress(b'{"_id": "a", "text": "x"}\n' * 999, mtime=0)[:60],
             r"corpus.jsonl.gz:\d+: .*cannot be read on",
         ),
     ],

@@ -84,7 +84,7 @@ class Memo:
         used(self._folder)
         for file in sorted(self._folder.glob("*.npy")):
             try:
-                if not _whole(file):
+                if not _checked(file):
                     progress.note(f"{file}: has changed since it was written; its numbers are computed again")
                     file.unlink(missing_ok=True)
                     continue
@@ -134,12 +134,17 @@ _intact: set[tuple[Path, int]] = set()
 """Segments that this process has checked, with the time of their last change."""
 
 
-def _whole(file: Path) -> bool:
-    """Whether a segment is what it was when it got its name. Each is read once by a process."""
+def _checked(file: Path) -> bool:
+    """`whole`, for a segment that is read once by a process."""
     state = (file, file.stat().st_mtime_ns)
-    if state not in _intact and _sum_of(file) == file.stem:
+    if state not in _intact and whole(file):
         _intact.add(state)
     return state in _intact
+
+
+def whole(file: Path) -> bool:
+    """Whether a segment is what it was when it got its name."""
+    return _sum_of(file) == file.stem
 
 
 def _sum_of(file: Path) -> str:

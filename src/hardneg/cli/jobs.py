@@ -69,6 +69,8 @@ def _run(options: argparse.Namespace) -> None:
     out.print(f"look at the negatives of a query: hardneg show {options.job} --query ID")
     computed = ", ".join(result.ran) or "nothing: everything was there"
     print(f"computed: {computed}", file=sys.stderr)
+    if budget := json.loads((job.output / "manifest.json").read_text(encoding="utf-8")).get("budget"):
+        print(budget, file=sys.stderr)
 
 
 def _together(total: Any, found: Any, cap: int | None) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 
 from hardneg.cli.command import command
 from hardneg.cli.output import console, print_json
-from hardneg.errors import HardnegError, JobError
+from hardneg.errors import HardnegError, JobError, StoreError
 
 AGES = {"m": 60, "h": 3_600, "d": 86_400, "w": 7 * 86_400}
 SIZES = {"KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
@@ -34,10 +34,46 @@ def add(commands: Any) -> None:
         "models answered is never removed, nor what a run uses.",
         _cache,
     )
+    verify = command(
+        commands,
+        "verify",
+        "Hold every file of finished runs, or of the cache, against its checksum, to the last byte. Exit status 1 when "
+        "one has changed since it was written.",
+        _verify,
+    )
+    verify.add_argument("runs", nargs="*", type=Path, help="output folders of jobs")
+    verify.add_argument(
+        "--cache", nargs="?", type=Path, const=Path(), metavar="FOLDER", help="the cache (the usual one)"
+    )
     cache.add_argument("folder", nargs="?", type=Path, help="the cache (default: $HARDNEG_CACHE, else the usual place)")
     cache.add_argument("--prune", action="store_true", help="remove; without the two options, what is older than 30d")
     cache.add_argument("--older-than", metavar="AGE", help="what was not used for so long: 12h, 30d, 8w")
     cache.add_argument("--keep", metavar="SIZE", help="the longest unused, until so much is left: 500MB, 20GB")
+
+
+def _verify(options: argparse.Namespace) -> None:
+    from itertools import chain
+
+    from hardneg.cache import housekeeping
+    from hardneg.cache.folders import Cache, default_cache
+    from hardneg.job.verify import verify
+
+    if not options.runs and options.cache is None:
+        raise JobError("name the folders of runs, or give --cache")
+    found = chain.from_iterable(map(verify, options.runs))
+    if options.cache is not None:
+        root = default_cache() if options.cache == Path() else options.cache
+        found = chain(found, housekeeping.verify(Cache(root)))
+    checked = list(found)
+    changed = [(path, problem) for path, problem in checked if problem is not None]
+    if options.json:
+        print_json({"checked": len(checked), "changed": [{"file": str(p), "problem": why} for p, why in changed]})
+    else:
+        for path, problem in changed:
+            console().print(f"{path}: {problem}")
+        console().print(f"{len(checked):,} files and folders checked, {len(changed):,} of them changed")
+    if changed:
+        raise StoreError("what is cheap is made again by the next run; of answers, delete the line that is named")
 
 
 def _doctor(options: argparse.Namespace) -> None:

@@ -23,7 +23,7 @@ def add(commands: Any) -> None:
 
 
 def _push(options: argparse.Namespace) -> None:
-    from hardneg.job.run_folder import Job
+    from hardneg.job.run_folder import Job, changed_files
     from hardneg.kinds import did_you_mean, listed
 
     job = Job.read(options.job)
@@ -33,8 +33,13 @@ def _push(options: argparse.Namespace) -> None:
     folder = job.output / "exports" / options.export
     if not (folder / "README.md").is_file():
         raise JobError(f"{folder}: is not there yet; run `hardneg run {options.job}`")
-    if (folder / ".fingerprint").read_text() != job.pipeline.stages.export[options.export].fingerprint:
+    if (folder / ".fingerprint").read_bytes() != job.pipeline.stages.export[options.export].fingerprint.encode():
         raise JobError(f"{folder}: is of an earlier state of the job; run `hardneg run {options.job}`")
+    written = (job.store.summary(job.pipeline.stages.export[options.export]) or {"files": {}})["files"]
+    if changed := changed_files(folder, written):
+        raise StoreError(
+            f"{folder}: {listed(changed)} changed since it was written; `hardneg run {options.job}` writes it again"
+        )
     files = [file for file in sorted(folder.rglob("*")) if file.is_file() and not file.name.startswith(".")]
     if "\nlicense: other\nlicense_name: to-be-filled-in\n" in (folder / "README.md").read_text(encoding="utf-8"):
         print(f"hardneg: {folder / 'README.md'} does not name a licence yet", file=sys.stderr)

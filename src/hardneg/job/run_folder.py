@@ -11,7 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from hardneg import kinds
+from hardneg import kinds, progress
 from hardneg.cache.folders import Cache, default_cache
 from hardneg.data.corpus import Corpus
 from hardneg.errors import HardnegError, JobError
@@ -57,21 +57,21 @@ class Job:
         return cls(path, source, plan, document.output, pipeline, store, document.budget, published(document))
 
     @contextmanager
-    def opened(self) -> Iterator[None]:
+    def opened(self) -> Iterator[Budget]:
         """The run's folder, made and claimed for this job, with other runs kept out and the budget in force."""
         claim = self._claim()
         try:
             self.output.mkdir(parents=True, exist_ok=True)
         except (OSError, ValueError) as error:
             raise JobError(f"{self.output}: cannot be made ({error}); choose another `output`") from error
-        with self.store.locked(), limited(Budget(self.cap.max_tokens, self.cap.max_cost)):
+        with self.store.locked(), limited(Budget(self.cap.max_tokens, self.cap.max_cost)) as purse:
             self._take(claim)
-            yield
+            yield purse
 
     def run(self) -> Result:
         """Runs the job, or goes on with it, and writes everything into its folder."""
         begin = time.monotonic()
-        with self.opened():
+        with self.opened() as purse:
             with replacing(self.output / "job.yaml") as file:
                 file.write_bytes(self.source)
             self.pipeline.ask_again()
@@ -87,7 +87,10 @@ class Job:
             write_json(self.output / "report.json", report)
             for name, summary in exports.items():
                 self._write_card(name, summary, report)
-            write_json(self.output / "manifest.json", self._manifest(result, exports, time.monotonic() - begin))
+            manifest = self._manifest(result, exports, time.monotonic() - begin)
+            if purse.spent.requests:
+                manifest["budget"] = purse.line()
+            write_json(self.output / "manifest.json", manifest)
         if empty and len(empty) == len(exports):
             raise HardnegError(f"{self.path}: {problem}; loosen a filter, raise `depth`, or add a generator")
         return result
@@ -194,22 +197,28 @@ class Job:
     def _write_provenance(self, result: Result) -> None:
         """Origins and scores of every chosen negative, once for all exports, and which examples are short."""
         stage, file, short = result.stages.provenance, self.output / provenance.FILE, self.output / provenance.SHORT
-        if self.store.summary(stage) is None or not file.is_file() or not short.is_file():
+        known = {name: {"sha256": checksum} for name, checksum in (self.store.summary(stage) or {}).items()}
+        if not known or changed_files(self.output, known):
             result.ran.append(stage.name)
             with replacing(file) as unfinished:
                 provenance.write(result.batches.relabelled(), unfinished)
             with replacing(short) as unfinished:
                 provenance.write_short(file, unfinished, self.plan.selector.per_query)
-            self.store.complete(stage, {"sha256": file_hash(file)})
+            self.store.complete(stage, {written.name: file_hash(written) for written in (file, short)})
 
     def _export(self, name: str, result: Result) -> dict[str, Any]:
-        """Writes one export unless it is there. Returns its folder, its counts, and size and checksum of its files."""
+        """Writes one export unless it is there, whole. Returns its folder, its counts, and size and checksum of its
+        files.
+        """
         stage, folder = result.stages.export[name], self.output / "exports" / name
         mark = folder / ".fingerprint"
         summary = self.store.summary(stage)
-        whole = summary is not None and all((folder / file).is_file() for file in summary["files"])
-        if summary is not None and whole and mark.exists() and mark.read_text() == stage.fingerprint:
-            return summary
+        if summary is not None and mark.exists() and mark.read_bytes() == stage.fingerprint.encode():
+            if not (changed := changed_files(folder, summary["files"])):
+                return summary
+            progress.note(
+                f"{folder}: {kinds.listed(changed)} changed since it was written; the export is written again"
+            )
         result.ran.append(stage.name)
         with publishing(folder) as unfinished:
             counts = self.plan.exports[name].write(result.batches.relabelled(), unfinished)
@@ -249,6 +258,15 @@ class Job:
             "exports": {name: summary["files"] for name, summary in exports.items()},
             "seconds": round(seconds, 3),
         }
+
+
+def changed_files(folder: Path, files: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """The files of a folder that are missing or not what their ``sha256`` says."""
+    return [
+        name
+        for name, entry in files.items()
+        if not (folder / name).is_file() or file_hash(folder / name) != entry["sha256"]
+    ]
 
 
 def _version(package: str) -> str | None:

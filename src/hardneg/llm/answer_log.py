@@ -54,7 +54,7 @@ class Answers:
         self._end = 0
         self._synced = 0.0
         self.damaged = 0
-        """Lines that were passed over."""
+        """Lines that were cut off, and are passed over."""
         for file in sorted(folder.glob("*.jsonl")) if folder.is_dir() else []:
             self._index(file)
 
@@ -62,8 +62,10 @@ class Answers:
         number, place = len(self._files), 0
         self._files.append(file)
         with file.open("rb") as stream:
-            for line in stream:
+            for count, line in enumerate(stream, 1):
                 if (entry := _checked(line)) is None:
+                    if line.endswith(b"\n"):
+                        raise _changed(file, count)
                     self.damaged += 1
                 elif "answer" not in entry:
                     self._lost[bytes.fromhex(entry["key"])] += 1
@@ -82,7 +84,9 @@ class Answers:
         with self._files[where >> PLACE].open("rb") as stream:
             stream.seek(where & ((1 << PLACE) - 1))
             entry = _checked(stream.readline())
-        return None if entry is None else Completion(**entry["answer"])
+        if entry is None:
+            raise _changed(self._files[where >> PLACE])
+        return Completion(**entry["answer"])
 
     def lost(self, key: str) -> int:
         """How many answers to a request may have been paid and did not arrive."""
@@ -131,6 +135,14 @@ class Answers:
         if self._writer is not None:
             os.fsync(self._writer.fileno())
             self._synced = time.monotonic()
+
+
+def _changed(file: Path, line: int | None = None) -> StoreError:
+    where = f"{file}:{line}" if line else str(file)
+    return StoreError(
+        f"{where}: an answer has changed since it was written. It was paid for, so it is not asked for again unasked: "
+        "put the file back from a copy, or delete that line to pay for the answer once more"
+    )
 
 
 def _checksum(rest: bytes) -> bytes:

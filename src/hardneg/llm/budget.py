@@ -28,6 +28,10 @@ class Budget:
     spent: Usage = field(default_factory=Usage)
     reserved_tokens: int = 0
     reserved_cost: float = 0.0
+    now: Usage = field(default_factory=Usage)
+    """The part of ``spent`` that this process has sent for; earlier runs paid the rest."""
+    looked_up: int = 0
+    """Answers of this job that came from the log."""
     charged: set[str] = field(default_factory=set, repr=False)
     """Keys of the answers that are in ``spent``: an answer that is looked up again costs nothing."""
     _lock: Lock = field(default_factory=Lock, repr=False, compare=False)
@@ -49,6 +53,26 @@ class Budget:
             self.reserved_tokens -= tokens
             self.reserved_cost -= cost
             self.spent += used
+
+    def pay(self, tokens: int, cost: float, used: Usage) -> None:
+        """`settle`, for what was sent now."""
+        self.settle(tokens, cost, used)
+        with self._lock:
+            self.now += used
+
+    def line(self) -> str:
+        """What was paid now, what earlier, and what came from the log.
+
+        >>> Budget(max_tokens=100, spent=Usage(3, 40, 10), now=Usage(1, 15, 5), looked_up=2).line()
+        'budget: 50 tokens of 100: 20 paid now in 1 requests, 30 by earlier runs; 2 answers came from the log'
+        """
+        now, whole = self.now, self.spent
+        cap = f" of {self.max_tokens:,}" if self.max_tokens is not None else ""
+        money = f" ({now.cost:.2f} of {whole.cost:.2f} in money now)" if whole.cost else ""
+        return (
+            f"budget: {whole.tokens:,} tokens{cap}: {now.tokens:,} paid now in {now.requests:,} requests, "
+            f"{whole.tokens - now.tokens:,} by earlier runs{money}; {self.looked_up:,} answers came from the log"
+        )
 
 
 _current: ContextVar[Budget | None] = ContextVar("hardneg_budget", default=None)

@@ -67,8 +67,9 @@ def _settled(client: LLMClient, questions: Sequence[Question], log: Answers, bar
         if key not in known and key not in missing:
             if (completion := log.get(key)) is not None:
                 known[key] = completion
-                paid = _usage(client, request, completion, log.lost(key))
-                purse.settle(0, 0.0, paid if key in unpaid else Usage())
+                if key in unpaid:
+                    purse.settle(0, 0.0, _usage(client, request, completion, log.lost(key)))
+                    purse.looked_up += 1
             else:
                 missing[key] = request
                 purse.settle(0, 0.0, _lost(client, request, log.lost(key)) if key in unpaid else Usage())
@@ -88,7 +89,7 @@ def _settled(client: LLMClient, questions: Sequence[Question], log: Answers, bar
         key = request.key(model)
         log.lose(key)
         held.discard(key)
-        purse.settle(*_most(client, request), _lost(client, request, 1))
+        purse.pay(*_most(client, request), _lost(client, request, 1))
         if again := purse.reserve(*_most(client, request)):
             held.add(key)
         return again
@@ -106,7 +107,7 @@ def _settled(client: LLMClient, questions: Sequence[Question], log: Answers, bar
     def release(key: str, used: Usage) -> None:
         most = _most(client, missing[key]) if key in held else (0, 0.0)
         held.discard(key)
-        purse.settle(*most, used)
+        purse.pay(*most, used)
 
     while waiting:  # one pass, but near the cap of a budget: what a pass leaves over pays for the next one
         sent.clear()

@@ -112,6 +112,7 @@ class Evaluation:
                     del report["sem"]
                     place.setdefault("at", {})[str(k)] = report
                 else:
+                    report["sem"] = report["sem"] and {name: _rounded(value) for name, value in report["sem"].items()}
                     place.update(report)
         return out
 
@@ -146,3 +147,8 @@ class Evaluation:
                 for name, rules in self.reasons.items()
             },
         }
+
+
+def _rounded(value: float) -> float:
+    """Ten digits: how a large matrix product is rounded depends on the number of threads."""
+    return float(f"{value:.10g}")

@@ -64,7 +64,7 @@ def lexical_residuality(batch: Batch, candidates: Int64) -> Float64:
     owners = batch.owners[candidates]
     asked, rows = np.unique(owners, return_inverse=True)
     numbers: dict[str, int] = {}
-    of_query = [words(batch.queries[int(i)]) for i in asked]
+    of_query = [sorted(words(batch.queries[int(i)])) for i in asked]  # sums are rounded by their order
     for found in of_query:
         for word in found:
             numbers.setdefault(word, len(numbers))

@@ -1,0 +1,42 @@
+"""Every durable file of a run held against its checksum, to the last byte."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from hardneg.errors import JobError
+from hardneg.files.checksums import read_signed
+from hardneg.job.run_folder import changed_files
+from hardneg.pipeline.store import COMPLETE, damage
+
+
+def verify(run: Path) -> Iterator[tuple[Path, str | None]]:
+    """Each file that has a checksum, and what is wrong with it, or None. Raises `JobError` for what is no run."""
+    if not (run / "claim.json").is_file():
+        raise JobError(f"{run}: is not the folder of a run; name the `output` of a job, or use --cache")
+    for stage in sorted((run / "stages").iterdir()):
+        for shard in sorted(stage.glob("part-*.parquet")):
+            yield shard, damage(shard)
+        document = stage / COMPLETE
+        if not document.is_file():
+            continue
+        try:
+            summary = read_signed(document.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            yield document, str(error)
+            continue
+        yield document, None
+        if stage.name.startswith("export."):
+            folder = run / summary["folder"]
+            mark = folder / ".fingerprint"
+            if mark.is_file() and stage.name.encode().endswith(mark.read_bytes()[:16]):
+                yield from _against(folder, summary["files"])
+        elif stage.name.startswith("provenance-"):
+            yield from _against(run, {name: {"sha256": checksum} for name, checksum in summary.items()})
+
+
+def _against(folder: Path, files: dict[str, dict[str, str]]) -> Iterator[tuple[Path, str | None]]:
+    changed = set(changed_files(folder, files))
+    for name in files:
+        yield folder / name, "has changed since it was written, or is missing" if name in changed else None
