@@ -1,6 +1,6 @@
 """python -m bench.study truth|predict|recipes|report …: see docs/study.md.
 
-truth    trains on every set and writes results/truth.jsonl
+truth    trains on every set and writes results/truth.jsonl; with --encoders minilm2 or minilm an encoder with attention
 trainer  eight sets through sentence-transformers' own trainer, into the same file; wants --rate
 predict  asks every predictor and writes results/predict.jsonl
 report   tables on stdout, figures into docs/figures/
@@ -13,7 +13,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from bench.study import figures, fitted, predict, regimes, small, tables, trainer, truth
+from bench.study import figures, fitted, predict, regimes, small, tables, trainer, transformer, truth
 from bench.study.lines import RESULTS
 
 ENCODERS = ("static", "poor")
@@ -41,7 +41,10 @@ def main() -> None:
     for name in given.collections:
         for encoder in given.encoders:
             print(name, encoder, file=sys.stderr)
-            if given.what == "truth":
+            if given.what == "truth" and encoder in transformer.LAYERS:
+                out, seeds = given.out / "truth.jsonl", tuple(given.seeds)
+                transformer.run(name, encoder, given.data, given.cache, out, given.rate, seeds)
+            elif given.what == "truth":
                 out, seeds = given.out / "truth.jsonl", tuple(given.seeds)
                 truth.run(name, encoder, given.data, given.cache, out, given.loss, given.rate, seeds)
             elif given.what == "trainer":
@@ -64,6 +67,7 @@ def report(folder: Path, docs: Path) -> None:
         ("The default recipes", tables.recipes(found)),
         ("The probe's choice against them", tables.picks(shown)),
         ("How alike truths are", tables.losses(found)),
+        *((f"With attention: {tables.title(r)}", tables.attention(r)) for r in found if r.key[1] in transformer.LAYERS),
         *((f"Every set: {tables.title(regime)}", tables.sets(regime)) for regime in shown),
     ]:
         print(f"\n### {heading}\n", *lines, sep="\n")

@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+from bench.study import transformer
 from bench.study.lines import Lines
 from bench.study.predictors import predictors
 from bench.study.sets import kept
@@ -34,8 +35,11 @@ def run(
 ) -> None:
     """All lines of one collection and encoder that are not there yet."""
     lines = Lines(out, *KEYS)
-    start, _ = prepare(name, encoder, data, cache)
+    attends = encoder in transformer.LAYERS
+    start = transformer.begin(name, encoder, data, cache) if attends else prepare(name, encoder, data, cache)[0]
     sets = kept(start, encoder)
+    if attends:
+        sets = {label: rows for label, rows in sets.items() if label in transformer.SETS}
     settings = {"collection": name, "encoder": encoder}
     if any(lines.lacks(**settings, set=label, what="one pass") for label in sets):
         ask = predictors(start)

@@ -145,7 +145,7 @@ def chance(p: float) -> str:
     return f"{p:.3f}" if p >= 0.001 else "< 0.001"
 
 
-RECIPES = ("recipe.hardneg", "recipe.sentence_transformers", "recipe.flagembedding", "random.top", "none")
+RECIPES = ("recipe.product", "recipe.sentence_transformers", "recipe.flagembedding", "random.top", "none")
 
 
 def recipes(regimes: list[Regime]) -> Iterator[str]:
@@ -240,3 +240,24 @@ def sets(regime: Regime) -> Iterator[str]:
             f"`{name}`", regime.sizes[name], cell(regime, name), f"{regime.recall[name]:.3f}",
             f"{100 * regime.false[name]:.1f} %", *("" if n is None else f"{n:.3f}" for n in numbers),
         ])  # fmt: skip
+
+
+ASKED = ("probe: score", "eci_v1", "eci_sem", "hardness", "safety", "loss at start", "gradient agreement")
+
+
+def attention(regime: Regime) -> Iterator[str]:
+    """An encoder with attention: what every set gave, what was said of it, and how well each predictor ordered them."""
+    yield from head(["set", "negatives", "false", "nDCG@10", *(SHOWN[name].strip("*") for name in ASKED)])
+    for name in sorted(regime.sets, key=lambda n: -regime.mean(n)):
+        said = [regime.predicted.get(p, {}).get(name) for p in ASKED]
+        cells = ["" if value is None else f"{value:.3f}" for value in said]
+        yield row(
+            [f"`{name}`", f"{regime.sizes[name]:.1f}", f"{regime.false[name]:.1%}", f"{regime.mean(name):.4f}", *cells]
+        )
+    some = [name for name in regime.sets if judged(name)]
+    cells = []
+    for predictor in ASKED:
+        values = np.array([regime.predicted[predictor][name] for name in some])
+        low, high = judge.resampled(values, regime.matrix(some))
+        cells.append(f"{judge.spearman(values, [*map(regime.mean, some)]):.2f} ({low:.2f} to {high:.2f})")
+    yield row([f"*Spearman, {len(some)} sets*", "", "", f"before {regime.before:.4f}", *cells])

@@ -75,6 +75,9 @@ BUILT_IN: dict[str, dict[str, str]] = {
     "selectors": {
         "top": "hardneg.selectors.top:Top",
         "random": "hardneg.selectors.random:Random",
+        "band": "hardneg.selectors.band:Band",
+        "diverse": "hardneg.selectors.diverse:Diverse",
+        "disagreement": "hardneg.selectors.disagreement:Disagreement",
     },
     "exports": {
         "sentence_transformers": "hardneg.exports.sentence_transformers:SentenceTransformers",

@@ -47,6 +47,11 @@ def listening(listener: Listener) -> Iterator[None]:
         _listener.reset(token)
 
 
+def listened() -> bool:
+    """Whether anybody listens."""
+    return _listener.get() is not None
+
+
 def note(text: str) -> None:
     """Says something that a user should know now: a line on stderr, or a Python warning where nobody listens."""
     listener = _listener.get()

@@ -21,7 +21,9 @@ RUN = SMALL_SHARDS + "import sys\nfrom hardneg.cli import main\nsys.exit(main(['
 def made(path: Path, *, threads: int = 1, seed: int = 0) -> dict[str, bytes]:
     """What a run in a process of its own leaves behind for its user."""
     environment = IN_A_HURRY | {"OMP_NUM_THREADS": str(threads), "PYTHONHASHSEED": str(seed)}
-    done = subprocess.run([sys.executable, "-c", RUN, str(path)], capture_output=True, text=True, check=False, env=environment)
+    done = subprocess.run(
+        [sys.executable, "-c", RUN, str(path)], capture_output=True, text=True, check=False, env=environment
+    )
     assert done.returncode == 0, done.stderr
     run = path.parent / "runs" / path.stem
     files = [file for file in (run / "exports").rglob("*") if file.is_file() and file.name != "README.md"]

@@ -20,9 +20,11 @@ FLIPS = int(os.environ.get("HARDNEG_FLIPS", "40"))
 
 
 def outputs(run: Path) -> dict[str, bytes]:
-    """Everything that a user takes away."""
+    """Everything that a user takes away, but the cards, which are theirs to edit."""
     files = [*(run / "exports").rglob("*"), run / "provenance.jsonl", run / "report.json"]
-    return {str(file.relative_to(run)): file.read_bytes() for file in files if file.is_file()}
+    return {
+        str(file.relative_to(run)): file.read_bytes() for file in files if file.is_file() and file.name != "README.md"
+    }
 
 
 def durable(tmp_path: Path) -> list[Path]:

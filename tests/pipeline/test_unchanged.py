@@ -30,6 +30,8 @@ class Meddler:
 
     def stop(self, task: int) -> None: ...
 
+    def note(self, text: str) -> None: ...
+
 
 @contextmanager
 def meddling(title: str, change: Callable[[], object]) -> Iterator[None]:

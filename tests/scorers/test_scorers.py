@@ -28,13 +28,15 @@ def candidates(batch: Batch, **generators: object) -> Batch:
 
 @pytest.fixture
 def encoded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Every text that a real encoder is given."""
+    """Every text that a real encoder is given, once per batch: a small batch is filled up with its own texts."""
     from sentence_transformers import SentenceTransformer
 
     seen: list[str] = []
     real = SentenceTransformer.encode
     monkeypatch.setattr(
-        SentenceTransformer, "encode", lambda self, inputs, **k: (seen.extend(inputs), real(self, inputs, **k))[1]
+        SentenceTransformer,
+        "encode",
+        lambda self, inputs, **k: (seen.extend(dict.fromkeys(inputs)), real(self, inputs, **k))[1],
     )
     return seen
 

@@ -11,9 +11,12 @@ from hardneg.data.candidates import Candidates, Scores, Selection, Verdicts
 from hardneg.data.merge import merge
 from hardneg.data.records import Candidate, Reason
 from hardneg.errors import PartError
+from hardneg.selectors.band import Band
+from hardneg.selectors.disagreement import Disagreement
+from hardneg.selectors.diverse import Diverse
 from hardneg.selectors.random import Random
 from hardneg.selectors.top import Top
-from hardneg.testing import check_selector
+from hardneg.testing import HashedWords, check_selector
 
 BatchOf = Callable[..., Batch]
 
@@ -91,3 +94,39 @@ def test_places_that_cannot_be_given_out(part: type, fields: dict) -> None:
 def test_a_window_that_is_none() -> None:
     with pytest.raises(PartError, match="`window` must be two places"):
         Random(scorer="s", window=(5, 5))
+
+
+def test_band_draws_what_is_about_as_near_as_the_positive(batch: Batch) -> None:
+    selector = Band(scorer="s", per_query=1, scale=10, a=50)  # the positives' scores are 1; `easy` is a control
+    [[first], [second]] = names(batch, check_selector(selector, batch))
+    assert first == "c0"
+    assert second in {"c1", "c2"}, "which tie"
+    lower = Band(scorer="s", per_query=1, scale=10, a=50, b=-7)  # about 0.3
+    assert names(batch, check_selector(lower, batch)) == [["c6"], ["c0"]]
+    flat = [names(batch, next(iter(Band(scorer="s", per_query=2, a=1e-9, seed=n).select([batch])))) for n in range(30)]
+    assert {name for [first, _] in flat for name in first} == {"c0", "c1", "c2", "c4", "c5", "c6"}
+    assert all(len(set(first)) == 2 for [first, _] in flat), "without replacement"
+
+
+def test_diverse_passes_over_twins(batch_of: BatchOf) -> None:
+    passages = {"a": "red cat sat", "b": "red cat sat down", "c": "blue dog", "p": "a positive"}
+    bare = batch_of(passages, {"q": "one"}, {"q": ["p"]})
+    merged = merge(bare, {"mined": proposed(bare, [["a", "b", "c"]])})
+    full = replace(merged, scores={"s": Scores(np.array([0.9, 0.89, 0.5], np.float32), np.ones(1, np.float32))})
+    assert names(full, check_selector(Top(scorer="s", per_query=2), full)) == [["a", "b"]]
+    some = Diverse(scorer="s", encoder=HashedWords(), per_query=2, relevance=0.5)
+    assert names(full, check_selector(some, full)) == [["a", "c"]]
+    all_relevance = Diverse(scorer="s", encoder=HashedWords(), per_query=2, relevance=1)
+    assert names(full, check_selector(all_relevance, full)) == [["a", "b"]]
+
+
+def test_disagreement_prefers_what_one_alone_found_and_loses_nobody(batch_of: BatchOf) -> None:
+    passages = {name: f"text {name}" for name in "abcdp"}
+    bare = batch_of(passages, {"q": "one"}, {"q": ["p"]})
+    lists = {"x": [["a", "b", "c"]], "y": [["a", "d"]], "easy": [["b"]]}
+    merged = merge(bare, {name: proposed(bare, own) for name, own in lists.items()})
+    ids = [merged.passage(j).id for j in range(len(merged.rows))]
+    by_name = {"a": 0.9, "b": 0.5, "c": 0.7, "d": 0.6}
+    scores = Scores(np.array([by_name[i] for i in ids], np.float32), np.ones(1, np.float32))
+    full = replace(merged, scores={"s": scores}, controls=frozenset({"easy"}))
+    assert names(full, check_selector(Disagreement(scorer="s", per_query=4), full)) == [["c", "d", "b", "a"]]

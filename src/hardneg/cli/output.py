@@ -6,9 +6,10 @@ import io
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
+from hardneg import progress
 from hardneg.errors import HardnegError, JobError
 from hardneg.report.visible import as_json, one_line, visible
 
@@ -49,7 +50,12 @@ def print_json(value: Any) -> None:
 
 
 def bars() -> AbstractContextManager[Any]:
-    """Progress on stderr: bars on a terminal, elsewhere (a file, a scheduler's log) a line from time to time."""
+    """Progress on stderr: bars on a terminal, elsewhere (a file, a scheduler's log) a line from time to time.
+
+    Nothing where somebody listens already.
+    """
+    if progress.listened():
+        return nullcontext()
     if not sys.stderr.isatty():
         from hardneg.cli.progress_lines import Lines
 

@@ -236,7 +236,7 @@ class Job:
 
     def _write_card(self, name: str, summary: Mapping[str, Any], report: Mapping[str, Any]) -> None:
         path = self.output / "exports" / name / "README.md"
-        earlier = path.read_text(encoding="utf-8") if path.exists() else ""
+        earlier = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
         text = card(name, summary, report, job=self.published, version=_version("hardneg") or "", earlier=earlier)
         if text != earlier:
             with replacing(path) as file:

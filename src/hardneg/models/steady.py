@@ -39,7 +39,9 @@ def encode(
     lengths = _lengths(model, [used + text for text in texts])
     if lengths is None:
         return list(ask(list(texts), batch_size=batch_size, **given))
-    return _by_length(lambda some: ask([texts[i] for i in some], batch_size=len(some), **given), lengths, batch_size)
+    return _by_length(
+        lambda some: ask([texts[i] for i in some], batch_size=len(some), **given), lengths, batch_size, FEWEST_TOKENS
+    )
 
 
 def predict(model: Any, queries: Sequence[str], passages: Sequence[str], batch_size: int) -> list[Any]:
@@ -82,11 +84,12 @@ def _lengths(model: Any, *texts: list[str]) -> Int64 | None:
     return np.array([len(ids) for ids in found], dtype=np.int64)
 
 
-def _by_length(ask: Callable[[list[int]], Any], lengths: Int64, batch_size: int) -> list[Any]:
+def _by_length(ask: Callable[[list[int]], Any], lengths: Int64, batch_size: int, fewest: int = 0) -> list[Any]:
+    """What ``ask`` gives for each text. ``fewest``: how many tokens a batch has in all at least."""
     out: list[Any] = [None] * len(lengths)
     with progress.task("run the model", len(lengths)) as bar:
         for some in _batches(lengths, batch_size):
-            rows = max(len(some), -(-FEWEST_TOKENS // max(int(lengths[some[0]]), 1)))
+            rows = max(len(some), -(-fewest // max(int(lengths[some[0]]), 1)))
             with _threads(rows):
                 found = ask((some * rows)[:rows])
             for place, i in enumerate(some):

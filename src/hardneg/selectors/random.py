@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import field
@@ -15,7 +14,7 @@ from hardneg.data.batch import Batch
 from hardneg.data.candidates import Selection
 from hardneg.errors import PartError
 from hardneg.kinds import part
-from hardneg.selectors import quotas
+from hardneg.selectors import drawn, quotas
 
 
 @part
@@ -44,16 +43,9 @@ class Random:
         """One selection a batch, in the order of the draw."""
         uses: Counter[object] = Counter()
         for batch in batches:
-            numbers = np.flatnonzero(batch.kept & batch.trainable)
-            ranked = numbers[
-                np.lexsort((numbers, -batch.scores[self.scorer].negatives[numbers], batch.owners[numbers]))
-            ]
+            ranked = drawn.by_score(batch, self.scorer)
             place = places_of(offsets_of(np.bincount(batch.owners[ranked], minlength=len(batch))))
             inside = ranked[(place >= self.window[0]) & (place < self.window[1])]
-            draw = np.empty(len(inside))
-            owners = batch.owners[inside]
-            for i in np.unique(owners):
-                digest = hashlib.blake2b(f"{self.seed}\0{batch.ids[i]}".encode(), digest_size=8).digest()
-                own = owners == i
-                draw[own] = np.random.default_rng(int.from_bytes(digest, "little")).random(int(own.sum()))
-            yield quotas.give(batch, inside[np.lexsort((draw, owners))], self.per_query, self.quota, self.reuse, uses)
+            draw = drawn.uniform(batch, inside, self.seed)
+            order = np.lexsort((draw, batch.owners[inside]))
+            yield quotas.give(batch, inside[order], self.per_query, self.quota, self.reuse, uses)

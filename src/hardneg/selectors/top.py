@@ -6,13 +6,11 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import field
 
-import numpy as np
-
 from hardneg.bounds import Count, Natural
 from hardneg.data.batch import Batch
 from hardneg.data.candidates import Selection
 from hardneg.kinds import part
-from hardneg.selectors import quotas
+from hardneg.selectors import drawn, quotas
 
 
 @part
@@ -35,6 +33,4 @@ class Top:
         """One selection a batch, hardest first."""
         uses: Counter[object] = Counter()
         for batch in batches:
-            numbers = np.flatnonzero(batch.kept & batch.trainable)
-            order = np.lexsort((numbers, -batch.scores[self.scorer].negatives[numbers], batch.owners[numbers]))
-            yield quotas.give(batch, numbers[order], self.per_query, self.quota, self.reuse, uses)
+            yield quotas.give(batch, drawn.by_score(batch, self.scorer), self.per_query, self.quota, self.reuse, uses)
