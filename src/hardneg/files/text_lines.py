@@ -10,6 +10,7 @@ import io
 import json
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ import pyarrow as pa
 from hardneg.bounds import Count
 from hardneg.errors import DataError
 from hardneg.files.bad_lines import STRICT, BadLines
-from hardneg.kinds import part
+from hardneg.kinds import NEUTRAL, part
 
 SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 ALWAYS = 64 << 20
@@ -37,9 +38,9 @@ class Limits:
     own size that may be. Up to 64 MiB every ratio is allowed.
     """
 
-    line: Count = 32
-    total: Count = 200
-    ratio: Count = 200
+    line: Count = 32  # decides which lines `bad_lines: skip` puts aside; the others are errors whatever is said
+    total: Count = field(default=200, metadata=NEUTRAL)
+    ratio: Count = field(default=200, metadata=NEUTRAL)
 
     def unfolded(self, path: Path) -> int:
         """The bytes that the compressed file ``path`` may unfold to."""

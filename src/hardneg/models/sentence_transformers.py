@@ -41,7 +41,7 @@ class Encoder:
     batch_size: Count = field(default=32, metadata=NEUTRAL)
 
     def identity(self) -> str:
-        """A hash of the weights, the prompts and the length limit."""
+        """A hash of the weights, the prompts, the length limit and whether the model's own code runs."""
         return fingerprint(
             [
                 "encoder",
@@ -49,6 +49,7 @@ class Encoder:
                 self.query_prompt,
                 self.passage_prompt,
                 self.max_seq_length,
+                self.trust_remote_code,
             ]
         )
 
@@ -87,8 +88,9 @@ class CrossEncoder:
     batch_size: Count = field(default=32, metadata=NEUTRAL)
 
     def identity(self) -> str:
-        """A hash of the weights and the length limit."""
-        return fingerprint(["cross-encoder", weights.identity(self.model, self.revision), self.max_length])
+        """A hash of the weights, the length limit and whether the model's own code runs."""
+        known = weights.identity(self.model, self.revision)
+        return fingerprint(["cross-encoder", known, self.max_length, self.trust_remote_code])
 
     def predict(self, queries: Sequence[str], passages: Sequence[str]) -> Float32:
         """Float32 [k]: one score per pair.

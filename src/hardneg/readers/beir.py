@@ -58,7 +58,7 @@ class BEIR:
     split: str = "train"
     min_grade: int = 1
     judged: str | None = field(default=None, metadata=NEUTRAL)
-    limits: Limits = field(default=USUAL, metadata=NEUTRAL)
+    limits: Limits = USUAL
     bad_lines: Rule = "error"
 
     def judgments(self) -> dict[str, dict[str, int]] | None:

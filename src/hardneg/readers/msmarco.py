@@ -25,7 +25,7 @@ class MSMARCO:
     queries: Path = field(metadata=NEUTRAL)
     qrels: Path = field(metadata=NEUTRAL)
     min_grade: int = 1
-    limits: Limits = field(default=USUAL, metadata=NEUTRAL)
+    limits: Limits = USUAL
     bad_lines: Rule = "error"
 
     def files(self) -> list[Path]:

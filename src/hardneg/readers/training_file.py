@@ -31,7 +31,7 @@ class TrainingFile:
 
     path: Path = field(metadata=NEUTRAL)
     corpus: Path | None = field(default=None, metadata=NEUTRAL)
-    limits: Limits = field(default=USUAL, metadata=NEUTRAL)
+    limits: Limits = USUAL
     bad_lines: Rule = "error"
 
     def files(self) -> list[Path]:
