@@ -100,6 +100,6 @@ def test_an_export_that_was_cut_is_written_again_and_never_pushed(
     whole = export.read_bytes()
     export.write_bytes(whole[: len(whole) // 2])
     assert main(["push", str(path), "all", "--repo", "me/set", "--dry-run"]) == 1
-    assert f"{export.name} changed since it was written" in capsys.readouterr().err
+    assert f"`{export.name}` changed since it was written" in capsys.readouterr().err
     assert main(["run", str(path)]) == 0
     assert export.read_bytes() == whole

@@ -28,8 +28,7 @@ CHANGES: Mapping[str, Mapping[str, Any]] = {
         "generators.semantic.encoder.batch_size": 2,
         "generators.semantic.encoder.device": "cpu",
         "generators.semantic.encoder.pickled_weights": True,
-        "scorers.target.encoder.batch_size": 1,
-        "scorers.referee.model.batch_size": 3,
+        "scorers.target.encoder.batch_size": 1,  # the last bit of a cross-encoder's score may depend on it
     },
 }
 

@@ -23,6 +23,11 @@ def console() -> Any:
     from rich.segment import Segment
 
     class Plain(Console):
+        def print(self, *objects: Any, **options: Any) -> None:
+            """Sentences are not wrapped: a path in one can be copied."""
+            options.setdefault("soft_wrap", all(isinstance(item, str) for item in objects))
+            super().print(*objects, **options)
+
         def render(self, *arguments: Any, **options: Any) -> Iterator[Segment]:
             for segment in super().render(*arguments, **options):
                 yield segment if segment.control else Segment(visible(segment.text), segment.style)

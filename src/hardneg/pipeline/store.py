@@ -90,7 +90,8 @@ class Folder:
     def shards(self, stage: Stage) -> AbstractSet[int]:
         """The shards that are there, each read to the end. A damaged one is removed, and said to be."""
         found = set()
-        for path in sorted(self._folder(stage).glob("part-*.parquet")):
+        paths = sorted(self._folder(stage).glob("part-*.parquet"), key=lambda path: path.stat().st_mtime_ns)
+        for path in paths:
             if damage(path):
                 progress.note(f"{path}: the shard has changed since it was written; it is made again")
                 path.unlink(missing_ok=True)
@@ -98,6 +99,8 @@ class Folder:
                 shard = int(path.name.removeprefix("part-").split(".")[0])
                 self._known[stage.folder, shard] = path
                 found.add(shard)
+                if len(paths) > len(found):
+                    self._drop_others(path, shard)
         return found
 
     def read(self, stage: Stage, shard: int) -> pa.Table:
@@ -122,7 +125,14 @@ class Folder:
         path = folder / _named(content, shard)
         with replacing(path) as temporary:
             temporary.write_bytes(content)
+        self._drop_others(path, shard)
         self._known[stage.folder, shard] = path
+
+    def _drop_others(self, path: Path, shard: int) -> None:
+        """A shard that was written anew has another name: the earlier one goes."""
+        for other in path.parent.glob(f"part-{shard:05d}.*.parquet"):
+            if other != path:
+                other.unlink(missing_ok=True)
 
     def summary(self, stage: Stage) -> dict[str, Any] | None:
         path = self._folder(stage) / COMPLETE
