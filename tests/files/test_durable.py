@@ -6,8 +6,10 @@ import threading
 from pathlib import Path
 
 import pytest
+from disk import watched
 
 from hardneg.errors import StoreError
+from hardneg.files import durable
 from hardneg.files.durable import publishing, replacing
 
 
@@ -110,3 +112,27 @@ def test_a_disk_that_takes_nothing_is_named_with_the_way_out(tmp_path: Path) -> 
     (tmp_path / "in the way").write_text("x")
     with pytest.raises(StoreError, match="cannot be written"), publishing(tmp_path / "in the way" / "out"):
         pass
+
+
+def test_what_has_its_name_outlives_a_power_cut(tmp_path: Path) -> None:
+    folder, file = tmp_path / "out", tmp_path / "file"
+    with watched() as disk:
+        for version in ("one", "two"):
+            publish(folder, version)
+            assert disk.holds(folder / "inner"), "the entries of folders too"
+            with replacing(file) as temporary:
+                temporary.write_text(version)
+        assert (disk.lost, disk.renamed) == ([], [])
+        assert disk.holds(folder)
+        assert disk.holds(file)
+
+
+def test_folders_are_exchanged_where_the_system_cannot_do_it_in_one_step(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "out"
+    publish(folder, "one")
+    monkeypatch.setattr(durable.ctypes, "CDLL", lambda name: object())
+    publish(folder, "two")
+    assert contents(folder) == {"a": "two", "inner/b": "two"}
+    assert list(tmp_path.iterdir()) == [folder]

@@ -74,12 +74,42 @@ def test_safety_at_just_below_and_just_above(
         ({}, "give exactly one of `margin`, `relative`, `ceiling`, `percentile`, `calibrated`; here is none"),
         ({"margin": 0.1, "ceiling": 0.5}, "here is both `margin` and `ceiling`"),
         ({"margin": float("nan")}, "`margin` must be a finite number, not nan"),
-        ({"relative": 1.5}, "`relative` must be at least 0 and below 1, not 1.5"),
+        ({"margin": float("inf")}, "`margin` must be a finite number, not inf"),
+        ({"relative": 1.0}, "`relative` must be at least 0 and below 1, not 1.0"),
+        ({"relative": -0.01}, "`relative` must be at least 0 and below 1, not -0.01"),
+        ({"calibrated": 1.01}, "`calibrated` must be at least 0 and at most 1, not 1.01"),
+        ({"calibrated": -0.01}, "`calibrated` must be at least 0 and at most 1, not -0.01"),
+        ({"percentile": 1.01}, "`percentile` must be at least 0 and at most 1, not 1.01"),
+        ({"margin": 0.1, "quantiles": (0.0, 1.0)}, "`quantiles` belong to `percentile`"),
+        ({"percentile": 0.5, "quantiles": (0.0,)}, "two or more finite numbers that do not fall"),
+        ({"percentile": 0.5, "quantiles": (1.0, 0.0)}, "two or more finite numbers that do not fall"),
+        ({"percentile": 0.5, "quantiles": (0.0, float("inf"))}, "two or more finite numbers that do not fall"),
     ],
 )
 def test_safety_refuses_what_makes_no_sense(fields: dict, message: str) -> None:
     with pytest.raises(PartError, match=message):
         ECISafety(scorer="target", **fields)
+
+
+@pytest.mark.parametrize("rule", [{"relative": 0.0}, {"calibrated": 0.0}, {"calibrated": 1.0}, {"percentile": 1.0}])
+def test_the_ends_of_a_range_are_in_it(rule: dict) -> None:
+    assert ECISafety(scorer="target", **rule).threshold == next(iter(rule.values()))
+
+
+@pytest.mark.parametrize(("score", "fits"), [(-0.01, False), (0.0, True), (1.0, True), (1.01, False)])
+def test_calibrated_takes_probabilities_alone(
+    safety_batch: Callable[[list[float], list[float]], Batch], score: float, fits: bool
+) -> None:
+    part, batch = ECISafety(scorer="target", calibrated=0.5), safety_batch([0.5, score], [0.9])
+    if fits:
+        assert check_filter(part, batch).dropped.tolist() == [False, score > 0.5]
+    else:
+        with pytest.raises(PartError, match="`calibrated` needs probabilities, and scorer `target` gives others"):
+            part.judge(batch)
+
+
+def test_equal_quantiles_in_a_row_are_no_fall() -> None:
+    assert ECISafety(scorer="target", percentile=0.5, quantiles=(0.0, 0.5, 0.5, 1.0)).threshold == 0.5
 
 
 LONG = "the quick brown fox jumps over the lazy dog and runs far away into the deep dark wood where none can follow it"

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import resource
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from disk import watched
 
 from hardneg.data.chat import Completion
 from hardneg.errors import StoreError
+from hardneg.llm import answer_log
 from hardneg.llm.answer_log import Answers
 
 ONE = Completion("é one", "stop", 10, 3)
@@ -83,3 +89,61 @@ def test_a_full_disk(tmp_path: Path) -> None:
     log = Answers(Path("/dev/full") / "log")
     with pytest.raises(StoreError, match="an answer cannot be written"):
         log.add("01", ONE)
+
+
+@contextmanager
+def files_of_at_most(size: int) -> Iterator[None]:
+    """No file of this process grows beyond ``size`` bytes: the system takes a part of what is written there."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.mark.parametrize("more", [1, 40])
+def test_a_line_that_the_disk_takes_a_part_of(tmp_path: Path, more: int) -> None:
+    log = Answers(tmp_path)
+    log.add("01", ONE)
+    [file] = tmp_path.glob("*.jsonl")
+    with files_of_at_most(file.stat().st_size + more), pytest.raises(StoreError, match="a part of the line only"):
+        log.add("02", TWO)
+    assert file.stat().st_size > len(Answers(tmp_path)), "a part is there"
+    assert (log.get("01"), log.get("02"), len(log)) == (ONE, None, 1)
+    log.add("02", TWO)
+    log.add("03", ONE)
+    for found in (log, Answers(tmp_path)):
+        assert (found.get("01"), found.get("02"), found.get("03")) == (ONE, TWO, ONE)
+    assert Answers(tmp_path).damaged == 1
+
+
+def test_what_a_power_cut_takes_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The answers of a second at most: they are forced onto the disk once a second, and at the end."""
+    clock = SimpleNamespace(now=100.0, time_ns=lambda: 7, monotonic=lambda: clock.now)
+    monkeypatch.setattr(answer_log, "time", clock)
+    log = Answers(tmp_path / "log")
+    with watched() as disk:
+        log.add("01", ONE)
+        [file] = (tmp_path / "log").glob("*.jsonl")
+        assert disk.holds(tmp_path / "log"), "the name of the file too"
+        assert disk.holds(file)
+        clock.now += answer_log.SYNC
+        log.add("02", TWO)
+        assert not disk.holds(file), "not at every line"
+        clock.now += 0.01
+        log.add("03", TWO)
+        assert disk.holds(file)
+        log.add("04", TWO)
+        log.sync()
+        assert disk.holds(file)
+
+
+def test_a_lost_answer_is_counted_after_reopening(tmp_path: Path) -> None:
+    log = Answers(tmp_path)
+    log.lose("01")
+    log.lose("01")
+    log.add("01", ONE)
+    assert (log.lost("01"), log.lost("02")) == (2, 0)
+    again = Answers(tmp_path)
+    assert (again.lost("01"), again.lost("02"), again.get("01"), len(again)) == (2, 0, ONE, 1)

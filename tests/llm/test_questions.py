@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 import tenacity
+from disk import watched
 
 from hardneg.cache.folders import Cache
 from hardneg.data.chat import Message, Prices, Sampling, Usage
@@ -216,6 +217,27 @@ def test_what_was_set_aside_is_given_back_when_the_run_ends(cache: Cache) -> Non
             ask(client(server, concurrency=1), questions(5), cache, "ask")
         assert purse.reserved_tokens == 0
         ask(client(server), questions(5), cache, "ask")
+
+
+def test_what_was_set_aside_in_money_is_given_back_too(cache: Cache) -> None:
+    prices = Prices(input=10, output=100)
+    with FaultServer([Fault.status(401)]) as server, limited(Budget(max_cost=9.0)) as purse:
+        with pytest.raises(ModelError):
+            ask(client(server, concurrency=1, prices=prices), questions(5), cache, "ask")
+        assert (purse.reserved_tokens, purse.reserved_cost) == (0, pytest.approx(0))
+        assert purse.spent.cost == 0
+
+
+@pytest.mark.parametrize("cap", [None, 3_000])
+def test_answers_are_on_the_disk_when_the_asking_ends(cache: Cache, cap: int | None) -> None:
+    with FaultServer() as server, watched() as disk, limited(Budget(max_tokens=cap)):
+        if cap is None:
+            ask(client(server), questions(60), cache, "ask")
+        else:
+            with pytest.raises(BudgetError):
+                ask(client(server), questions(60), cache, "ask")
+        [file] = cache.root.glob("answers/*/*.jsonl")
+        assert disk.holds(file)
 
 
 def generated(server: FaultServer) -> int:

@@ -1,19 +1,37 @@
 """The loading code with real models, and what is cached under which name."""
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from hardneg.arrays import Float32
 from hardneg.cache.folders import Cache
 from hardneg.data.batch import Batch
 from hardneg.errors import JobError, ModelError
+from hardneg.kinds import part
 from hardneg.models import embeddings, weights
 from hardneg.models.late_interaction import LateInteraction
 from hardneg.models.sentence_transformers import CrossEncoder, Encoder
+from hardneg.protocols import Role
 from hardneg.testing import HashedWords
+
+
+@part
+class TwoSided:
+    """An encoder to which a text as a passage is the opposite of the text as a query."""
+
+    def identity(self) -> str:
+        return "two-sided"
+
+    def encode(self, texts: Sequence[str], role: Role) -> Float32:
+        vectors = HashedWords().encode(texts, role)
+        return vectors if role == "query" else -vectors
+
+    def encode_tokens(self, texts: Sequence[str], role: Role) -> list[Float32]:
+        return [self.encode([text], role) for text in texts]
 
 
 def test_embeddings_are_sentence_transformers_own_with_prompts(tiny_encoder: str) -> None:
@@ -48,6 +66,39 @@ def test_equal_weights_are_one_identity_wherever_they_lie(
     assert Encoder(model=other_encoder).identity() != identity
     assert Encoder(model=tiny_encoder, query_prompt="query: ").identity() != identity
     assert Encoder(model=tiny_encoder, max_seq_length=8).identity() != identity
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"config.json": "x", "other.json": "y"},
+        {"config.json": "x", "vocab.txt": "y"},
+        {"config.json": "y", "other.json": "x"},
+        {"config.json": "xother.json\0y"},
+        {"config.json": "xother.json\0\0y"},
+        {"config.json": "x", "other.json": "y", "inner/config.json": ""},
+        {"config.json": "xy", "other.json": ""},
+    ],
+)
+def test_names_and_borders_of_files_are_in_the_identity(tmp_path: Path, files: dict[str, str]) -> None:
+    """Of folders that have the same bytes, but for where a file ends and what it is called."""
+
+    def identity(name: str, contents: dict[str, str]) -> str:
+        for file, text in contents.items():
+            (tmp_path / name / file).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / name / file).write_text(text)
+        return weights.identity(str(tmp_path / name), None)
+
+    first = {"config.json": "x", "other.json": "y"}
+    assert (identity("one", first) == identity("other", files)) is (files == first)
+
+
+def test_a_text_has_a_vector_for_each_role(tmp_path: Path) -> None:
+    """An encoder may treat queries and passages in its own ways; the cache keeps the two apart."""
+    cache, encoder = Cache(tmp_path), TwoSided()
+    as_query, as_passage = (embeddings.embed(encoder, ["the cat"], role, cache) for role in ("query", "passage"))
+    assert (as_query == -as_passage).all()
+    assert (embeddings.embed(encoder, ["the cat"], "query", cache) == as_query).all()
 
 
 def test_another_models_vectors_are_never_reused(tiny_encoder: str, other_encoder: str, tmp_path: Path) -> None:

@@ -65,6 +65,22 @@ def test_a_quota_keeps_places_and_gives_back_those_it_cannot_fill(batch: Batch) 
     assert names(batch, selection) == [["c6", "c5"], ["c1", "c5"]]
 
 
+@pytest.mark.parametrize("quota", [{"left": 1, "right": 1}, {"right": 1, "left": 1}])
+def test_quotas_are_served_by_name_whatever_their_order_in_the_job(batch_of: BatchOf, quota: dict[str, int]) -> None:
+    """Who is first has the passage that both proposed, and the other another one of its own."""
+    bare = batch_of({f"c{i}": f"text {i}" for i in range(4)} | {"p": "positive"}, {"q": "one"}, {"q": ["p"]})
+    merged = merge(bare, {"right": proposed(bare, [["c0", "c2"]]), "left": proposed(bare, [["c0", "c1"]])})
+    score = {"c0": 0.9, "c1": 0.1, "c2": 0.2}
+    scores = np.array([score[merged.passage(j).id] for j in range(len(merged.rows))], np.float32)
+    batch = replace(merged, scores={"s": Scores(scores, np.ones(1, np.float32))})
+    assert names(batch, check_selector(Top(scorer="s", per_query=2, quota=quota), batch)) == [["c0", "c2"]]
+
+
+@pytest.mark.parametrize("part", [Top, Random])
+def test_a_quota_may_take_every_place(part: type) -> None:
+    assert part(scorer="s", per_query=3, quota={"a": 2, "b": 1}).quota == {"a": 2, "b": 1}
+
+
 def test_reuse_is_counted_over_the_whole_job(batch: Batch) -> None:
     assert names(batch, check_selector(Top(scorer="s", per_query=2, reuse=1), batch)) == [["c0", "c1"], ["c2", "c5"]]
     first, second = Top(scorer="s", per_query=2, reuse=1).select([batch, batch])

@@ -111,8 +111,7 @@ class Answers:
                 self._writer, self._end = (self._folder / name).open("xb", buffering=0), 0
                 weakref.finalize(self, self._writer.close)
                 sync(self._folder)
-            if (written := self._writer.write(line)) != len(line):
-                self._end += written or 0
+            if self._writer.write(line) != len(line):
                 raise OSError("the disk took a part of the line only")
             if time.monotonic() - self._synced > SYNC:
                 self.sync()
