@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -11,9 +12,10 @@ import pytest
 from disk import watched
 from filelock import Timeout
 
-from hardneg.cache import memo
+from hardneg.cache import folders, memo
 from hardneg.cache.folders import Cache
 from hardneg.cache.memo import Memo, keys_of
+from hardneg.files.durable import UNFINISHED
 
 
 def is_held(cache: Cache, group: str, name: str) -> bool:
@@ -109,3 +111,88 @@ def test_things_are_on_the_disk_before_they_have_their_name(tmp_path: Path) -> N
         assert disk.renamed == []
         Memo(cache, "name").get(keys_of(["a"]), lambda numbers: np.ones((len(numbers), 2), np.float32))
     assert disk.lost == []
+
+
+@pytest.fixture(autouse=True)
+def new_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing has been checked yet."""
+    monkeypatch.setattr(folders, "_intact", set())
+    monkeypatch.setattr(memo, "_intact", set())
+
+
+def publish(cache: Cache, text: str) -> Path:
+    with cache.workspace("thing") as folder:
+        write(folder, text)
+        return cache.publish(folder, "things", "one")
+
+
+def make(cache: Cache, text: str) -> Path:
+    return cache.made("things", "one", lambda folder: write(folder, text))
+
+
+def change(file: Path) -> None:
+    """Another bit, and a time of change that no clock is too coarse for."""
+    content = bytearray(file.read_bytes())
+    content[-1] ^= 1
+    file.write_bytes(content)
+    os.utime(file, (1_000, 1_000))
+
+
+@pytest.mark.parametrize("known", [True, False])
+@pytest.mark.parametrize("how", [publish, make])
+def test_a_thing_with_another_bit_is_made_again(tmp_path: Path, how: Callable[[Cache, str], Path], known: bool) -> None:
+    """Also one that this process has looked at before."""
+    cache = Cache(tmp_path)
+    found = how(cache, "one")
+    if known:
+        assert cache.find("things", "one") == found
+    change(found / "file")
+    with pytest.warns(UserWarning, match="file has changed since it was written; it is removed and made again"):
+        assert cache.find("things", "one") is None
+    assert (how(cache, "two") / "file").read_text() == "two"
+
+
+def test_what_a_killed_process_had_half_written_inside_is_gone(tmp_path: Path) -> None:
+    cache = Cache(tmp_path)
+
+    def stopped(folder: Path) -> None:
+        write(folder, "whole")
+        (folder / f".half{UNFINISHED}").write_text("half")
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        cache.made("things", "one", stopped)
+    seen: list[str] = []
+    found = cache.made("things", "one", lambda folder: seen.extend(file.name for file in folder.iterdir()))
+    assert seen == ["file"], "what was whole is there to go on with"
+    assert sorted(file.name for file in found.iterdir()) == [".checksums.json", "file"]
+
+
+def numbers(cache: Cache, keys: list[list[int]]) -> tuple[list[float], int]:
+    """The numbers of these keys, the first half of each, and how many were computed now."""
+    asked: list[int] = []
+
+    def compute(places: np.ndarray) -> np.ndarray:
+        asked.extend(places)
+        return np.array([[keys[i][1]] for i in places], np.float32)
+
+    found = Memo(cache, "name").get(np.array(keys, np.uint64), compute)
+    return found[:, 0].tolist(), len(asked)
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_a_segment_with_another_bit_is_computed_again(tmp_path: Path, known: bool) -> None:
+    cache = Cache(tmp_path)
+    numbers(cache, [[1, 7]])
+    if known:
+        assert numbers(cache, [[1, 7]]) == ([7.0], 0)
+    [file] = (tmp_path / "memo" / "name").glob("*.npy")
+    change(file)
+    with pytest.warns(UserWarning, match="its numbers are computed again"):
+        assert numbers(cache, [[1, 7]]) == ([7.0], 1)
+
+
+def test_both_halves_of_a_key_tell(tmp_path: Path) -> None:
+    cache = Cache(tmp_path)
+    assert numbers(cache, [[1, 7]]) == ([7.0], 1)
+    assert numbers(cache, [[1, 8], [1, 7], [2, 7]]) == ([8.0, 7.0, 7.0], 2)

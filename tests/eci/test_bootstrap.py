@@ -76,3 +76,9 @@ def test_resamples_without_a_negative_do_not_count(others: int) -> None:
 def test_nothing_at_all_has_an_interval_of_zeros() -> None:
     terms = eci.terms_of(eci.Resamples.of(eci.per_query([0.8], [], [])).means, undefined=np.nan)
     assert eci.interval(terms["hardness"]) == (0, 0)
+
+
+def test_batches_are_resampled_apart() -> None:
+    columns = np.arange(20.0).reshape(10, 2)
+    one, other = (eci.Resamples.of(columns, batch=batch, resamples=50).queries for batch in (0, 1))
+    assert (one != other).any()

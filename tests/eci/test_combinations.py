@@ -58,3 +58,11 @@ def test_distinct_rows_of_any_width(seed: int, width: int) -> None:
     patterns, cells = eci.distinct(members)
     assert (patterns[cells] == members).all()
     assert len(patterns) == len({row.tobytes() for row in members})
+
+
+def test_sets_far_apart_are_told_apart() -> None:
+    members = np.zeros((3, 130), dtype=bool)
+    members[0, 0] = members[1, 96] = members[2, 129] = True
+    patterns, cells = eci.distinct(members)
+    assert len(patterns) == 3
+    assert (patterns[cells] == members).all()

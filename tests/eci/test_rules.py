@@ -65,3 +65,17 @@ def test_percentile_where_positives_tie_is_by_position() -> None:
     quantiles = np.quantile([0.0, 0.2, 1.0, 1.0, 1.0], np.linspace(0, 1, 1001))  # a saturated model
     assert eci.safe([1.0, 0.1], [1.0, 1.0], "percentile", 0.5, quantiles).tolist() == [False, True]
     assert eci.safe([1.0], [1.0], "percentile", 1.0, quantiles).tolist() == [True]
+
+
+def test_what_is_not_finite_is_an_error_for_percentile_too() -> None:
+    with pytest.raises(ValueError, match="not finite"):
+        eci.safe([np.nan], [0.5], "percentile", 0.5, [0.0, 1.0])
+
+
+def test_thresholds_where_the_positive_is_at_the_end_of_the_scale() -> None:
+    assert eci.thresholds([-1.0, 0.0, 1.0], [0.0] * 3, "relative").tolist() == [np.inf, 0.0, -np.inf]
+    assert eci.thresholds([0.0, 0.5], [0.0] * 2, "percentile", [0.0, 1.0]).tolist() == [0.0, np.inf]
+
+
+def test_no_scores_have_quantiles_of_zero() -> None:
+    assert eci.quantiles_of([], 3).tolist() == [0.0, 0.0, 0.0]

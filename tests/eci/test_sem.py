@@ -99,3 +99,11 @@ def test_parts_have_their_signs_and_edges() -> None:
     assert eci.locality([-1.0, 0.0, 0.3]).tolist() == [0.0, 0.0, 0.3]
     assert eci.lexical_residuality([2.0, 2.0], [2.0, 8.0]).tolist() == [0.0, 0.75]
     assert eci.lexical_residuality([0.1 + 0.2], [0.3]).tolist() == [0.0]  # a rounding above the whole
+
+
+def test_a_triple_without_a_direction_has_no_weight_and_no_part_is_below_zero() -> None:
+    same = [[1.0, 0.0]]
+    report = eci.Moments.of([1.0], [1.0], [1.0], same, same).report()
+    assert (report.triples, report.trace, report.eci_sem) == (1, 0.0, 0.0)
+    with pytest.raises(ValueError, match="below 0"):
+        eci.Moments.of([1.0], [-0.01], [1.0], same, [[0.0, 1.0]])

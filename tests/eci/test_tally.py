@@ -86,3 +86,14 @@ def test_without_resamples_there_are_no_intervals() -> None:
     tally = eci.Tally.of([0.8, 0.6], [[0.4, 0.5], [0.3, 0.2]])
     assert tally.report().intervals == {}
     assert set(eci.score([0.8, 0.6], [[0.4, 0.5], [0.3, 0.2]]).intervals) == set(eci.TERMS)
+
+
+def test_a_negative_at_95_percent_counts_in_lists_and_in_a_rectangle() -> None:
+    [near] = eci.limits([0.8], "relative", eci.NEAR)
+    for found in (eci.per_query([0.8], [near, 0.8], [0, 0]), eci.per_query([0.8], [[near, 0.8]])):
+        assert found[0, -2:].tolist() == [1.0, 2.0]
+
+
+def test_what_is_not_finite_is_an_error_for_sets_too() -> None:
+    with pytest.raises(ValueError, match="not finite"):
+        eci.per_query_of_sets([0.8], [np.nan], [0, 1], np.ones((1, 1), bool))

@@ -120,6 +120,7 @@ def test_what_has_its_name_outlives_a_power_cut(tmp_path: Path) -> None:
         for version in ("one", "two"):
             publish(folder, version)
             assert disk.holds(folder / "inner"), "the entries of folders too"
+            assert disk.renamed == []
             with replacing(file) as temporary:
                 temporary.write_text(version)
         assert (disk.lost, disk.renamed) == ([], [])

@@ -189,3 +189,25 @@ def test_copies_of_the_query_and_of_a_positive(batch_of: BatchOf) -> None:
 def test_a_passage_with_all_words_of_the_query_and_more_is_no_copy(batch_of: BatchOf) -> None:
     batch = with_texts(batch_of(), ["where did the big black cat sit when heavy rain fell on our town"], [], [])
     assert not Copy(positive=None).judge(batch).dropped.any()
+
+
+@pytest.mark.parametrize("part", [Duplicate(), Duplicate(near=0.9)])
+def test_of_a_controls_text_and_its_twin_the_twin_stays(batch_of: BatchOf, part: Duplicate) -> None:
+    """Whatever the order of the generators: a control changes nothing."""
+    bare = batch_of()
+    texts = {"easy": ["one text of five words"], "new": ["One text of  five words", "another"]}
+    lists = {
+        name: Candidates.from_lists([[Candidate(0.0, text=text) for text in own], [], []], bare.corpus)
+        for name, own in texts.items()
+    }
+    batch = replace(merge(bare, lists), controls=frozenset({"easy"}))
+    assert check_filter(part, batch).dropped.tolist() == [True, False, False]
+
+
+def test_a_copy_at_the_threshold_is_dropped(batch_of: BatchOf) -> None:
+    batch = with_texts(batch_of({"p": "alpha beta"}, {"q": "gamma delta"}, {"q": ["p"]}), ["gamma", "alpha", "other"])
+    dropped = [
+        check_filter(part, batch).dropped.tolist()
+        for part in (Copy(query=1.0, positive=None), Copy(query=None, positive=1.0))
+    ]
+    assert dropped == [[True, False, False], [False, True, False]]

@@ -13,8 +13,9 @@ from hardneg.arrays import offsets_of
 from hardneg.data.batch import Batch
 from hardneg.data.candidates import Candidates
 from hardneg.data.merge import merge
+from hardneg.data.passage_style import PassageStyle
 from hardneg.errors import PartError
-from hardneg.filters.text_quality import INSIDE, TALK, TextQuality, repeated
+from hardneg.filters.text_quality import INSIDE, TALK, TextQuality, opening, repeated
 from hardneg.testing import check_filter
 
 PASSAGES = {
@@ -144,3 +145,18 @@ def test_the_share_of_what_repeats() -> None:
 def test_wrong_fields(fields: dict[str, float]) -> None:
     with pytest.raises(PartError):
         TextQuality(**fields)
+
+
+def test_what_is_at_a_limit_is_kept() -> None:
+    style = PassageStyle(shortest=4, usual=3, longest=3, language=None)
+    rules = TextQuality(repetition=0.75, language=False, boilerplate=None)
+
+    def rule(text: str) -> str | None:
+        found = rules._reason(text, style, frozenset())
+        return None if found is None else found.rule
+
+    assert [rule("one"), rule("one two")] == ["short", None]
+    assert [rule("a b c d e f g"), rule("a b c d e f")] == ["long", None]
+    assert (repeated("no " * 6), rule("no " * 6)) == (0.75, None)
+    assert opening("one two three four five") == ""
+    assert opening("one two three four five six") == "one two three four five"

@@ -187,6 +187,24 @@ def test_a_server_that_refuses_everything_stops_the_run(cache: Cache) -> None:
         ask(client(server), questions(10), cache, "ask")
 
 
+def test_a_server_that_refuses_half_stops_nothing(cache: Cache) -> None:
+    with FaultServer([Fault.status(400)] * 5) as server:
+        found = ask(client(server, concurrency=1), questions(10), cache, "ask")
+    assert sum(answer.failure == "refused" for answer in found) == 5
+
+
+def test_what_was_lost_is_charged_once_however_often_it_is_asked_for(cache: Cache, tmp_path: Path) -> None:
+    spent = []
+    with FaultServer() as server:
+        for own, times in ((cache, 1), (Cache(tmp_path / "other"), 3)):
+            part = client(server)
+            answers_of(own, part.identity()).lose(questions(1)[0].request.key(part.identity()))
+            with limited(Budget()) as purse:
+                ask(part, questions(1) * times, own, "ask")
+            spent.append(purse.spent.tokens)
+    assert spent[0] == spent[1] > 200
+
+
 def test_the_second_asking_stops_nothing(cache: Cache) -> None:
     """The one that is asked again gets no answer at all: that is one failure of a hundred."""
     first: list[str] = []
@@ -232,10 +250,10 @@ def test_what_was_set_aside_in_money_is_given_back_too(cache: Cache) -> None:
 def test_answers_are_on_the_disk_when_the_asking_ends(cache: Cache, cap: int | None) -> None:
     with FaultServer() as server, watched() as disk, limited(Budget(max_tokens=cap)):
         if cap is None:
-            ask(client(server), questions(20), cache, "ask")
+            ask(client(server), questions(60), cache, "ask")
         else:
             with pytest.raises(BudgetError):
-                ask(client(server), questions(20), cache, "ask")
+                ask(client(server), questions(60), cache, "ask")
         [file] = cache.root.glob("answers/*/*.jsonl")
         assert disk.holds(file)
 

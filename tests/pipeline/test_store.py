@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pyarrow as pa
@@ -136,3 +137,20 @@ def test_leftovers_go_when_a_run_begins_and_a_second_one_is_kept_out(folder: Fol
     with Folder(folder.root).locked():
         assert folder.shards(STAGE) == {0, 12}
     assert json.loads((folder.root / "stages" / STAGE.folder / "stage.json").read_text())["name"] == "merge"
+
+
+def test_of_earlier_stages_the_newest_tells(folder: Folder) -> None:
+    newer = Stage("merge", {"a": 3})
+    folder.write(newer, 0, TABLE)
+    for stage, time in ((STAGE, 1_000), (newer, 2_000)):
+        os.utime(folder.root / "stages" / stage.folder / "stage.json", (time, time))
+    found = folder.latest("merge", OTHER)
+    assert found is not None
+    assert found["description"] == {"a": 3}
+
+
+def test_a_shard_that_another_process_made_again_is_read(folder: Folder) -> None:
+    other = Folder(folder.root)
+    other.drop(STAGE, [0])
+    other.write(STAGE, 0, TABLE.slice(1))
+    assert folder.read(STAGE, 0) == TABLE.slice(1)
