@@ -64,6 +64,7 @@ def judged_level(told: Level, probabilities: Float64, labels: Bool) -> Level:
     clipped = np.clip(probabilities, 1e-9, 1 - 1e-9)
     logits = np.log(clipped) - np.log1p(-clipped)
     precision, shift = 1 / max(told.spread, 1e-3) ** 2, 0.0
+    information = precision
     for _ in range(100):
         p = 1 / (1 + np.exp(-logits - shift))
         information = float((p * (1 - p)).sum()) + precision

@@ -121,5 +121,4 @@ def unit_vectors(vectors: Any) -> Float32:
     """Vectors with unit length; one of length 0 stays."""
     array = numbers(vectors)
     lengths = np.linalg.norm(array, axis=-1, keepdims=True)
-    unit: Float32 = array / np.where(lengths == 0, 1, lengths)
-    return unit
+    return np.asarray(array / np.where(lengths == 0, 1, lengths), dtype=np.float32)

@@ -58,8 +58,9 @@ class _Tokens:
         distinct = list(dict.fromkeys(texts))
         missing = [text for text in distinct if (role, text) not in self._known]
         for text, vectors in zip(missing, encoded_tokens(self._encoder, missing, role) if missing else [], strict=True):
-            self._width = self._width or vectors.shape[1]
-            same_width(self._encoder, vectors.shape[1], self._width, text, role)
+            width = int(vectors.shape[1])
+            self._width = self._width or width
+            same_width(self._encoder, width, self._width, text, role)
             self._known[role, text] = vectors
             self._bytes += vectors.nbytes
         out = {}

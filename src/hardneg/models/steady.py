@@ -71,17 +71,13 @@ def _own_prompt(model: Any, role: Role) -> str:
 
 def _lengths(model: Any, *texts: list[str]) -> Int64 | None:
     """How many tokens a model on a CPU reads of each text. None for a model that pads nothing, or is not on a CPU."""
-    tokenizer, device = getattr(model, "tokenizer", None), getattr(model, "device", None)
-    if (
-        getattr(device, "type", None) != "cpu"
-        or not hasattr(tokenizer, "pad")
-        or not callable(tokenizer)
-        or not texts[0]
-    ):
+    tokenizer: Any = getattr(model, "tokenizer", None)
+    on_cpu = getattr(getattr(model, "device", None), "type", None) == "cpu"
+    if not on_cpu or not hasattr(tokenizer, "pad") or not callable(tokenizer) or not texts[0]:
         return None
     most = getattr(model, "max_seq_length", None) or getattr(model, "max_length", None)
-    found = tokenizer(*texts, truncation=most is not None, max_length=most, add_special_tokens=True)["input_ids"]
-    return np.array([len(ids) for ids in found], dtype=np.int64)
+    found: Any = tokenizer(*texts, truncation=most is not None, max_length=most, add_special_tokens=True)
+    return np.array([len(ids) for ids in found["input_ids"]], dtype=np.int64)
 
 
 def _by_length(ask: Callable[[list[int]], Any], lengths: Int64, batch_size: int, fewest: int = 0) -> list[Any]:
