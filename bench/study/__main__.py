@@ -55,7 +55,8 @@ def main() -> None:
 
 def report(folder: Path, docs: Path) -> None:
     """Every table, and the figures."""
-    found = regimes.load(folder)
+    everything = regimes.load(folder)
+    found = [regime for regime in everything if regime.key[1] not in transformer.LAYERS]
     shown = [regime for regime in found if len(regime.sets) > 20]
     for heading, lines in [
         ("Spearman with trained nDCG@10, all sets", tables.agreement(shown, alike=False)),
@@ -67,7 +68,7 @@ def report(folder: Path, docs: Path) -> None:
         ("The default recipes", tables.recipes(found)),
         ("The probe's choice against them", tables.picks(shown)),
         ("How alike truths are", tables.losses(found)),
-        *((f"With attention: {tables.title(r)}", tables.attention(r)) for r in found if r.key[1] in transformer.LAYERS),
+        *((f"With attention: {tables.title(r)}", tables.attention(r)) for r in everything if r not in found),
         *((f"Every set: {tables.title(regime)}", tables.sets(regime)) for regime in shown),
     ]:
         print(f"\n### {heading}\n", *lines, sep="\n")

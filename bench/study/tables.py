@@ -257,7 +257,6 @@ def attention(regime: Regime) -> Iterator[str]:
     some = [name for name in regime.sets if judged(name)]
     cells = []
     for predictor in ASKED:
-        values = np.array([regime.predicted[predictor][name] for name in some])
-        low, high = judge.resampled(values, regime.matrix(some))
-        cells.append(f"{judge.spearman(values, [*map(regime.mean, some)]):.2f} ({low:.2f} to {high:.2f})")
+        values = [regime.predicted[predictor][name] for name in some]
+        cells.append(f"{judge.spearman(values, [*map(regime.mean, some)]):.2f}")
     yield row([f"*Spearman, {len(some)} sets*", "", "", f"before {regime.before:.4f}", *cells])

@@ -25,7 +25,7 @@ FEWEST = 1_000
 UNFILTERED = "unfiltered"
 """The hardest candidates before filtering."""
 EVIDENCE = (
-    "trained encoders agreed with the probe's order by 0.75 (Spearman, mean of 11 settings, 0.56 to 0.89): "
+    "static encoders, once trained, agreed with the probe's order by 0.75 (Spearman, mean of 11 settings): "
     "docs/study.md, Agreement with trained nDCG@10"
 )
 """What stands behind the advice."""
