@@ -14,7 +14,7 @@ WORKERS ?= 2
 test: .venv/dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m "not engines"
 
-# Real vLLM engines, Ray, and the whole demo.
+# Real vLLM engines, Ray, the whole demo, and equal bytes with a real encoder in many processes.
 test-engines: .venv/dev
 	$(BIN)/python -m pytest -m engines
 

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from support import IN_A_HURRY, REMOVED, SMALL_SHARDS, write_data
 
 from hardneg.cache.folders import Cache
@@ -32,6 +33,7 @@ def made(path: Path, *, threads: int = 1, seed: int = 0) -> dict[str, bytes]:
     return out | {"report": json.dumps({key: value for key, value in report.items() if key != "exports"}).encode()}
 
 
+@pytest.mark.engines
 def test_cache_batch_size_workers_threads_and_seeds_change_nothing(
     make_job: MakeJob, tmp_path: Path, minilm: str
 ) -> None:

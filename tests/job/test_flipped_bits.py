@@ -15,7 +15,7 @@ from hardneg.cli import main
 from hardneg.job.run_folder import Job
 
 MakeJob = Callable[..., Path]
-FLIPS = int(os.environ.get("HARDNEG_FLIPS", "40"))
+FLIPS = int(os.environ.get("HARDNEG_FLIPS", "20"))
 """`HARDNEG_FLIPS=2000` takes about ten minutes on one quiet core."""
 
 
