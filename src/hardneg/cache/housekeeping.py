@@ -14,7 +14,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from hardneg.cache.folders import LOCKS, WORKSPACE, Cache
-from hardneg.cache.memo import whole
+from hardneg.cache.memo import MEMO, whole
 from hardneg.errors import StoreError
 from hardneg.files.checksums import broken
 from hardneg.files.durable import UNFINISHED
@@ -140,10 +140,11 @@ def prune(cache: Cache, *, older_than: float | None = None, keep_bytes: int | No
 
 def verify(cache: Cache) -> Iterator[tuple[Path, str | None]]:
     """Everything in the cache that has checksums, read to the last byte, and what is wrong with it, or None."""
-    for group in ("corpora", "embeddings", "bm25", "lexicon", "widths"):
-        for folder in sorted((cache.root / group).glob("[!.]*")):
-            yield folder, broken(folder, whole=True)
-    for segment in sorted((cache.root / "memo").glob("*/*.npy")):
+    for group in sorted(cache.root.glob("[!.]*")):
+        if group.name not in (LOCKS, MEMO, *KEPT):  # those hold no sealed folders
+            for folder in sorted(group.glob("[!.]*")):
+                yield folder, broken(folder, whole=True)
+    for segment in sorted((cache.root / MEMO).glob("*/*.npy")):
         yield segment, None if whole(segment) else "has changed since it was written"
 
 

@@ -24,6 +24,8 @@ Keys = NDArray[np.uint64]
 
 BLOCK = 2_048
 SEGMENTS = 64
+MEMO = "memo"
+"""The group of the cache that memos lie in."""
 
 
 def keys_of(*parts: Sequence[str]) -> Keys:
@@ -51,7 +53,7 @@ class Memo:
 
     def __init__(self, cache: Cache, name: str) -> None:
         self._cache, self._name = cache, name
-        self._folder = cache.root / "memo" / name
+        self._folder = cache.root / MEMO / name
 
     def get(self, keys: Keys, compute: Callable[[Int64], Float32], *, keep: bool = True) -> Float32:
         """Float32 [k, width]: the rows of ``keys`` (uint64 [k, 2]).

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from hardneg.arrays import Bool, Int64, offsets_of
+from hardneg.arrays import Bool, Int64, offsets_of, places_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,7 @@ class Shared:
         owners = np.flatnonzero(self.gains[begin:end])
         text = self.texts[begin:end][owners]
         lengths = np.diff(self.offsets)[text]
-        within = np.arange(int(lengths.sum())) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+        within = places_of(offsets_of(lengths))
         return np.repeat(owners, lengths), self.rows[np.repeat(self.offsets[text], lengths) + within]
 
 

@@ -46,21 +46,17 @@ def encode(
 
 def predict(model: Any, queries: Sequence[str], passages: Sequence[str], batch_size: int) -> list[Any]:
     """What a ``CrossEncoder`` gives for each pair, in order."""
+
+    def ask(some: Sequence[int], size: int) -> Any:
+        pairs = [(queries[i], passages[i]) for i in some]
+        return model.predict(pairs, batch_size=size, show_progress_bar=False)
+
     lengths = _lengths(model, list(queries), list(passages))
     if lengths is None:
-        lengths = np.zeros(len(queries), dtype=np.int64)
         order = np.argsort([-len(q) - len(p) for q, p in zip(queries, passages, strict=True)], kind="stable")
-        found = model.predict(
-            [(queries[i], passages[i]) for i in order], batch_size=batch_size, show_progress_bar=False
-        )
+        found = ask(order.tolist(), batch_size)
         return [found[place] for place in np.argsort(order, kind="stable")]
-    return _by_length(
-        lambda some: model.predict(
-            [(queries[i], passages[i]) for i in some], batch_size=len(some), show_progress_bar=False
-        ),
-        lengths,
-        batch_size,
-    )
+    return _by_length(lambda some: ask(some, len(some)), lengths, batch_size)
 
 
 def _own_prompt(model: Any, role: Role) -> str:

@@ -20,9 +20,14 @@ from hardneg.report.views import Views
 from hardneg.report.warnings import notes, warnings
 
 
+def views_of(plan: Plan) -> Views:
+    """The sets that a job's report is about."""
+    return Views(tuple(plan.generators), frozenset(plan.controls))
+
+
 def judged_shares(plan: Plan, batches: Batches, grades: Grades) -> dict[str, Any]:
     """The false shares of a finished run by judgments that the job does not know."""
-    views = Views(tuple(plan.generators), frozenset(plan.controls))
+    views = views_of(plan)
     shares = FalseShares(views, plan.target, plan.selector.per_query, None, 0.0, grades)
     for batch in batches:
         shares.add(batch, views.members(batch))
@@ -33,8 +38,9 @@ def probing_of(plan: Plan, examples: int) -> Probing:
     """What gathers a run's sets for the probe. Raises `JobError` for a job whose target scorer has no encoder."""
     if plan.target_encoder is None:
         raise JobError(f"the probe needs the embeddings of an encoder, and the scorer `{plan.target}` has none")
-    views = Views(tuple(plan.generators), frozenset(plan.controls))
-    return Probing(plan.target_encoder, views, plan.target, plan.selector.per_query, examples, plan.loss == "shared")
+    return Probing(
+        plan.target_encoder, views_of(plan), plan.target, plan.selector.per_query, examples, plan.loss == "shared"
+    )
 
 
 def final_sets(plan: Plan, batches: Batches, examples: int) -> Probing:
@@ -59,7 +65,7 @@ def report_of(
     ``left_out``: by the id of an example, the stage that had to leave it out.
     """
     encoder, per_query = plan.target_encoder, plan.selector.per_query
-    views = Views(tuple(plan.generators), frozenset(plan.controls))
+    views = views_of(plan)
     evaluation = Evaluation(plan.target, plan.at or (per_query,), views, encoder if plan.sem else None)
     shares = FalseShares(views, plan.target, per_query, plan.estimator, spread, grades)
     shortcut = Shortcut(encoder, len(batches))

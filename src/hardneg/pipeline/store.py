@@ -89,19 +89,17 @@ class Folder:
 
     def shards(self, stage: Stage) -> AbstractSet[int]:
         """The shards that are there, each read to the end. A damaged one is removed, and said to be."""
-        found = set()
-        paths = sorted(self._folder(stage).glob("part-*.parquet"), key=lambda path: path.stat().st_mtime_ns)
-        for path in paths:
+        found: dict[int, Path] = {}
+        for path in sorted(self._folder(stage).glob("part-*.parquet"), key=lambda path: path.stat().st_mtime_ns):
             if damage(path):
                 progress.note(f"{path}: the shard has changed since it was written; it is made again")
                 path.unlink(missing_ok=True)
-            else:
-                shard = int(path.name.removeprefix("part-").split(".")[0])
-                self._known[stage.folder, shard] = path
-                found.add(shard)
-                if len(paths) > len(found):
-                    self._drop_others(path, shard)
-        return found
+                continue
+            shard = int(path.name.removeprefix("part-").split(".")[0])
+            if shard in found:  # written anew by a run that was stopped before it removed the earlier one
+                found[shard].unlink(missing_ok=True)
+            found[shard] = self._known[stage.folder, shard] = path
+        return found.keys()
 
     def read(self, stage: Stage, shard: int) -> pa.Table:
         path = self._known.get((stage.folder, shard))
@@ -110,7 +108,7 @@ class Folder:
             path = paths[0] if paths else self._folder(stage) / f"part-{shard:05d}.parquet"
         try:
             content = path.read_bytes()
-            if _named(content, shard) != path.name:
+            if not _is_whole(path, content):
                 raise StoreError(f"{path}: the shard has changed since it was written; run again, and it is made again")
             return pq.ParquetFile(pa.BufferReader(content)).read()
         except (OSError, pa.ArrowInvalid) as error:
@@ -195,10 +193,14 @@ def _named(content: Any, shard: int) -> str:
     return f"part-{shard:05d}.{digest(content)}.parquet"
 
 
+def _is_whole(path: Path, content: bytes) -> bool:
+    return path.name.split(".")[1] == digest(content)
+
+
 def damage(path: Path) -> str | None:
     """What is wrong with a shard, or None."""
     try:
-        whole = path.name.split(".")[1] == digest(path.read_bytes())
+        whole = _is_whole(path, path.read_bytes())
     except OSError as error:
         return str(error)
     return None if whole else "has changed since it was written"

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import field
 
 import numpy as np
 
 from hardneg import eci
+from hardneg.arrays import Int64
 from hardneg.bounds import Count, Natural, Positive
 from hardneg.data.batch import Batch
 from hardneg.data.candidates import Selection
 from hardneg.kinds import part
-from hardneg.selectors import drawn, quotas
+from hardneg.selectors import orders, quotas
 
 
 @part
@@ -39,13 +39,14 @@ class Band:
 
     def select(self, batches: Iterable[Batch]) -> Iterator[Selection]:
         """One selection a batch, in the order of the draw."""
-        uses: Counter[object] = Counter()
-        for batch in batches:
-            numbers, scores = drawn.by_score(batch, self.scorer), batch.scores[self.scorer]
-            owners = batch.owners[numbers]
-            plus = eci.reference(scores.positives, batch.positive_owners, len(batch))
-            apart = self.scale * (scores.negatives[numbers].astype(np.float64) - plus[owners]) - self.b
-            # the largest of log weight + Gumbel noise are a draw without replacement (Efraimidis and Spirakis, 2006)
-            noise = -np.log(-np.log(np.clip(drawn.uniform(batch, numbers, self.seed), 1e-300, 1 - 1e-16)))
-            order = np.lexsort((numbers, self.a * apart**2 - noise, owners))
-            yield quotas.give(batch, numbers[order], self.per_query, self.quota, self.reuse, uses)
+        return quotas.selections(self, batches, self._order)
+
+    def _order(self, batch: Batch) -> Int64:
+        numbers, scores = orders.by_score(batch, self.scorer), batch.scores[self.scorer]
+        owners = batch.owners[numbers]
+        plus = eci.reference(scores.positives, batch.positive_owners, len(batch))
+        apart = self.scale * (scores.negatives[numbers].astype(np.float64) - plus[owners]) - self.b
+        # the largest of log weight + Gumbel noise are a draw without replacement (Efraimidis and Spirakis, 2006)
+        noise = -np.log(-np.log(np.clip(orders.uniform(batch, numbers, self.seed), 1e-300, 1 - 1e-16)))
+        drawn: Int64 = numbers[np.lexsort((numbers, self.a * apart**2 - noise, owners))]
+        return drawn

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import field
 
 import numpy as np
 
+from hardneg.arrays import Int64
 from hardneg.bounds import Count, Natural
 from hardneg.data.batch import Batch
 from hardneg.data.candidates import Selection
 from hardneg.kinds import part
-from hardneg.selectors import drawn, quotas
+from hardneg.selectors import orders, quotas
 
 
 @part
@@ -34,10 +34,11 @@ class Disagreement:
 
     def select(self, batches: Iterable[Batch]) -> Iterator[Selection]:
         """One selection a batch: what one found first, each group hardest first."""
-        uses: Counter[object] = Counter()
-        for batch in batches:
-            numbers = drawn.by_score(batch, self.scorer)
-            finders = [found.proposed for name, found in batch.sources.items() if name not in batch.controls]
-            several = np.sum(finders, axis=0)[numbers] > 1
-            order = np.lexsort((several, batch.owners[numbers]))  # stable: by score within both groups
-            yield quotas.give(batch, numbers[order], self.per_query, self.quota, self.reuse, uses)
+        return quotas.selections(self, batches, self._order)
+
+    def _order(self, batch: Batch) -> Int64:
+        numbers = orders.by_score(batch, self.scorer)
+        finders = [found.proposed for name, found in batch.sources.items() if name not in batch.controls]
+        several = np.sum(finders, axis=0)[numbers] > 1
+        ordered: Int64 = numbers[np.lexsort((several, batch.owners[numbers]))]  # stable: by score within both groups
+        return ordered

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import field
 
@@ -15,7 +14,7 @@ from hardneg.data.candidates import Selection
 from hardneg.kinds import part
 from hardneg.models.embeddings import candidate_embeddings
 from hardneg.protocols import AnyEncoder
-from hardneg.selectors import drawn, quotas
+from hardneg.selectors import orders, quotas
 
 
 @part
@@ -39,19 +38,20 @@ class Diverse:
 
     def select(self, batches: Iterable[Batch]) -> Iterator[Selection]:
         """One selection a batch, in the order in which candidates are taken."""
-        uses: Counter[object] = Counter()
-        for batch in batches:
-            numbers = drawn.by_score(batch, self.scorer)
-            bounds = offsets_of(np.bincount(batch.owners[numbers], minlength=len(batch)))
-            orders = [numbers[:0]]
-            for i in range(len(batch)):
-                own = numbers[bounds[i] : bounds[i + 1]][: self.among]
-                if len(own):
-                    scores = batch.scores[self.scorer].negatives[own]
-                    orders.append(own[self._order(scores, candidate_embeddings(self.encoder, batch, own))])
-            yield quotas.give(batch, np.concatenate(orders), self.per_query, self.quota, self.reuse, uses)
+        return quotas.selections(self, batches, self._order)
 
-    def _order(self, scores: Float32, vectors: Float32) -> Int64:
+    def _order(self, batch: Batch) -> Int64:
+        numbers = orders.by_score(batch, self.scorer)
+        bounds = offsets_of(np.bincount(batch.owners[numbers], minlength=len(batch)))
+        ordered = [numbers[:0]]
+        for i in range(len(batch)):
+            own = numbers[bounds[i] : bounds[i + 1]][: self.among]
+            if len(own):
+                scores = batch.scores[self.scorer].negatives[own]
+                ordered.append(own[self._taken(scores, candidate_embeddings(self.encoder, batch, own))])
+        return np.concatenate(ordered)
+
+    def _taken(self, scores: Float32, vectors: Float32) -> Int64:
         """All candidates of an example in the order in which they are taken."""
         nearest = np.full(len(scores), -np.inf)
         left, out = np.ones(len(scores), dtype=bool), []

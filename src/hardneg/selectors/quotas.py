@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Protocol
 
 import numpy as np
 
@@ -19,6 +20,24 @@ def check(per_query: int, quota: Mapping[str, int]) -> None:
         raise PartError(
             f"`quota` keeps {sum(quota.values())} places of `per_query` {per_query}; it may keep that many at most"
         )
+
+
+class Places(Protocol):
+    """The fields by which a selector gives out places."""
+
+    @property
+    def per_query(self) -> int: ...
+    @property
+    def quota(self) -> Mapping[str, int]: ...
+    @property
+    def reuse(self) -> int | None: ...
+
+
+def selections(places: Places, batches: Iterable[Batch], order: Callable[[Batch], Int64]) -> Iterator[Selection]:
+    """One selection per batch, by the ``order`` of preference of its candidates. Reuse is counted over all of them."""
+    uses: Counter[object] = Counter()
+    for batch in batches:
+        yield give(batch, order(batch), places.per_query, places.quota, places.reuse, uses)
 
 
 def give(

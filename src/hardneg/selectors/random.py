@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import field
 
 import numpy as np
 
-from hardneg.arrays import offsets_of, places_of
+from hardneg.arrays import Int64, offsets_of, places_of
 from hardneg.bounds import Count, Natural
 from hardneg.data.batch import Batch
 from hardneg.data.candidates import Selection
 from hardneg.errors import PartError
 from hardneg.kinds import part
-from hardneg.selectors import drawn, quotas
+from hardneg.selectors import orders, quotas
 
 
 @part
@@ -41,11 +40,11 @@ class Random:
 
     def select(self, batches: Iterable[Batch]) -> Iterator[Selection]:
         """One selection a batch, in the order of the draw."""
-        uses: Counter[object] = Counter()
-        for batch in batches:
-            ranked = drawn.by_score(batch, self.scorer)
-            place = places_of(offsets_of(np.bincount(batch.owners[ranked], minlength=len(batch))))
-            inside = ranked[(place >= self.window[0]) & (place < self.window[1])]
-            draw = drawn.uniform(batch, inside, self.seed)
-            order = np.lexsort((draw, batch.owners[inside]))
-            yield quotas.give(batch, inside[order], self.per_query, self.quota, self.reuse, uses)
+        return quotas.selections(self, batches, self._order)
+
+    def _order(self, batch: Batch) -> Int64:
+        ranked = orders.by_score(batch, self.scorer)
+        place = places_of(offsets_of(np.bincount(batch.owners[ranked], minlength=len(batch))))
+        inside = ranked[(place >= self.window[0]) & (place < self.window[1])]
+        drawn: Int64 = inside[np.lexsort((orders.uniform(batch, inside, self.seed), batch.owners[inside]))]
+        return drawn

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import field
 
+from hardneg.arrays import Int64
 from hardneg.bounds import Count, Natural
 from hardneg.data.batch import Batch
 from hardneg.data.candidates import Selection
 from hardneg.kinds import part
-from hardneg.selectors import drawn, quotas
+from hardneg.selectors import orders, quotas
 
 
 @part
@@ -31,6 +31,7 @@ class Top:
 
     def select(self, batches: Iterable[Batch]) -> Iterator[Selection]:
         """One selection a batch, hardest first."""
-        uses: Counter[object] = Counter()
-        for batch in batches:
-            yield quotas.give(batch, drawn.by_score(batch, self.scorer), self.per_query, self.quota, self.reuse, uses)
+        return quotas.selections(self, batches, self._order)
+
+    def _order(self, batch: Batch) -> Int64:
+        return orders.by_score(batch, self.scorer)

@@ -1,4 +1,4 @@
-"""Draws that depend on a seed and the example's id alone, whatever batch the example is in."""
+"""Orders of preference that selectors share: by score, and by draws that do not depend on the batch."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ from hardneg.data.batch import Batch
 
 
 def uniform(batch: Batch, numbers: Int64, seed: int) -> Float64:
-    """Float64 [len(numbers)] in [0, 1): a draw for each of these candidates, example after example."""
+    """Float64 [len(numbers)] in [0, 1): a draw for each of these candidates, example after example.
+
+    It depends on ``seed`` and the example's id alone.
+    """
     out = np.empty(len(numbers))
     owners = batch.owners[numbers]
     for i in np.unique(owners):
