@@ -12,10 +12,11 @@ from types import SimpleNamespace
 import pytest
 from disk import watched
 
+from hardneg.cache.folders import Cache
 from hardneg.data.chat import Completion
 from hardneg.errors import StoreError
 from hardneg.llm import answer_log
-from hardneg.llm.answer_log import Answers
+from hardneg.llm.answer_log import Answers, answers_of, verify
 
 ONE = Completion("é one", "stop", 10, 3)
 TWO = Completion('{"negatives": ["two\n"]}', "length", None, None)
@@ -148,3 +149,17 @@ def test_a_lost_answer_is_counted_after_reopening(tmp_path: Path) -> None:
     assert (log.lost("01"), log.lost("02")) == (2, 0)
     again = Answers(tmp_path)
     assert (again.lost("01"), again.lost("02"), again.get("01"), len(again)) == (2, 0, ONE, 1)
+
+
+def test_verify_names_the_line_that_changed_and_passes_over_a_cut_one(tmp_path: Path) -> None:
+    cache = Cache(tmp_path)
+    log = answers_of(cache, "a model")
+    log.add("01", ONE)
+    log.add("02", TWO)
+    [(file, problem)] = verify(cache)
+    assert problem is None
+    whole = file.read_bytes()
+    file.write_bytes(whole[:-3])
+    assert [problem for _, problem in verify(cache)] == [None]
+    file.write_bytes(whole.replace(b"two", b"tWo"))
+    assert [problem for _, problem in verify(cache)] == ["line 2: an answer has changed since it was written"]

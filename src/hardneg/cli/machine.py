@@ -57,13 +57,14 @@ def _verify(options: argparse.Namespace) -> None:
     from hardneg.cache import housekeeping
     from hardneg.cache.folders import Cache, default_cache
     from hardneg.job.verify import verify
+    from hardneg.llm import answer_log
 
     if not options.runs and options.cache is None:
         raise JobError("name the folders of runs, or give --cache")
     found = chain.from_iterable(map(verify, options.runs))
     if options.cache is not None:
         root = default_cache() if options.cache == Path() else options.cache
-        found = chain(found, housekeeping.verify(Cache(root)))
+        found = chain(found, housekeeping.verify(Cache(root)), answer_log.verify(Cache(root)))
     checked = list(found)
     changed = [(path, problem) for path, problem in checked if problem is not None]
     if options.json:
@@ -135,7 +136,7 @@ def _show(options: argparse.Namespace, root: Path, found: list[Any]) -> None:
     out = console()
     out.print(table)
     did = "removed from" if options.prune else "in"
-    out.print(f"{len(found):,} entries, {size(total)}, {did} {root}", markup=False)
+    out.print(f"{len(found):,} entries, {size(total)}, {did} {root}")
 
 
 def _amount(option: str, text: str | None, units: dict[str, int]) -> float | None:

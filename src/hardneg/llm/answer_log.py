@@ -15,6 +15,7 @@ import secrets
 import time
 import weakref
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import asdict
 from functools import lru_cache
 from pathlib import Path
@@ -30,6 +31,8 @@ SYNC = 1.0
 """Seconds between two times that written lines are forced onto the disk. A crash of this process alone loses none."""
 
 
+ANSWERS = "answers"
+"""The group of the cache that logs lie in."""
 PLACE = 40
 """Bits of a place in a file: an entry of the index is one number, of the file and the place."""
 
@@ -136,6 +139,14 @@ class Answers:
             self._synced = time.monotonic()
 
 
+def verify(cache: Cache) -> Iterator[tuple[Path, str | None]]:
+    """Every file of answers in a cache, and what is wrong with it, or None."""
+    for file in sorted((cache.root / ANSWERS).glob("*/*.jsonl")):
+        with file.open("rb") as stream:
+            wrong = [count for count, line in enumerate(stream, 1) if line.endswith(b"\n") and _checked(line) is None]
+        yield file, f"line {wrong[0]}: an answer has changed since it was written" if wrong else None
+
+
 def _changed(file: Path, line: int | None = None) -> StoreError:
     where = f"{file}:{line}" if line else str(file)
     return StoreError(
@@ -160,4 +171,4 @@ def _checked(line: bytes) -> dict[str, Any] | None:
 @lru_cache(maxsize=8)
 def answers_of(cache: Cache, model: str) -> Answers:
     """The log of a model, by its client's identity: one for all of this process."""
-    return Answers(cache.root / "answers" / hashlib.sha256(model.encode()).hexdigest()[:16])
+    return Answers(cache.root / ANSWERS / hashlib.sha256(model.encode()).hexdigest()[:16])
