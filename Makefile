@@ -14,8 +14,8 @@ WORKERS ?= 2
 test: .venv/dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m "not engines"
 
-# Real vLLM engines, Ray, the whole demo, and equal bytes with a real encoder in many processes.
-test-engines: .venv/dev
+# Real vLLM engines, Ray, a browser, the whole demo, and equal bytes with a real encoder in many processes.
+test-engines: .venv/dev .venv/browser
 	$(BIN)/python -m pytest -m engines
 
 lint: .venv/dev
@@ -56,6 +56,13 @@ CONSUMERS := beir FlagEmbedding tevatron pylate peft accelerate ir_datasets
 	$(PIP) --editable ".[dev]"
 	$(PIP) --no-deps $(CONSUMERS)
 	$(PIP) datatrove distilabel pdoc
+	touch $@
+
+# Chromium for the tests of pages: the system's own, or Debian's package where there is none.
+.venv/browser: .venv/dev
+	command -v chromium || command -v chromium-browser || command -v google-chrome || { \
+	  ROOT=$$([ "$$(id -u)" = 0 ] || echo sudo); \
+	  $$ROOT apt-get update -qq && $$ROOT apt-get install -qq -y --no-install-recommends chromium fonts-dejavu-core; }
 	touch $@
 
 # The figure of the rooms in docs/architecture.md.
