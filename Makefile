@@ -14,9 +14,9 @@ WORKERS ?= 2
 test: .venv/dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m "not engines"
 
-# Real vLLM engines, Ray, a browser, the whole demo, and equal bytes with a real encoder in many processes.
+# What takes minutes: vLLM's engine and server, Ray, a browser, the whole demo, a judged collection with a real encoder.
 test-engines: .venv/dev .venv/browser
-	$(BIN)/python -m pytest -m engines
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m engines
 
 lint: .venv/dev
 	$(BIN)/ruff format --check
