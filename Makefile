@@ -65,11 +65,11 @@ CONSUMERS := beir FlagEmbedding tevatron pylate peft accelerate ir_datasets
 	  $$ROOT apt-get update -qq && $$ROOT apt-get install -qq -y --no-install-recommends chromium fonts-dejavu-core; }
 	touch $@
 
-# The figure of the rooms in docs/architecture.md.
+# The figure of the rooms in docs/explanation/architecture.md.
 figure: .venv/dev
 	$(BIN)/python docs/structure.py
 
-# What predicts training (docs/study.md). SMALL=1: a part of it in about a minute. Else DATA=the folder of squad and
+# What predicts training (docs/explanation/study.md). SMALL=1: a part of it in about a minute. Else DATA=the folder of squad and
 # cranfield: hours, and it goes on where it stopped.
 STUDY = OMP_NUM_THREADS=1 $(BIN)/python -m bench.study
 study: .venv/dev

@@ -47,7 +47,7 @@ HELP = textwrap.dedent(cli.EPILOG[cli.EPILOG.index("  data:") : cli.EPILOG.index
 
 def jobs() -> list[str]:
     """Every whole job in README.md and docs."""
-    pages = ["README.md", *(f"docs/{page.name}" for page in sorted((ROOT / "docs").glob("*.md")))]
+    pages = ["README.md", *(str(page.relative_to(ROOT)) for page in sorted((ROOT / "docs").rglob("*.md")))]
     blocks = [block for page in pages for block in snippets(page, "yaml")]
     return [block for block in blocks if "generators:" in block and "output:" in block]
 
@@ -75,14 +75,14 @@ def test_the_part_of_the_contributing_page_keeps_its_contract(batch_of, tmp_path
 def test_every_kind_is_in_the_job_page() -> None:
     from hardneg import kinds
 
-    page = (ROOT / "docs" / "jobs.md").read_text()
+    page = (ROOT / "docs" / "reference" / "jobs.md").read_text()
     for group in ("readers", "generators", "scorers", "filters", "selectors", "exports"):
         for kind in kinds.kinds(group):
             assert f"`{kind}`" in page, kind
 
 
 def test_links_lead_somewhere() -> None:
-    for file in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")]:
+    for file in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")]:
         for target in re.findall(r"\]\((?!http)([^)#]+)", file.read_text()):
             assert (file.parent / target).exists(), f"{file.name}: {target}"
 
