@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import gzip
 import io
 import json
 from collections import Counter
@@ -107,8 +106,6 @@ def planted(kinds: tuple[str, ...]) -> list[Row]:
             if not row.row_goes and kind not in {"short_row", "long_text", "short_text"}:
                 row.gone = [place]
             rows.append(row)
-    if "duplicate_row" in kinds:  # the one that comes later is the copy
-        assert rows[-1] is not None
     order = np.random.default_rng(1).permutation(len(rows))
     return [rows[int(i)] for i in order]
 
@@ -125,8 +122,16 @@ def flag(row: Row) -> dict[str, Any]:
 
 
 def tevatron(row: Row) -> dict[str, Any]:
-    passages = [{"docid": f"d{content_hash(text)}", "text": text, "score": s} for text, s in zip(row.neg, row.scores, strict=True)]
-    return {"query_id": "q" + row.query, "query": row.query, "positive_passages": [{"title": "", "text": t} for t in row.pos], "negative_passages": passages}
+    passages = [
+        {"docid": f"d{content_hash(text)}", "text": text, "score": s}
+        for text, s in zip(row.neg, row.scores, strict=True)
+    ]
+    return {
+        "query_id": "q" + row.query,
+        "query": row.query,
+        "positive_passages": [{"title": "", "text": t} for t in row.pos],
+        "negative_passages": passages,
+    }
 
 
 def labelled_list(row: Row) -> dict[str, Any]:
@@ -162,16 +167,16 @@ def audited(path: Path, tmp_path: Path, **options: Any) -> tuple[dict[str, Any],
     return report, {(finding["line"], finding["kind"]) for finding in found}
 
 
-@pytest.mark.parametrize("shape", [flag, tevatron, labelled_list])
-@pytest.mark.parametrize("ending", [".jsonl", ".jsonl.gz"])
+@pytest.mark.parametrize(
+    ("shape", "ending"), [(flag, ".jsonl"), (tevatron, ".jsonl.gz"), (labelled_list, ".jsonl.zst")]
+)
 def test_planted_faults_in_lists(tmp_path: Path, shape: Callable[[Row], dict[str, Any]], ending: str) -> None:
     kinds = IN_LISTS if shape is labelled_list else (*IN_LISTS, "nonfinite_score")
     rows = planted(kinds)
     copies_last(rows)
     lines = [json.dumps(shape(row), ensure_ascii=False).encode() + b"\n" for row in rows]
     path, out = tmp_path / f"train{ending}", tmp_path / f"clean{ending}"
-    data = b"".join(lines)
-    path.write_bytes(gzip.compress(data) if ending.endswith("gz") else data)
+    write_bytes(path, b"".join(lines))
     before = path.read_bytes()
     report, found = audited(path, tmp_path, clean=out)
     assert found == tell(rows)
@@ -179,8 +184,7 @@ def test_planted_faults_in_lists(tmp_path: Path, shape: Callable[[Row], dict[str
     assert all(len(report["findings"][name]["cases"]) == EACH for name in kinds)
     assert path.read_bytes() == before
 
-    cleaned = out.read_bytes()
-    cleaned_lines = (gzip.decompress(cleaned) if ending.endswith("gz") else cleaned).splitlines(keepends=True)
+    cleaned_lines = read_bytes(out).splitlines(keepends=True)
     expected = [line for line, row in zip(lines, rows, strict=True) if not row.row_goes]
     kept = [row for row in rows if not row.row_goes]
     assert len(cleaned_lines) == len(expected)
@@ -188,7 +192,9 @@ def test_planted_faults_in_lists(tmp_path: Path, shape: Callable[[Row], dict[str
         if not row.gone:
             assert line == old  # byte by byte
             continue
-        left = Row(row.query, row.pos, *([v for k, v in enumerate(own) if k not in row.gone] for own in (row.neg, row.scores)))
+        left = Row(
+            row.query, row.pos, *([v for k, v in enumerate(own) if k not in row.gone] for own in (row.neg, row.scores))
+        )
         assert json.loads(line) == shape(left)
     removed = [json.loads(line) for line in Path(f"{out}.removed.jsonl").read_text().splitlines()]
     assert Counter(r["removed"] for r in removed) == {
@@ -228,10 +234,12 @@ def test_planted_faults_in_n_tuples(tmp_path: Path, ending: str) -> None:
         for k in row.gone:
             expected[f"negative_{k + 1}"] = old[number][f"negative_{stays + 1}"]
         if "scores" in expected:
-            expected["scores"] = [expected["scores"][0 if k == 0 else (stays + 1 if k - 1 in row.gone else k)] for k in range(WIDTH + 1)]
+            expected["scores"] = [
+                expected["scores"][0 if k == 0 else (stays + 1 if k - 1 in row.gone else k)] for k in range(WIDTH + 1)
+            ]
         assert record == expected
     if ending in (".jsonl", ".csv"):
-        untouched = [line for line in path.read_bytes().splitlines(keepends=True)]
+        untouched = path.read_bytes().splitlines(keepends=True)
         assert set(out.read_bytes().splitlines(keepends=True)[: 1 if ending == ".csv" else 0]) <= set(untouched)
         clean = [k + (ending == ".csv") for k, row in enumerate(rows) if not row.kinds]
         assert {untouched[k] for k in clean} <= set(out.read_bytes().splitlines(keepends=True))
@@ -244,6 +252,16 @@ def test_planted_faults_in_n_tuples(tmp_path: Path, ending: str) -> None:
         assert datasets.load_from_disk(str(out)).features == datasets.load_from_disk(str(path)).features
     dropped = hardneg.audit(path, clean=out, short="drop")
     assert dropped["clean"]["rows"] == sum(not row.kinds or row.kinds[0] in {"short_text", "long_text"} for row in rows)
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    with pa.output_stream(str(path)) as stream:  # compressed by the ending
+        stream.write(data)
+
+
+def read_bytes(path: Path) -> bytes:
+    with pa.input_stream(str(path)) as stream:
+        return stream.read()
 
 
 def write(path: Path, records: list[dict[str, Any]]) -> None:
@@ -277,3 +295,210 @@ def read(path: Path) -> list[dict[str, Any]]:
     import datasets
 
     return [dict(record) for record in datasets.load_from_disk(str(path))]
+
+
+def lines_of(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+KNOWN = [
+    {"query": "q", "pos": ["the answer", "another answer"], "pos_scores": [0.9, 0.8], "neg": ["rain", "snow"], "neg_scores": [0.2, 0.1]},
+    {"query": "Q ", "pos": ["one more answer"], "pos_scores": [0.7], "neg": ["The answer", "hail"], "neg_scores": [0.6, 0.1]},
+]  # fmt: skip
+
+
+def test_relabelled_negatives_are_positives_with_their_scores(tmp_path: Path) -> None:
+    path, out = tmp_path / "train.jsonl", tmp_path / "clean.jsonl"
+    write(path, KNOWN)
+    report = hardneg.audit(path, clean=out, relabel=True)
+    expected = {"query": "Q ", "pos": ["one more answer", "The answer"], "pos_scores": [0.7, 0.6], "neg": ["hail"], "neg_scores": [0.1]}  # fmt: skip
+    assert lines_of(out) == [KNOWN[0], expected]
+    assert (report["clean"]["relabelled"], report["clean"]["passages_removed"]) == (1, 0)
+    [entry] = lines_of(Path(f"{out}.removed.jsonl"))
+    assert (entry["line"], entry["removed"], entry["text"]) == (2, "relabelled", "The answer")
+    assert entry["reasons"] == [{"kind": "known_positive", "reason": "a positive of the same query in line 1"}]
+
+
+def test_a_label_is_turned_and_what_has_no_room_is_dropped(tmp_path: Path) -> None:
+    listed = [
+        {"anchor": "q", "positive": ["yes", "rain", "snow"], "labels": [1, 0, 0]},
+        {"anchor": "q", "positive": ["also", "yes", "hail"], "labels": [1, 0, 0]},
+    ]
+    path, out = tmp_path / "train.jsonl", tmp_path / "clean.jsonl"
+    write(path, listed)
+    hardneg.audit(path, clean=out, relabel=True)
+    assert lines_of(out) == [listed[0], listed[1] | {"labels": [1, 1, 0]}]
+    triplets = [
+        {"anchor": "q", "positive": "yes", "negative": "rain"},
+        {"anchor": "q", "positive": "also", "negative": "yes"},
+    ]
+    write(path, triplets)
+    report = hardneg.audit(path, clean=out, relabel=True)
+    assert lines_of(out) == triplets[:1]
+    assert (report["clean"]["rows_removed"], report["clean"]["relabelled"]) == (1, 0)
+    pairs = [
+        {"sentence1": "a query", "passage": "yes", "label": 1},
+        {"sentence1": "a query", "passage": "YES", "label": 0},
+        {"sentence1": "a query", "passage": "rain", "label": 0},
+    ]
+    write(path, pairs)
+    report = hardneg.audit(path, clean=out)
+    assert lines_of(out) == [pairs[0], pairs[2]]
+    assert {name for name, found in report["findings"].items() if found["count"]} == {"known_positive"}
+
+
+def test_bytes_of_lines_left_alone_whatever_they_are(tmp_path: Path) -> None:
+    """A byte order mark, blank lines, other line endings, odd spacing, escapes, no last line feed, broken lines."""
+    first = b'\xef\xbb\xbf{ "query":"a","pos" : ["\\u00e9 one"], "neg": ["n  1" ], "w": 1.50e-7 }\r\n'
+    broken = b'{"query": "b", "pos": ["p"], \r\n'
+    bytes_ = b'{"query": "c", "pos": ["p"], "neg": ["\xff"]}\n'
+    changed = '{"query":"é","pos":["p four"],"neg":["P Four","n 4"]}\r\n'.encode()
+    last = '{"query": "ü", "pos": ["p 5"], "neg": ["n 5"]}'.encode()
+    path, out = tmp_path / "train.jsonl", tmp_path / "clean.jsonl"
+    path.write_bytes(first + b"\n" + broken + bytes_ + b"  \r\n" + changed + last)
+    report = hardneg.audit(path, clean=out)
+    assert out.read_bytes() == first + b"\n" + b"  \r\n" + changed.replace(b'"P Four",', b"") + last
+    found = report["findings"]["unreadable"]
+    assert [(case["line"], case["reason"][:11]) for case in found["cases"]] == [(3, "broken JSON"), (4, "byte 39 of ")]
+    raw = [entry["raw"] for entry in lines_of(Path(f"{out}.removed.jsonl")) if "raw" in entry]
+    assert raw[0] == broken.decode().strip("\r\n")
+    assert (report["rows"], report["clean"]["rows"]) == (5, 3)
+    kept = hardneg.audit(path, clean=out, keep=["unreadable", "same_as_positive"])
+    assert out.read_bytes() == path.read_bytes()
+    assert kept["clean"]["rows_changed"] == kept["clean"]["rows_removed"] == 0
+
+
+def test_what_parquet_holds_beside_stays_as_it_is(tmp_path: Path) -> None:
+    text = pa.array([[{"id": "1", "text": t}] for t in ("a b", "c d", "e f")])
+    table = pa.table(
+        {
+            "query": ["q1", "q2", "q3"],
+            "positives": text,
+            "negatives": pa.array([[{"id": "7", "text": "n"}], [{"id": "8", "text": "C D"}, {"id": "9", "text": "m"}], [{"id": "6", "text": "o"}]]),
+            "neg_scores": pa.array([[0.1], [0.2, 0.3], [0.4]], pa.list_(pa.float32())),
+            "at": pa.array([1, 2, 3], pa.timestamp("ns")),
+            "kind": pa.array(["x", "y", None]).dictionary_encode(),
+            "half": pa.array(np.array([1.5, 2.5, 3.5], np.float16)),
+        },
+        metadata={"made": "by hand"},
+    )  # fmt: skip
+    path, out = tmp_path / "train.parquet", tmp_path / "clean.parquet"
+    pq.write_table(table, path)
+    report = hardneg.audit(path, clean=out)
+    new, old = pq.read_table(out), pq.read_table(path)
+    assert new.schema.equals(old.schema, check_metadata=True)
+    assert new.drop_columns(["negatives", "neg_scores"]).equals(old.drop_columns(["negatives", "neg_scores"]))
+    assert new["negatives"].to_pylist()[1] == [{"id": "9", "text": "m"}]
+    assert new["neg_scores"].to_pylist()[1] == pytest.approx([0.3])
+    assert report["findings"]["reused_id"]["count"] == 3
+
+
+def test_nothing_takes_the_place_of_the_input(tmp_path: Path) -> None:
+    path = tmp_path / "train.jsonl"
+    write(path, KNOWN)
+    before = path.read_bytes()
+    link = tmp_path / "link.jsonl"
+    link.symlink_to(path)
+    other = tmp_path / "a.jsonl.removed.jsonl"
+    other.write_bytes(before)
+    for file, options in (
+        (path, {"clean": path}),
+        (path, {"clean": link}),
+        (other, {"clean": tmp_path / "a.jsonl"}),
+    ):
+        with pytest.raises(DataError, match="this is the file to be audited"):
+            hardneg.audit(file, **options)
+    with pytest.raises(DataError, match=r"let its name end in \.jsonl"):
+        hardneg.audit(path, clean=tmp_path / "clean.parquet")
+    (tmp_path / "run.trec").write_text("q Q0 d 1 0.5 tag\n")
+    with pytest.raises(DataError, match="a TREC run holds ids and no texts"):
+        hardneg.audit(tmp_path / "run.trec")
+    (tmp_path / "none.jsonl").write_text('{"a": 1}\n')
+    with pytest.raises(DataError, match=r"none\.jsonl:1: the key `query` is missing"):
+        hardneg.audit(tmp_path / "none.jsonl")
+    for options, said in (
+        ({"also": ["shor_text"]}, "no kind of finding `shor_text`: did you mean `short_text`"),
+        ({"also": ["short_row"], "keep": ["short_row"]}, "named in both"),
+        ({"relabel": True}, "give `clean` too"),
+        ({"short": "pad"}, "`repeat` or `drop`"),
+    ):
+        with pytest.raises(PartError, match=said):
+            hardneg.audit(path, **options)
+    assert path.read_bytes() == before
+    write(tmp_path / "set", KNOWN)
+    for clean, said in ((tmp_path / "set" / "in", "lies in it"), (tmp_path, "the folder to be audited lies in it")):
+        with pytest.raises(DataError, match=said):
+            hardneg.audit(tmp_path / "set", clean=clean)
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "notes.txt").write_text("keep")
+    with pytest.raises(DataError, match="no folder saved by `datasets`"):
+        hardneg.audit(tmp_path / "set", clean=tmp_path / "mine")
+    assert (tmp_path / "mine" / "notes.txt").read_text() == "keep"
+
+
+def test_a_disk_that_is_full_leaves_what_was_there(tmp_path: Path) -> None:
+    import resource
+    import signal
+
+    path, out = tmp_path / "train.jsonl", tmp_path / "clean.jsonl"
+    write(path, KNOWN * 2_000)
+    out.write_text("the old one")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    old = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, hard))
+    try:
+        with pytest.raises(hardneg.StoreError, match="cannot be written"):
+            hardneg.audit(path, clean=out, keep=["duplicate_row"])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        signal.signal(signal.SIGXFSZ, old)
+    assert out.read_text() == "the old one"
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["clean.jsonl", "train.jsonl"]
+
+
+def test_a_model_finds_likely_answers_and_scores_beside_a_control(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    topics = [" ".join(rng.choice(WORDS, 6, replace=False)) for _ in range(60)]
+    rows = []
+    for number, topic in enumerate(topics):
+        others = [f"about {topics[(number + k) % 60]} and {k}" for k in (1, 2, 3)]
+        rows.append({"query": f"what of {topic}", "pos": [f"{topic} is known {number}"], "neg": others})
+    for number in range(10):
+        rows[number]["neg"][1] = f"it is known that {topics[number]} is so {number}"
+    path, out = tmp_path / "train.jsonl", tmp_path / "clean.jsonl"
+    write(path, rows)
+    report, found = audited(path, tmp_path, model=HashedWords(), clean=out, cache=tmp_path / "cache")
+    likely = {line for line, kind in found if kind == "likely_answer"}
+    assert likely >= set(range(1, 11))
+    cases = report["findings"]["likely_answer"]["cases"]
+    assert [case["value"] for case in cases] == sorted((case["value"] for case in cases), reverse=True)
+    assert {case["line"] for case in cases[:10]} == set(range(1, 11))
+    assert not any("it is known" in text for row in lines_of(out) for text in row["neg"])
+    model = report["model"]
+    assert (model["name"], model["passages"], set(model["sets"])) == ("HashedWords", 240, {"file", "random"})
+    assert model["sets"]["file"]["before"]["size"] == 3
+    assert model["false"]["sets"]["file"]["before"]["estimated"]["value"] > 0
+    assert any("ranks among so few" in warning for warning in report["warnings"])
+    assert set(report["shortcut"]) == {"positives", "negatives", "surface", "geometry"}
+
+
+def test_positives_of_another_voice_are_a_shortcut(tmp_path: Path) -> None:
+    text = Texts()
+    rows = [{"query": text(5), "pos": [f"Yes! {text(5)}, OK."], "neg": [text(30), text(30)]} for _ in range(40)]
+    path = tmp_path / "train.jsonl"
+    write(path, rows)
+    report = hardneg.audit(path)
+    assert report["shortcut"]["surface"]["auc"] > 0.95
+    assert "tells positives from negatives by their surface" in report["warnings"][0]
+
+
+def test_the_report_has_the_same_keys_whatever_was_found(tmp_path: Path) -> None:
+    path = tmp_path / "train.jsonl"
+    write(path, [{"query": "q", "pos": ["a b c"], "neg": ["d e f"]}])
+    bare = hardneg.audit(path)
+    write(tmp_path / "bad.jsonl", KNOWN)
+    other = hardneg.audit(tmp_path / "bad.jsonl", clean=tmp_path / "clean.jsonl")
+    assert bare.keys() == other.keys()
+    assert bare["findings"].keys() == other["findings"].keys()
+    assert not bare["findings"]["likely_answer"]["checked"]
+    json.dumps(other, allow_nan=False)

@@ -68,8 +68,16 @@ def judged(path: Path, facts: Facts, encoder: Encoder, calibrated: float, limits
             keys.append(pair_keys(_hashes(batch)[batch.owners[own]], batch.hashes()[own]))
             probabilities.append(batch.scores["doubt"].negatives[own])
         report = {name: result.report[name] for name in ("metric", "scorer", "controls", "hybrids")}
-        sets, shares = ({name: found[name] for name in (SOURCE, CONTROL)} for found in (result.report["sets"], result.report["false"]["sets"]))
-        return Judged(report | {"sets": sets, "false": {"sets": shares}}, np.concatenate(keys), np.concatenate(probabilities), result.corpus)
+        sets, shares = (
+            {name: found[name] for name in (SOURCE, CONTROL)}
+            for found in (result.report["sets"], result.report["false"]["sets"])
+        )
+        return Judged(
+            report | {"sets": sets, "false": {"sets": shares}},
+            np.concatenate(keys),
+            np.concatenate(probabilities),
+            result.corpus,
+        )
 
 
 def _hashes(batch: Batch) -> Hashes:
