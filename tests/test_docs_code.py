@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import functools
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -13,17 +14,18 @@ from documents import all_blocks, blocks
 import hardneg
 from hardneg.job.run_folder import Job
 
-TRAINERS = ("sentence-transformers", "flagembedding", "tevatron", "pylate", "automodel", "ms-swift")
+QUICK = ("automodel", "ms-swift")
+TRAINING = ("sentence-transformers", "flagembedding", "tevatron", "pylate")
+TRAINERS = (*QUICK, *TRAINING)
 OTHERS = ("README.md", "docs/how-to/library.md", "docs/how-to/own-candidates.md", "docs/how-to/write-a-plugin.md")
 BI_ENCODERS = ("sentence-transformers/all-MiniLM-L6-v2", "BAAI/bge-base-en-v1.5")
 
 
-def run(page: str, names: dict[str, Any], replaced: dict[str, str] | None = None) -> dict[str, Any]:
+def run(page: str, names: dict[str, Any], replaced: Iterable[tuple[str, str]] = ()) -> dict[str, Any]:
     """The names that a page's blocks leave; ``replaced``: other models for those that a page names."""
     for code in blocks(page, "python"):
-        for name, model in (replaced or {}).items():
-            code = code.replace(f'"{name}"', repr(model))
-        exec(compile(code, page, "exec", dont_inherit=True), names)
+        changed = functools.reduce(lambda text, pair: text.replace(f'"{pair[0]}"', repr(pair[1])), replaced, code)
+        exec(compile(changed, page, "exec", dont_inherit=True), names)
     return names
 
 
@@ -33,7 +35,7 @@ def test_no_page_is_left_out() -> None:
 
 
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("name", TRAINERS)
+@pytest.mark.parametrize("name", [*QUICK, *(pytest.param(name, marks=pytest.mark.engines) for name in TRAINING)])
 def test_what_a_trainers_page_exports_is_read_as_it_says(
     name: str,
     make_job: Callable[..., Path],
@@ -46,16 +48,14 @@ def test_what_a_trainers_page_exports_is_read_as_it_says(
 
     page = f"docs/how-to/{name}.md"
     [exports] = blocks(page, "yaml")
-    job = make_job(
-        "mine", {"exports": yaml.safe_load(exports)["exports"], "filters": {}, "select.per_query": 7}
-    )
+    job = make_job("mine", {"exports": yaml.safe_load(exports)["exports"], "filters": {}, "select.per_query": 7})
     Job.read(job).run()
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "datasets")
     models = dict.fromkeys(BI_ENCODERS, tiny_encoder) | {
         "cross-encoder/ms-marco-MiniLM-L6-v2": tiny_cross_encoder,
     }
-    run(page, {}, models)
+    run(page, {}, models.items())
 
 
 def test_the_readmes_library_snippet(minilm: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -23,6 +23,6 @@ def index(pages: Mapping[str, str]) -> str:
 def _described(text: str) -> tuple[str, str]:
     """A page's title and the first sentence of its first paragraph."""
     title, *blocks = text.strip().split("\n\n")
-    words = next(block for block in blocks if block[0].isalnum() or block[0] in "`[*")
-    sentence = re.split(r"(?<=[.:])\s", LINK.sub(r"\1", " ".join(words.split())))[0]
-    return title.lstrip("# ").strip(), sentence.rstrip(":") + ("." if sentence.endswith(":") else "")
+    words = next((block for block in blocks if re.match(r"\w|`\w|\[|\*", block)), "")
+    sentence = re.split(r"(?<=\.)\s", LINK.sub(r"\1", " ".join(words.split())))[0]
+    return title.lstrip("# ").strip(), sentence

@@ -9,7 +9,7 @@ from hardneg.cli import parser
 
 def subcommands() -> dict[str, argparse.ArgumentParser]:
     """Every command by name, in the order of `hardneg --help`."""
-    [found] = [action for action in parser()._actions if isinstance(action, argparse._SubParsersAction)]  # noqa: SLF001
+    [found] = [action for action in parser()._actions if isinstance(action, argparse._SubParsersAction)]
     return dict(found.choices)
 
 
@@ -22,8 +22,8 @@ def _section(name: str, command: argparse.ArgumentParser) -> str:
     usage = " ".join(command.format_usage().removeprefix("usage: ").split())
     rows = "".join(
         f"| `{_named(action)}` | {_cell(action.help or '')} |\n"
-        for action in command._actions  # noqa: SLF001 argparse has no other way to list them
-        if not isinstance(action, argparse._HelpAction)  # noqa: SLF001
+        for action in command._actions
+        if not isinstance(action, argparse._HelpAction)
     )
     text = f"## `hardneg {name}`\n\n{_cell(command.description or '')}\n\n```text\n{usage}\n```\n"
     return text + f"\n| argument | what |\n| --- | --- |\n{rows}"

@@ -14,9 +14,7 @@ from hardneg import errors
 
 SOURCE = Path(hardneg.__file__).parent
 CLASSES = {
-    name: cls
-    for name, cls in vars(errors).items()
-    if inspect.isclass(cls) and issubclass(cls, errors.HardnegError)
+    name: cls for name, cls in vars(errors).items() if inspect.isclass(cls) and issubclass(cls, errors.HardnegError)
 }
 
 
