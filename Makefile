@@ -25,9 +25,9 @@ lint: .venv/dev
 	$(BIN)/pyright --pythonpath $(BIN)/python
 	$(BIN)/lint-imports
 
-# The API reference, from the docstrings, as pages in site/.
+# The site, in site/. What does not resolve is an error, and nothing is fetched.
 docs: .venv/dev
-	$(BIN)/pdoc --output-directory site hardneg hardneg.eci hardneg.compat hardneg.testing hardneg.protocols
+	$(BIN)/sphinx-build -W --keep-going -q -d build/doctrees docs site
 
 # torch first and pinned: whatever else is installed then takes this CPU build as it is.
 .venv/package: pyproject.toml constraints.txt
@@ -53,9 +53,9 @@ docs: .venv/dev
 CONSUMERS := beir FlagEmbedding tevatron pylate peft accelerate ir_datasets
 
 .venv/dev: .venv/llm Makefile
-	$(PIP) --editable ".[dev]"
+	$(PIP) --editable ".[dev,docs]"
 	$(PIP) --no-deps $(CONSUMERS)
-	$(PIP) datatrove distilabel pdoc
+	$(PIP) datatrove distilabel
 	touch $@
 
 # Chromium for the tests of pages: the system's own, or Debian's package where there is none.

@@ -1,7 +1,7 @@
 """How likely an unlabelled candidate is to be relevant, and how many of a set are: from ranks, without labels.
 
-Array functions over numpy. `docs/explanation/safety.md` says what the estimate assumes, how far it was from the truth on
-judged collections, and where it fails.
+Array functions over numpy. `docs/explanation/safety.md` says what the estimate assumes, how far it was from the truth
+on judged collections, and where it fails.
 """
 
 from hardneg.false_negatives.evidence import evidence, probability, smoothed
