@@ -30,7 +30,9 @@ from hardneg.cli import main
 from hardneg.errors import HardnegError, JobError
 from hardneg.job.run_folder import Job
 from hardneg.job.shares import ranges
+from hardneg.llm.answer_log import answers_of
 from hardneg.pipeline.share import Share
+from hardneg.testing import FaultServer
 
 Make = Callable[..., Path]
 
@@ -55,7 +57,7 @@ def bytes_of(folder: Path) -> dict[str, bytes]:
 def merged(job: Path) -> list[str]:
     """Merges a job. Returns what that computed."""
     assert main(["merge", str(job)]) == 0
-    ran: list[str] = json.loads((job.parent / "runs" / "job" / "manifest.json").read_text())["ran"]
+    ran: list[str] = json.loads((job.parent / "runs" / job.stem / "manifest.json").read_text())["ran"]
     return ran
 
 
@@ -287,3 +289,59 @@ def test_results_as_json(shared: Path, capsys: pytest.CaptureFixture[str]) -> No
     found: dict[str, Any] = json.loads(capsys.readouterr().out)
     assert found == {"share": "--shard 7/7", "shards": 0, "of": 3, "ran": ["read"], "waiting": {}}
     assert main(["run", str(shared), "--shard", "1/7", "--qrels", "x"]) == 2
+
+
+def written(body: dict[str, Any]) -> str:
+    said = body["messages"][1]["content"]
+    return json.dumps({"negatives": [f"a small town number {sum(map(ord, said)) % 1_000} in the rain"]})
+
+
+@pytest.fixture
+def asking(make_job: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fresh_answers: None) -> Make:
+    """A job on twelve queries, for each of which a language model writes a text."""
+    small_shards(monkeypatch)
+    write_data(tmp_path / "data", copies=4)
+
+    def make(server: FaultServer, name: str, **budget: Any) -> Path:
+        client = {"kind": "openai", "base_url": server.url, "model": "any", "timeout": 5}
+        llm = {"kind": "llm", "per_query": 1, "context": "lexical", "client": client}
+        parts = {"generators.written": llm, "budget": budget, "deepen": 0, "cache": f"cache-{name}"}
+        answers_of.cache_clear()
+        return make_job(name, CHANGES | parts)
+
+    return make
+
+
+def test_shares_ask_a_language_model_each_for_its_own_and_within_its_part_of_the_budget(
+    asking: Make, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with FaultServer(answer=written) as server:
+        assert main(["run", str(asking(server, "one", max_tokens=100_000))]) == 0
+        wanted, sent = server.sent.total(), len(server.bodies)
+        capsys.readouterr()
+        many = asking(server, "many", max_tokens=100_000)
+        for index, part in ((2, "1 of 3 shards may use 33,333"), (1, "2 of 3 shards may use 66,666")):
+            answers_of.cache_clear()
+            assert main(["run", str(many), "--shard", f"{index}/2"]) == 0
+            assert f"budget: {part} of 100,000 tokens" in capsys.readouterr().err
+        answers_of.cache_clear()
+        assert server.sent.total() == 2 * wanted
+        assert "generate.written" not in merged(many)
+        assert len(server.bodies) == 2 * sent, "the merge asks nothing"
+    one, other = (bytes_of(tmp_path / "runs" / name) for name in ("one", "many"))
+    assert {k: v for k, v in one.items() if "README" not in k} == {k: v for k, v in other.items() if "README" not in k}
+
+
+def test_shares_together_stay_within_the_budget(asking: Make, capsys: pytest.CaptureFixture[str]) -> None:
+    with FaultServer(answer=written) as server:
+        job = asking(server, "job", max_tokens=7_500)
+        spent = []
+        for index in (1, 2, 3):
+            answers_of.cache_clear()
+            assert main(["run", str(job), "--shard", f"{index}/3", "--stage", "generate.lexical"]) == 0
+            assert main(["run", str(job), "--shard", f"{index}/3", "--stage", "generate.written"]) == 1
+            found = re.search(r"the budget of this share is used up \(([\d,]+) tokens\)", capsys.readouterr().err)
+            assert found is not None
+            spent.append(int(found[1].replace(",", "")))
+        assert 0 < sum(spent) <= 7_500
+        assert max(spent) <= 2_500

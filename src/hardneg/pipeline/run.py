@@ -32,7 +32,7 @@ from hardneg.pipeline.report import report_of
 from hardneg.pipeline.share import Share
 from hardneg.pipeline.stage import Stage
 from hardneg.pipeline.store import Store
-from hardneg.pipeline.turns import Turns
+from hardneg.pipeline.turns import Turns, side_by_side
 from hardneg.protocols import Asker, Engine, Judged, Learner, clients_of, learns
 from hardneg.report.language_models import failures
 
@@ -287,7 +287,7 @@ class _Run:
             self.each(stage, shard_work.generate_shard, name, generator, trial, part=asking)
         self.each(wave.merge, shard_work.merge_shard)
         for group, name in plan.order("scorers", "filters"):
-            stage = (wave.score if group == "scorers" else wave.filters)[name]
+            stage = wave.member(group, name)
             part = self._ready(group, name) if self.turns.chosen(stage) else None
             step = shard_work.score_shard if group == "scorers" else shard_work.judge_shard
             self.each(stage, step, name, part, part=part)
@@ -348,7 +348,7 @@ class _Run:
                 bar.advance(size)
         every: Collection[int] = self.shards
         if self.turns.share is not None:
-            if self.of.number or not self.turns.all_of(stage):
+            if self.of.number or not self.turns.completes(stage):
                 return
             every = self.turns.every
             self._without(self.pipeline.left_out(self.loader.stages))
@@ -365,11 +365,22 @@ class _Run:
         """The part, with what it learns from the whole job before it looks at any of it."""
         stage, store = self.pipeline.stages.first.learn.get((group, name)), self.pipeline.store
         part = self.pipeline.plan.members(group)[name]
-        if stage is not None and store.summary(stage) is None and learns(part) and self.turns.all_before(stage):
+        if stage is None or not learns(part) or not self.turns.complete([*stage.inputs, *self._earlier(group, name)]):
+            return self.pipeline.learnt(group, name)
+        if store.summary(stage) is None:
             with self.pipeline.once(stage):
                 if store.summary(stage) is None:
                     self._learn(stage, part)
         return self.pipeline.learnt(group, name)
+
+    def _earlier(self, group: Group, name: str) -> list[Stage]:
+        """The stages before a member, each of which may leave examples out; without those that wait for what is learnt
+        themselves.
+        """
+        wave, order = self.of, self.pipeline.plan.order("scorers", "filters")
+        before = (wave.member(*other) for other in order[: order.index((group, name))])
+        early = {stage.name for stage in side_by_side(wave)[0]}
+        return [stage for stage in (*wave.generate.values(), wave.merge, *before) if stage.name in early]
 
     def _learn(self, stage: Stage, part: Learner) -> None:
         self.ran.append(stage.name)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 
 from hardneg.pipeline.graph import Wave
@@ -39,13 +39,13 @@ class Turns:
             self.waiting[stage.name] = lacking
         return not lacking
 
-    def all_before(self, stage: Stage) -> bool:
-        """Whether all that a stage takes its input from is there, whoever made it."""
-        return self.share is None or all(self.store.summary(inner) is not None for inner in stage.inputs)
+    def complete(self, stages: Iterable[Stage]) -> bool:
+        """Whether all of these stages is there, whoever made it."""
+        return self.share is None or all(self.store.summary(stage) is not None for stage in stages)
 
-    def all_of(self, stage: Stage) -> bool:
-        """The same of a stage itself, which may then be completed."""
-        return self.share is None or (self.all_before(stage) and self.store.listed(stage) >= set(self.every))
+    def completes(self, stage: Stage) -> bool:
+        """Whether nothing of a stage is to do any more, so that it may be completed."""
+        return self.share is None or (self.complete(stage.inputs) and self.store.listed(stage) >= set(self.every))
 
 
 def side_by_side(wave: Wave) -> tuple[list[Stage], list[Stage]]:
