@@ -60,12 +60,14 @@ def started(shard: int, *arguments: str | Path) -> subprocess.Popen[bytes]:
     return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment)
 
 
-def seconds(shard: int, *commands: tuple[str | Path, ...]) -> float:
-    """How long the commands take, all at once."""
-    begin = time.monotonic()
+def seconds(shard: int, *commands: tuple[str | Path, ...]) -> tuple[float, float]:
+    """How long the commands take, all at once, and the processor time of the one that needs most."""
+    begin, busiest = time.monotonic(), 0.0
     for process in [started(shard, *command) for command in commands]:
-        assert process.wait() == 0
-    return time.monotonic() - begin
+        _, status, used = os.wait4(process.pid, 0)
+        assert status == 0
+        busiest = max(busiest, used.ru_utime + used.ru_stime)
+    return time.monotonic() - begin, busiest
 
 
 def main() -> None:
@@ -77,9 +79,7 @@ def main() -> None:
     parser.add_argument("--shard", type=int, default=100)
     parser.add_argument("--cold", action="store_true")
     options = parser.parse_args()
-    whole: list[float] = []
-    shared: list[float] = []
-    merged: list[float] = []
+    times: dict[str, list[tuple[float, float]]] = {"one": [], "many": [], "merge": []}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         files = {}
@@ -97,16 +97,15 @@ def main() -> None:
                     shutil.rmtree(place, ignore_errors=True)
                 if not options.cold:
                     shutil.copytree(folder / "warm", folder / "cache")
-                (whole if who == "one" else shared).append(seconds(options.shard, *commands))
-            merged.append(seconds(options.shard, ("merge", files["many"])))
+                times[who].append(seconds(options.shard, *commands))
+            times["merge"].append(seconds(options.shard, ("merge", files["many"])))
             exports = [(folder / who / "exports" / "all" / "train.jsonl").read_bytes() for who in ("one", "many")]
             assert exports[0] == exports[1]
-            print(
-                f"round {number + 1}: one process {whole[-1]:.1f} s, {options.shares} shares {shared[-1]:.1f} s, "
-                f"merge {merged[-1]:.1f} s; load {os.getloadavg()[0]:.1f}"
-            )
-    one, many, rest = (statistics.median(times) for times in (whole, shared, merged))
-    print(f"medians: {one:.1f} / {many:.1f} = {one / many:.2f}; with the merge {one / (many + rest):.2f}")
+            told = ", ".join(f"{who} {found[-1][0]:.1f} s ({found[-1][1]:.1f})" for who, found in times.items())
+            print(f"round {number + 1}: {told}; load {os.getloadavg()[0]:.1f}", flush=True)
+    for place, what in enumerate(("seconds", "processor seconds of the busiest process")):
+        one, many, merge = (statistics.median(found[place] for found in times[who]) for who in times)
+        print(f"{what}: {one:.1f} / {many:.1f} = {one / many:.2f}; with the merge {one / (many + merge):.2f}")
 
 
 if __name__ == "__main__":
