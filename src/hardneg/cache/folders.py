@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from hardneg import progress
 from hardneg.errors import StoreError
@@ -120,8 +120,10 @@ class Cache:
             return found
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
-            with self.lock(group, name):
-                if not target.is_dir():
+            with self.alone(group, name):
+                if target not in set(
+                    target.parent.iterdir()
+                ):  # a network disk asks its server for a listing, and only then
                     unfinished = self.begun(group, name)
                     unfinished.mkdir(exist_ok=True)
                     for leftover in unfinished.glob(f".*{UNFINISHED}"):
@@ -164,6 +166,20 @@ class Cache:
     def begun(self, group: str, name: str) -> Path:
         """Where `made` works until the folder ``group/name`` is finished."""
         return self.root / group / f".{name}{UNFINISHED}"
+
+    @contextmanager
+    def alone(self, group: str, name: str) -> Iterator[None]:
+        """`lock`, held. Waiting for another process that has it shows as progress."""
+        lock = self.lock(group, name)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            with progress.task(f"wait for another process: {group}"):
+                lock.acquire()
+        try:
+            yield
+        finally:
+            lock.release()
 
     def lock(self, group: str, name: str) -> FileLock:
         """Held by the one process that makes ``group/name``; released when that process dies, however it dies."""

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -19,13 +20,16 @@ from hardneg.exports import provenance
 from hardneg.exports.rows import write_lines
 from hardneg.files.durable import publishing, replacing
 from hardneg.files.text_lines import file_hash
+from hardneg.job import shares
 from hardneg.job.document import Cap, read
 from hardneg.job.published import published
 from hardneg.llm.budget import Budget, limited
 from hardneg.models.embeddings import begun
+from hardneg.pipeline.admission import nothing
 from hardneg.pipeline.plan import Plan
 from hardneg.pipeline.reading import bad_lines
-from hardneg.pipeline.run import Pipeline, Result
+from hardneg.pipeline.run import Pipeline, Result, Worked
+from hardneg.pipeline.share import Share
 from hardneg.pipeline.store import Folder, read_json, write_json
 from hardneg.protocols import Encoder
 from hardneg.report.card import card
@@ -57,23 +61,52 @@ class Job:
         return cls(path, source, plan, document.output, pipeline, store, document.budget, published(document))
 
     @contextmanager
-    def opened(self) -> Iterator[Budget]:
-        """The run's folder, made and claimed for this job, with other runs kept out and the budget in force."""
+    def opened(self, share: Share | None = None) -> Iterator[Budget]:
+        """The run's folder, made and claimed for this job, with other runs kept out and the budget in force.
+
+        With a share, other shares of the job are let in.
+        """
         claim = self._claim()
         try:
             self.output.mkdir(parents=True, exist_ok=True)
         except (OSError, ValueError) as error:
             raise JobError(f"{self.output}: cannot be made ({error}); choose another `output`") from error
-        with self.store.locked(), limited(Budget(self.cap.max_tokens, self.cap.max_cost)) as purse:
-            self._take(claim)
+        purse = Budget(self.cap.max_tokens, self.cap.max_cost)
+        with self.store.locked(share, partial(self._take, claim)), limited(purse):
             yield purse
 
-    def run(self) -> Result:
-        """Runs the job, or goes on with it, and writes everything into its folder."""
+    def work(self, share: Share) -> Worked:
+        """Does a share of the job, as far as that can be done now. Other processes may have theirs at the same time.
+
+        Raises `JobError` for a stage that no share works on.
+        """
+        shares.check_stage(self.path, self.pipeline.stages, share)
+        with self.opened(share):
+            self._keep_source()
+            worked = replace(self.pipeline, share=share).work()
+        if share.stage is not None:
+            shares.refuse_to_wait(self.path, worked, share)
+        return worked
+
+    def merge(self) -> Result:
+        """`run`, for what shares of the job have left: all that is small, or needs the whole job first.
+
+        Raises `HardnegError` where a share has not done its part.
+        """
+        return self.run(first=partial(shares.refuse_unfinished, self.path, self.pipeline, self.output))
+
+    def _keep_source(self) -> None:
+        with replacing(self.output / "job.yaml") as file:
+            file.write_bytes(self.source)
+
+    def run(self, first: Callable[[], None] = nothing) -> Result:
+        """Runs the job, or goes on with it, and writes everything into its folder. ``first``: done once the folder is
+        this run's.
+        """
         begin = time.monotonic()
         with self.opened() as purse:
-            with replacing(self.output / "job.yaml") as file:
-                file.write_bytes(self.source)
+            first()
+            self._keep_source()
             self.pipeline.ask_again()
             result = self.pipeline.run()
             self._list_bad_lines(result)

@@ -33,6 +33,10 @@ class Wave:
     score: Mapping[str, Stage]
     filters: Mapping[str, Stage]
 
+    def member(self, group: Group, name: str) -> Stage:
+        """The stage of a generator, scorer or filter."""
+        return {"generators": self.generate, "scorers": self.score, "filters": self.filters}[group][name]
+
     def __iter__(self) -> Iterator[Stage]:
         if self.number:
             yield self.examples
