@@ -136,7 +136,7 @@ def _shown(batch: Batch, j: int) -> dict[str, Any]:
         "positives": batch.corpus.contents(batch.positive_rows[batch.positives_of(i)]),
         "details": {
             "found by": ", ".join(f"{origin.generator} {origin.rank}" for origin in negative.origins),
-            **{name: f"{score:.3f}" for name, score in negative.scores.items()},
+            **{f"score by {name}": f"{score:.3f}" for name, score in negative.scores.items()},
             **{f"refused by {name}": str(reason) for name, reason in batch.reasons(j).items()},
         },
     }
