@@ -60,7 +60,7 @@ def test_relevant_is_a_positive_unsure_goes_and_the_rest_stays(batch_of: Callabl
         ("q3", "dog"): "unsure",
     }
     found = replace(full, verdicts={"people": judge.judge(full)}).with_relabelled()
-    assert [p.id for p in list(found)[0].positives] == ["cat", "dog"]
+    assert [p.id for p in next(iter(found)).positives] == ["cat", "dog"]
 
 
 def test_files_are_read_beside_the_job_and_their_content_decides(make_job: Callable[..., Path], tmp_path: Path) -> None:
