@@ -284,7 +284,7 @@ class Job:
         }
         return {
             "versions": {name: _version(name) for name in PACKAGES},
-            "job": {"sha256": hashlib.sha256(self.source).hexdigest()},
+            "job": {"path": str(self.path.resolve()), "sha256": hashlib.sha256(self.source).hexdigest()},
             "corpus": result.corpus.fingerprint,
             "stages": stages,
             "ran": result.ran,
