@@ -13,7 +13,7 @@ from hardneg.pages.page import page
 from hardneg.pages.similarity import similarity
 from hardneg.pages.sources import sources
 from hardneg.report.comparison import by_corpus
-from hardneg.report.examples import EXAMPLES
+from hardneg.report.examples import EXAMPLES, drawn
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,13 +59,13 @@ def _sections(run: Run) -> dict[str, Any]:
 
 
 def _looked_at(run: Run, most: int) -> dict[str, Any]:
-    """The examples of a run, evenly spaced where they are more than ``most``, and what the script must know of it."""
-    step = max(1, -(-len(run.examples) // max(most, 1)))
+    """At most so many examples of a run, evenly spaced, and what the script must know of it."""
+    total = len(run.examples)
     return {
         "name": run.name,
         "target": run.report["scorer"],
         "doubt": run.report["false"]["scorer"],
         "generators": [name for name in run.report["generated"] if name not in run.report["controls"]],
         "filters": list(run.report["dropped"]),
-        "examples": list(run.examples[::step]),
+        "examples": [one for number, one in enumerate(run.examples) if drawn(number, total, most)],
     }

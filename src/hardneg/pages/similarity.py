@@ -16,6 +16,8 @@ SOURCES = 12
 COLOUR = {"positives": 2, "candidates": 6, "refused": 1, "kept": 3, "chosen": 0}
 """As in the examples below the pictures."""
 KINDS = ("candidates", "refused", "kept", "chosen")
+FEW = 15
+"""Fewer numbers a step than these, on average, make a ragged curve."""
 IN_FORCE = "in force"
 NORMAL_95 = 1.959964
 
@@ -32,14 +34,20 @@ def similarity(report: Mapping[str, Any], tuning: Sequence[Mapping[str, Any]]) -
 
 
 def _steps(name: str, counts: Sequence[int], first: float, width: float) -> Series:
-    """A histogram as shares of its own total, over the bins from the first to the last that is not empty."""
-    total = sum(counts) or 1
-    some = [place for place, count in enumerate(counts) if count]
-    begin, end = (some[0], some[-1] + 1) if some else (0, 0)
-    x = [first + place * width for place in range(begin, end + 1)] if some else []
-    return Series(
-        name, x, [count / total for count in counts[begin:end]] + [0.0] * bool(some), stepped=True, colour=COLOUR[name]
-    )
+    """A histogram as shares of its own total, a bin. Where there are few numbers, a step is several bins wide and has
+    their mean.
+    """
+    total, begin, together = sum(counts) or 1, round(first / width), 1
+    joined = {begin + place: count for place, count in enumerate(counts) if count}
+    while len(joined) > 4 and total < FEW * len(joined):
+        together *= 2
+        pairs: dict[int, int] = {}
+        for place, count in joined.items():
+            pairs[place // 2] = pairs.get(place // 2, 0) + count
+        joined = pairs
+    places = range(min(joined), max(joined) + 2) if joined else range(0)
+    x = [place * width * together for place in places]
+    return Series(name, x, [joined.get(p, 0) / total / together for p in places], stepped=True, colour=COLOUR[name])
 
 
 def _histograms(report: Mapping[str, Any], name: str, kinds: Sequence[str], marks: Mapping[str, float]) -> Markup:
@@ -51,7 +59,7 @@ def _histograms(report: Mapping[str, Any], name: str, kinds: Sequence[str], mark
         [one for one in series if len(one.x)],
         title=f"Similarity to the query: {name}",
         x_label=f"similarity by {report['scorer']}",
-        y_label="share of each",
+        y_label=f"share of each, per {width:.2g}",
         x_marks=marks,
         percent=True,
     )
@@ -95,7 +103,7 @@ def _filters(report: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
             title=f"What {name} looked at",
             x_label=label if constant else f"{label}, less what is allowed",
             y_label="share of all",
-            x_marks={f"{own['rule']} {own['threshold']:.4g}" if not powers else own["rule"]: threshold},
+            x_marks={own["rule"] if constant else "what is allowed": threshold},
             percent=True,
             powers=powers,
         )
@@ -141,12 +149,12 @@ def _curves(curves: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     now = curves["threshold"]
     marks = {IN_FORCE: math.log10(now) if powers else now} if not powers or now > 0 else {}
     shares = {
-        "false among the chosen": columns.get("chosen_false"),
         "candidates kept": columns["survival"],
         "queries that are short": [short / (curves["queries"] or 1) for short in columns["short"]],
     }
     panels: list[tuple[str, Mapping[str, Any], bool]] = [
-        ("shares", shares, True),
+        ("false among the chosen", {"false": columns.get("chosen_false")}, True),
+        ("what is left", shares, True),
         ("hardness of the chosen", {"hardness": columns["chosen_hardness"]}, False),
     ]
     for name, series, percent in panels:

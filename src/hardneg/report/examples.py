@@ -19,7 +19,7 @@ BYTES = 7_500
 """What one example may take in a page: 200 of them are 1.5 MB, however long the texts are."""
 LENGTHS = (1_200, 900, 700, 560, 460, 380, 320, 270, 230, 190, 150, 110, 60)
 """Characters that are shown of a text: the first of these with which the example fits."""
-CHOSEN, KEPT, REFUSED, POSITIVES = 8, 2, 6, 3
+CHOSEN, KEPT, REFUSED, POSITIVES = 7, 1, 5, 3
 """The most candidates of each kind, and positives, of an example."""
 NAME = 120
 """The most characters of an id or a reason."""
@@ -34,6 +34,15 @@ def cut(text: str, length: int) -> str:
     return text if len(text) <= length else text[:length] + "…"
 
 
+def drawn(number: int, total: int, most: int) -> bool:
+    """Whether entry ``number`` of ``total``, from 0, is among ``most`` of them that are evenly spaced.
+
+    >>> [number for number in range(8) if drawn(number, total=8, most=3)]
+    [0, 3, 6]
+    """
+    return number * most // total != (number - 1) * most // total if total > most else True
+
+
 @dataclass
 class Examples:
     """Collected batch by batch. ``target``: the scorer by which candidates are hard; ``total``: examples of the run."""
@@ -46,10 +55,9 @@ class Examples:
 
     def add(self, batch: Batch) -> None:
         """Takes the sampled examples of one batch that has been through selection."""
-        step = max(1, -(-self.total // EXAMPLES))
-        sampled = np.flatnonzero((self.seen + np.arange(len(batch))) % step == 0)
+        sampled = [i for i in range(len(batch)) if drawn(self.seen + i, self.total, EXAMPLES)]
         self.seen += len(batch)
-        self.found += [_fitting(batch, int(i), self.target) for i in sampled]
+        self.found += [_fitting(batch, i, self.target) for i in sampled]
 
 
 def _fitting(batch: Batch, i: int, target: str) -> str:
