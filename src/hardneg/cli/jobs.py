@@ -117,8 +117,10 @@ def _tell(job: Job, result: Result, options: argparse.Namespace) -> None:
     for name, export in report["exports"].items():
         counts = ", ".join(f"{count:,} {what}" for what, count in export["counts"].items())
         out.print(f"{name}: {job.output / export['folder']} ({counts})")
-    out.print(f"report: {job.output / 'report.json'}")
     out.print(f"look at the negatives of a query: hardneg show {options.job} --query ID")
+    out.print(f"numbers: {job.output / 'report.json'}")
+    if job.page:
+        out.print(f"report, to open in a browser: {job.output / 'report.html'}")
     computed = ", ".join(result.ran) or "nothing: everything was there"
     print(f"computed: {computed}", file=sys.stderr)
     if budget := json.loads((job.output / "manifest.json").read_text(encoding="utf-8")).get("budget"):

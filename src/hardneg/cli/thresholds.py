@@ -59,6 +59,7 @@ def add(commands: Any) -> None:
 
 
 def _tune(options: argparse.Namespace) -> None:
+    from hardneg.job.report_page import PAGE, keep_curves, write_page
     from hardneg.job.run_folder import Job
     from hardneg.kinds import listed
     from hardneg.protocols import Threshold
@@ -101,6 +102,10 @@ def _tune(options: argparse.Namespace) -> None:
     )
     if options.plot is not None:
         tuning_view.plot(found, options.plot)
+    keep_curves(job.output, job.pipeline.stages, name, tuning_view.columns(found))
+    page = job.output / PAGE
+    if page.is_file():
+        write_page([job.output], page)
     advice = _advice(found, options.survival, options.false_negatives)
     level = None if found.level is None else {"value": found.level.value, "spread": found.level.spread}
     if options.json:
@@ -116,6 +121,8 @@ def _tune(options: argparse.Namespace) -> None:
             out.print(f"level: the judgments fit {fitted}, until now {told.value:.2f} and {told.spread:.2f}")
         if options.plot is not None:
             out.print(f"plot: {options.plot}")
+        if page.is_file():
+            out.print(f"curves, to look at in a browser: {page}")
     if options.apply:
         if advice is None:
             raise JobError("there is no suggestion to apply; see what `hardneg tune` says without --apply")

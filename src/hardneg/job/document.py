@@ -79,6 +79,8 @@ class Document(BaseModel):
     scorer asks a language model."""
     eci: ECI
     exports: dict[str, AnyExport] = {}
+    report: bool = True
+    """Whether `report.html`, with examples of the texts, is written beside `report.json`."""
     budget: Cap = Cap()
     engine: AnyEngine = Local()
     output: Annotated[Path, AfterValidator(resolved)]

@@ -23,6 +23,7 @@ from hardneg.files.text_lines import file_hash
 from hardneg.job import shares
 from hardneg.job.document import Cap, read
 from hardneg.job.published import published
+from hardneg.job.report_page import PAGE, write_page
 from hardneg.llm.budget import Budget, limited
 from hardneg.models.embeddings import begun
 from hardneg.pipeline.admission import nothing
@@ -51,6 +52,8 @@ class Job:
     cap: Cap
     published: str
     """What the data cards say of the job."""
+    page: bool = True
+    """Whether `report.html` is written."""
 
     @classmethod
     def read(cls, path: Path) -> Job:
@@ -58,7 +61,9 @@ class Job:
         source, document, plan = read(path)
         store = Folder(document.output)
         pipeline = Pipeline(plan, store, Cache(document.cache or default_cache()), document.engine)
-        return cls(path, source, plan, document.output, pipeline, store, document.budget, published(document))
+        return cls(
+            path, source, plan, document.output, pipeline, store, document.budget, published(document), document.report
+        )
 
     @contextmanager
     def opened(self, share: Share | None = None) -> Iterator[Budget]:
@@ -124,6 +129,7 @@ class Job:
             if purse.spent.requests:
                 manifest["budget"] = purse.line()
             write_json(self.output / "manifest.json", manifest)
+            write_page([self.output], self.output / PAGE, wanted=self.page)
         if empty and len(empty) == len(exports):
             raise HardnegError(f"{self.path}: {problem}; loosen a filter, raise `depth`, or add a generator")
         return result
@@ -278,7 +284,8 @@ class Job:
     def _manifest(self, result: Result, exports: Mapping[str, Any], seconds: float) -> dict[str, Any]:
         unneeded = self._unneeded()
         stages = {
-            stage.name: {"fingerprint": stage.fingerprint, "seconds": (self.store.summary(stage) or {}).get("seconds")}
+            stage.name: {"fingerprint": stage.fingerprint}
+            | {key: (self.store.summary(stage) or {}).get(key) for key in ("seconds", "peak_memory")}
             for stage in result.stages
             if stage.name not in unneeded
         }

@@ -7,7 +7,7 @@ words what it shows.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from xml.etree.ElementTree import Element, SubElement, tostring
 
@@ -31,6 +31,8 @@ class Series:
     high: Sequence[float] = ()
     stepped: bool = False
     """Whether ``y`` is the height between a point and the next, as in a histogram."""
+    colour: int | None = None
+    """The number of its colour. Left out: its place among the series."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +57,13 @@ def plot(
     diagonal: bool = False,
     percent: bool = False,
     from_zero: bool = True,
+    powers: bool = False,
 ) -> Markup:
     """Lines over common axes, with a legend below.
 
     ``x_marks``: vertical lines by name, such as a threshold. ``diagonal``: also draws y = x, as a reliability curve
-    wants. ``percent``: the values of y are shares. ``from_zero``: y begins at 0. An empty string without any point.
+    wants. ``percent``: the values of y are shares. ``from_zero``: y begins at 0. ``powers``: the values of x are
+    logarithms to the base 10, and the axis names the numbers. An empty string without any point.
     """
     marks = x_marks or {}
     xs = [value for one in series for value in one.x if math.isfinite(value)] + list(marks.values())
@@ -68,10 +72,18 @@ def plot(
         return Markup("")
     if diagonal:
         ys += [min(xs), max(xs)]
-    x_ticks, y_ticks = ticks(min(xs), max(xs)), ticks(min(0.0, *ys) if from_zero else min(ys), max(ys))
+
+    def told(value: float) -> str:
+        return f"{10**value if powers else value:.4g}"
+
+    whole = [float(n) for n in range(math.floor(min(xs)), math.ceil(max(xs)) + 1)]
+    x_ticks, y_ticks = (
+        whole if powers else ticks(min(xs), max(xs), 8),
+        ticks(min(0.0, *ys) if from_zero else min(ys), max(ys)),
+    )
     x = _Scale(min(xs), max(xs), LEFT, WIDTH - RIGHT)
     y = _Scale(min(y_ticks[0], *ys), max(y_ticks[-1], *ys), HEIGHT - BOTTOM, TOP)
-    root = _picture(title, _described(series, marks), f"0 0 {WIDTH} {HEIGHT}", "chart")
+    root = _picture(title, _described(series, marks, told), f"0 0 {WIDTH} {HEIGHT}", "chart")
     for value in y_ticks:
         _line(root, (LEFT, y(value)), (WIDTH - RIGHT, y(value)), "grid")
         label = f"{100 * value:.4g}%" if percent else f"{value:.4g}"
@@ -79,18 +91,40 @@ def plot(
     for value in x_ticks:
         if x.low <= value <= x.high:
             _line(root, (x(value), y.begin), (x(value), y.begin + 4), "axis")
-            _write(root, f"{value:.4g}", (x(value), y.begin + 17), "middle")
+            _write(root, told(value), (x(value), y.begin + 17), "middle")
     _line(root, (LEFT, y.begin), (WIDTH - RIGHT, y.begin), "axis")
-    _write(root, x_label, ((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 6), "middle")
-    turned = _write(root, y_label, (12, (TOP + HEIGHT - BOTTOM) / 2), "middle")
-    turned.set("transform", f"rotate(-90 12 {(TOP + HEIGHT - BOTTOM) / 2})")
+    _name_axes(root, x_label, y_label)
     if diagonal:
         _line(root, (x(x.low), y(x.low)), (x(x.high), y(x.high)), "reference")
     for number, one in enumerate(series):
-        _draw(root, one, number % COLOURS, x, y)
+        _draw(root, one, _colour(one, number), x, y)
     for value in marks.values():
         _line(root, (x(value), TOP), (x(value), y.begin), "threshold")
-    return Markup(tostring(root, encoding="unicode")) + _legend(series, marks)  # noqa: S704 - ElementTree escapes
+    return Markup(tostring(root, encoding="unicode")) + _legend(series, marks, told)  # noqa: S704 - ElementTree escapes
+
+
+def scatter(points: Mapping[str, tuple[float, float]], *, title: str, x_label: str, y_label: str) -> Markup:
+    """Named points, each with its name beside it. An empty string without any point."""
+    if not points:
+        return Markup("")
+    x_ticks, y_ticks = (ticks(min(own), max(own)) for own in zip(*points.values(), strict=True))
+    x = _Scale(x_ticks[0], x_ticks[-1], LEFT, WIDTH - RIGHT)
+    y = _Scale(y_ticks[0], y_ticks[-1], HEIGHT - BOTTOM, TOP)
+    told = "; ".join(f"{name}: {a:.3g}, {b:.3g}" for name, (a, b) in points.items())
+    root = _picture(title, f"{told}.", f"0 0 {WIDTH} {HEIGHT}", "chart")
+    for value in y_ticks:
+        _line(root, (LEFT, y(value)), (WIDTH - RIGHT, y(value)), "grid")
+        _write(root, f"{value:.4g}", (LEFT - 6, y(value) + 4), "end")
+    for value in x_ticks:
+        _write(root, f"{value:.4g}", (x(value), y.begin + 17), "middle")
+    _line(root, (LEFT, y.begin), (WIDTH - RIGHT, y.begin), "axis")
+    _name_axes(root, x_label, y_label)
+    for number, (name, (a, b)) in enumerate(points.items()):
+        place = {"cx": f"{x(a):g}", "cy": f"{y(b):g}", "r": "5"}
+        SubElement(root, "circle", {**place, "class": f"f{number % COLOURS}"})
+        right = x(a) > WIDTH * 0.7
+        _write(root, name, (x(a) + (-9 if right else 9), y(b) + 4), "end" if right else "start")
+    return Markup(tostring(root, encoding="unicode"))  # noqa: S704
 
 
 def bar(value: float, most: float, *, colour: int = 0, refused: float = 0.0) -> Markup:
@@ -138,6 +172,16 @@ def ticks(low: float, high: float, wanted: int = 5) -> list[float]:
     return [float(f"{number * step:.10g}") for number in range(first, last + 1)]
 
 
+def _colour(one: Series, place: int) -> int:
+    return (place if one.colour is None else one.colour) % COLOURS
+
+
+def _name_axes(root: Element, x_label: str, y_label: str) -> None:
+    _write(root, x_label, ((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 6), "middle")
+    middle = (TOP + HEIGHT - BOTTOM) / 2
+    _write(root, y_label, (12, middle), "middle").set("transform", f"rotate(-90 12 {middle})")
+
+
 def _draw(root: Element, one: Series, colour: int, x: _Scale, y: _Scale) -> None:
     if len(one.low):
         there = [f"{x(a)},{y(b)}" for a, b in zip(one.x, one.low, strict=True)]
@@ -151,10 +195,10 @@ def _draw(root: Element, one: Series, colour: int, x: _Scale, y: _Scale) -> None
     SubElement(root, "polyline", {"points": path, "class": f"line l{colour}"})
 
 
-def _legend(series: Sequence[Series], marks: Mapping[str, float]) -> Markup:
+def _legend(series: Sequence[Series], marks: Mapping[str, float], told: Callable[[float], str]) -> Markup:
     root = Element("ul", {"class": "legend"})
-    names = [(one.name, f"l{number % COLOURS}") for number, one in enumerate(series)]
-    for name, kind in [*names, *((f"{name} ({value:.4g})", "threshold") for name, value in marks.items())]:
+    names = [(one.name, f"l{_colour(one, number)}") for number, one in enumerate(series)]
+    for name, kind in [*names, *((f"{name} ({told(value)})", "threshold") for name, value in marks.items())]:
         item = SubElement(root, "li")
         picture = SubElement(item, "svg", {"viewBox": "0 0 20 10", "aria-hidden": "true"})
         _line(picture, (0, 5), (20, 5), kind).set("stroke-width", "3")
@@ -162,16 +206,15 @@ def _legend(series: Sequence[Series], marks: Mapping[str, float]) -> Markup:
     return Markup(tostring(root, encoding="unicode"))  # noqa: S704
 
 
-def _described(series: Sequence[Series], marks: Mapping[str, float]) -> str:
+def _described(series: Sequence[Series], marks: Mapping[str, float], told: Callable[[float], str]) -> str:
     """The picture in words."""
     parts = []
     for one in series:
         if points := [(a, b) for a, b in zip(one.x, one.y, strict=True) if math.isfinite(a) and math.isfinite(b)]:
             top = max(points, key=lambda point: point[1])
-            parts.append(
-                f"{one.name}: from {points[0][0]:.3g} to {points[-1][0]:.3g}, highest {top[1]:.3g} at {top[0]:.3g}"
-            )
-    parts += [f"{name} at {value:.3g}" for name, value in marks.items()]
+            begin, end, highest = (told(point[0]) for point in (points[0], points[-1], top))
+            parts.append(f"{one.name}: from {begin} to {end}, highest {top[1]:.3g} at {highest}")
+    parts += [f"{name} at {told(value)}" for name, value in marks.items()]
     return "; ".join(parts) + "."
 
 

@@ -10,7 +10,7 @@ from importlib.resources import files
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from hardneg.report.visible import visible
 
@@ -62,8 +62,21 @@ def _environment() -> Environment:
         finalize=lambda value: visible(value) if type(value) is str else value,
     )
     environment.filters["count"] = lambda number: f"{number:,}"
+    environment.filters["code"] = _with_code
     environment.filters["share"] = lambda number, digits=1: f"{number:.{digits}%}"
     return environment
+
+
+def _with_code(text: str) -> Markup:
+    """A sentence in which what stands between two backticks is code.
+
+    >>> print(_with_code("`a` < b"))
+    <code>a</code> &lt; b
+    """
+    parts = visible(text).split("`")
+    if len(parts) % 2 == 0:
+        return escape(visible(text))
+    return Markup("").join(Markup("<code>{}</code>").format(part) if i % 2 else part for i, part in enumerate(parts))
 
 
 def _text(name: str) -> str:

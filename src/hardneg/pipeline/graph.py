@@ -103,7 +103,7 @@ def stages_of(plan: Plan, files: Mapping[str, str], left_out: Sequence[str] = ()
             "sem": plan.sem,
             "judged": judged,
             "probe": plan.loss if plan.probe else None,
-            "version": 9,
+            "version": 10,
         },
         (*(wave.score[plan.target] for wave in waves), *estimator, *filters, select),
     )

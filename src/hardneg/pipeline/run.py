@@ -10,6 +10,7 @@ from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from hardneg import progress
 from hardneg.cache.folders import Cache
@@ -26,6 +27,7 @@ from hardneg.pipeline.batches import Batches, Loader
 from hardneg.pipeline.deeper import deeper
 from hardneg.pipeline.graph import SHARD, Stages, Wave, stages_of, trial_of
 from hardneg.pipeline.left_out import culprits, lacking, lost_of
+from hardneg.pipeline.memory import peak_memory
 from hardneg.pipeline.plan import Group, Plan
 from hardneg.pipeline.reading import read
 from hardneg.pipeline.report import report_of
@@ -168,7 +170,7 @@ class Pipeline:
             run.finish(stages.select, self._select(loader, shards), range(shards))
         batches = Batches(loader, shards)
         report = self.store.summary(stages.evaluate)
-        if report is None:
+        if report is None or 0 not in self.store.shards(stages.evaluate):
             ran.append("evaluate")
             name = self.plan.estimator
             spread = self.learnt("scorers", name).estimates if name is not None else 0.0
@@ -177,7 +179,8 @@ class Pipeline:
                 grades = reader.judgments()
                 unchanged.judgments(reader, stages.evaluate)
             found = self.store.summary(stages.read) or {}
-            report = report_of(self.plan, batches, found, spread, grades, self.left_out(stages))
+            report, examples = report_of(self.plan, batches, found, spread, grades, self.left_out(stages))
+            self.store.write(stages.evaluate, 0, pa.table({"example": pa.array(examples, pa.string())}))
             self.store.complete(stages.evaluate, report)
         return Result(stages, loader.corpus, batches, report | self._asked(report), ran)
 
@@ -355,6 +358,8 @@ class _Run:
             for shard in set(every).difference(self.shards):
                 self._without(dict.fromkeys(lacking(self.pipeline.store.read(stage, shard)), stage.name))
         summary: dict[str, Any] = {"shards": len(every), "seconds": round(time.monotonic() - begin, 3)}
+        if (most := peak_memory()) is not None:
+            summary["peak_memory"] = most
         if asks:
             summary["usage"] = asdict(self.pipeline.spent(stage, every))
         if self.loader.left_out:

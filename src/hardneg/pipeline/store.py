@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 from collections.abc import Callable, Container, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
@@ -203,12 +204,16 @@ def damage(path: Path) -> str | None:
     return None if whole else "has changed since it was written"
 
 
+NUMBERS = re.compile(r"\[\n[-+.,\d\se]+\]")
+"""A list of numbers in indented JSON. No text in it has a line break."""
+
+
 def write_json(path: Path, document: Any) -> None:
-    """Writes a JSON document that a person can read, whole or not at all."""
+    """Writes a JSON document that a person can read, whole or not at all. A list of numbers is one line."""
+    text = json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False)
+    text = NUMBERS.sub(lambda found: "[" + " ".join(found[0][1:-1].split()) + "]", text)
     with replacing(path) as temporary:
-        temporary.write_text(
-            json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8"
-        )
+        temporary.write_text(text + "\n", encoding="utf-8")
 
 
 def read_json(path: Path) -> dict[str, Any]:
