@@ -20,7 +20,7 @@ from filelock import FileLock
 from hardneg import progress
 from hardneg.errors import StoreError
 from hardneg.files.checksums import broken, seal
-from hardneg.files.durable import UNFINISHED, sync
+from hardneg.files.durable import UNFINISHED, make_folder, sync, sync_all
 
 LOCKS = "locks"
 WORKSPACE = re.compile(r"\.[a-z]+-[0-9a-f]{16}")
@@ -67,7 +67,7 @@ class Cache:
         folder = self.root / f".{purpose}-{secrets.token_hex(8)}"
         lock = FileLock(self.root / LOCKS / f"{folder.name}.lock")
         try:
-            (self.root / LOCKS).mkdir(parents=True, exist_ok=True)
+            make_folder(self.root / LOCKS)
             lock.acquire()
             folder.mkdir()
             yield folder
@@ -96,10 +96,9 @@ class Cache:
         """Gives a finished folder its final name; one that is there already wins."""
         target = self.root / group / name
         try:
-            target.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(target.parent)
             seal(folder)
-            for file in folder.iterdir():
-                sync(file)
+            sync_all(folder)
             with self.lock(group, name):
                 if self.find(group, name) is None:
                     folder.replace(target)
@@ -119,7 +118,7 @@ class Cache:
         if (found := self.find(group, name)) is not None:
             return found
         try:
-            target.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(target.parent)
             with self.lock(group, name):
                 if not target.is_dir():
                     unfinished = self.begun(group, name)
@@ -128,8 +127,7 @@ class Cache:
                         leftover.unlink()
                     make(unfinished)
                     seal(unfinished)
-                    for file in unfinished.iterdir():
-                        sync(file)
+                    sync_all(unfinished)
                     unfinished.replace(target)
                     sync(target.parent)
         except OSError as error:
@@ -167,6 +165,5 @@ class Cache:
 
     def lock(self, group: str, name: str) -> FileLock:
         """Held by the one process that makes ``group/name``; released when that process dies, however it dies."""
-        locks = self.root / LOCKS
-        locks.mkdir(parents=True, exist_ok=True)
-        return FileLock(locks / f"{group}-{name}.lock")
+        make_folder(self.root / LOCKS)
+        return FileLock(self.root / LOCKS / f"{group}-{name}.lock")

@@ -17,7 +17,7 @@ from hardneg.data.corpus import Corpus
 from hardneg.errors import HardnegError, JobError
 from hardneg.exports import provenance
 from hardneg.exports.rows import write_lines
-from hardneg.files.durable import publishing, replacing
+from hardneg.files.durable import make_folder, publishing, replacing
 from hardneg.files.text_lines import file_hash
 from hardneg.job.document import Cap, read
 from hardneg.job.published import published
@@ -61,7 +61,7 @@ class Job:
         """The run's folder, made and claimed for this job, with other runs kept out and the budget in force."""
         claim = self._claim()
         try:
-            self.output.mkdir(parents=True, exist_ok=True)
+            make_folder(self.output)
         except (OSError, ValueError) as error:
             raise JobError(f"{self.output}: cannot be made ({error}); choose another `output`") from error
         with self.store.locked(), limited(Budget(self.cap.max_tokens, self.cap.max_cost)) as purse:
