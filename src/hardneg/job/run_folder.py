@@ -18,7 +18,7 @@ from hardneg.data.corpus import Corpus
 from hardneg.errors import HardnegError, JobError
 from hardneg.exports import provenance
 from hardneg.exports.rows import write_lines
-from hardneg.files.durable import publishing, replacing
+from hardneg.files.durable import make_folder, publishing, replacing
 from hardneg.files.text_lines import file_hash
 from hardneg.job import shares
 from hardneg.job.document import Cap, read
@@ -73,7 +73,7 @@ class Job:
         """
         claim = self._claim()
         try:
-            self.output.mkdir(parents=True, exist_ok=True)
+            make_folder(self.output)
         except (OSError, ValueError) as error:
             raise JobError(f"{self.output}: cannot be made ({error}); choose another `output`") from error
         purse = Budget(self.cap.max_tokens, self.cap.max_cost)
