@@ -9,7 +9,6 @@ import shlex
 import shutil
 import subprocess
 import sys
-import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,7 +20,6 @@ from support import WORDS, as_yaml, job_on
 from hardneg import cli
 from hardneg.job.run_folder import Job
 
-HELP = textwrap.dedent(cli.EPILOG[cli.EPILOG.index("  data:") : cli.EPILOG.index("  hardneg check")])
 MODELS = "models: [&target {kind: hashed_words}, &model {kind: openai, model: some}]\n"
 """What a fragment of a job may mean by an alias."""
 FOREIGN = ("apt-get", "head", "hf", "source", "swift", "torchrun", "vllm", ".")
@@ -32,7 +30,7 @@ def is_job(block: str) -> bool:
     return "generators:" in block and "output:" in block
 
 
-@pytest.mark.parametrize("job", [*(block for _, block in all_blocks("yaml") if is_job(block)), HELP])
+@pytest.mark.parametrize("job", [block for _, block in all_blocks("yaml") if is_job(block)])
 def test_jobs_in_the_documents_are_valid(tmp_path: Path, job: str) -> None:
     (tmp_path / "job.yaml").write_text(job)
     assert Job.read(tmp_path / "job.yaml").plan.generators

@@ -31,7 +31,7 @@ def test_help_teaches_a_first_job_and_needs_no_model_library() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "hardneg check job.yaml && hardneg run job.yaml" in done.stdout
-    for command in ("run", "check", "audit", "score", "compare", "tune", "dropped", "push", "kinds", "schema"):
+    for command in ("init", "run", "check", "audit", "score", "compare", "tune", "review", "push", "kinds", "schema"):
         assert f"    {command} " in done.stdout
 
 

@@ -7,28 +7,14 @@ import signal
 import sys
 from collections.abc import Sequence
 
-from hardneg.cli import auditing, catalogue, jobs, machine, publishing, reports, reviewing, sets, thresholds
+from hardneg.cli import auditing, catalogue, jobs, machine, publishing, reports, reviewing, sets, starting, thresholds
 from hardneg.cli.output import any_encoding, bars, print_error
 from hardneg.errors import HardnegError
 
 EPILOG = """\
 A first job:
 
-  data: {kind: beir, path: data/scifact, split: train}
-  generators:
-    lexical:  {kind: bm25, depth: 50}
-    semantic: {kind: dense, depth: 50, encoder: &target {kind: sentence_transformers, model: BAAI/bge-small-en-v1.5}}
-  scorers:
-    target:   {kind: bi_encoder, encoder: *target}
-    doubt:    {kind: false_negative, encoder: *target}
-  filters:
-    safe:     {kind: eci_safety, scorer: doubt, calibrated: 0.03}
-  select:     {kind: top, scorer: target, per_query: 7}
-  eci:        {scorer: target, probe: true}
-  exports:
-    n_tuples: {kind: sentence_transformers, format: n-tuple}
-  output: runs/scifact
-
+  hardneg init data/scifact --model BAAI/bge-small-en-v1.5 > job.yaml
   hardneg check job.yaml && hardneg run job.yaml
 """
 
@@ -43,7 +29,7 @@ def parser() -> argparse.ArgumentParser:
     )
     top.add_argument("--version", action="store_true", help="print the version and stop")
     commands = top.add_subparsers(dest="command", metavar="COMMAND")
-    for family in (jobs, reports, thresholds, reviewing, auditing, sets, publishing, machine, catalogue):
+    for family in (starting, jobs, reports, thresholds, reviewing, auditing, sets, publishing, machine, catalogue):
         family.add(commands)
     return top
 

@@ -72,7 +72,7 @@ def parse(data: bytes, path: Path) -> tuple[Any, dict[Place, int]]:
         node = loader.get_single_node()
         lines: dict[Place, int] = {}
         if node is None:
-            raise JobError(f"{path}: the file is empty; see `hardneg schema` and the examples")
+            raise JobError(f"{path}: the file is empty; `hardneg init DATA > job.yaml` writes a job")
         _check(node, (), lines, path, [0])
         return loader.construct_document(node), lines
     except yaml.MarkedYAMLError as error:

@@ -20,14 +20,21 @@ SETTLED = 2_000_000_000
 """Nanoseconds within which a second change of a file can bear the same time, so that its hash is not kept yet."""
 
 
-@lru_cache(maxsize=32)
-def snapshot(model: str, revision: str | None) -> Path:
-    """The folder of a model's files: ``model`` itself if it is a folder, else the hub's copy, fetched when needed."""
+def local(model: str) -> Path | None:
+    """The folder that ``model`` is; None for a name on the hub. Raises `JobError` for a folder that does not exist."""
     path = Path(model).expanduser()
     if path.is_dir():
         return path
     if path.is_absolute() or model.startswith((".", "~")):
         raise JobError(f"model folder `{model}` does not exist")
+    return None
+
+
+@lru_cache(maxsize=32)
+def snapshot(model: str, revision: str | None) -> Path:
+    """The folder of a model's files: ``model`` itself if it is a folder, else the hub's copy, fetched when needed."""
+    if (path := local(model)) is not None:
+        return path
     from huggingface_hub import snapshot_download
 
     try:
