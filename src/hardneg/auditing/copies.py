@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 
 from hardneg.auditing.case import Case
 from hardneg.auditing.finding import Finding
@@ -33,10 +34,21 @@ def check(case: Case) -> Iterator[Finding]:
 
 
 def _nearest(text: str, others: Sequence[str]) -> float:
-    """The highest similarity to one of the others."""
+    """The highest similarity to one of the others, 0 where none can reach `NEAR`."""
     count = len(text.split())
-    near = [other for other in others if min(count, len(other.split())) >= 0.8 * max(count, len(other.split()))]
-    return max((similarity(text, other) for other in near), default=0.0)
+    near = [other for other in others if min(count, length := len(other.split())) >= 0.8 * max(count, length)]
+    return max((similarity(text, other) for other in near if _can_be_near(text, other)), default=0.0)
+
+
+def _can_be_near(one: str, other: str) -> bool:
+    """False where the words alone tell that the similarity is below `NEAR`.
+
+    L and R triples of which s are shared: s >= `NEAR` (L + R - s). A word that one text lacks stands in unshared
+    triples only, three of them in each at most, so there are at most 3 (L + R - 2s) such words.
+    """
+    left, right = _words(one), _words(other)
+    unshared = (len(left) + len(right)) * (1 - NEAR) / (1 + NEAR)
+    return len(set(left).symmetric_difference(right)) <= SHINGLE * unshared
 
 
 def similarity(one: str, other: str) -> float:
@@ -51,6 +63,12 @@ def similarity(one: str, other: str) -> float:
     return shared / (left.total() + right.total() - shared)
 
 
+@lru_cache(maxsize=16)
+def _words(text: str) -> list[str]:
+    return normalise(text).split()
+
+
+@lru_cache(maxsize=16)
 def _triples(text: str) -> Counter[tuple[str, ...]]:
-    words = normalise(text).split()
+    words = _words(text)
     return Counter(tuple(words[i : i + SHINGLE]) for i in range(max(len(words) - SHINGLE + 1, 1)))

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from hardneg.auditing.finding import Finding, Side
-from hardneg.data.training_rows import NEGATIVE, POSITIVE, Row, Text
+from hardneg.data.training_rows import NEGATIVE, POSITIVE, Row, Text, is_finite
 
 if TYPE_CHECKING:
     from hardneg.auditing.case import Case
@@ -67,7 +66,7 @@ def check(case: Case) -> Iterator[Finding]:
 
 
 def _wrong(value: Any) -> bool:
-    return isinstance(value, float) and not math.isfinite(value)
+    return isinstance(value, (int, float)) and not is_finite(value)
 
 
 def _of_passage(item: Any) -> bool:

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import csv
 import hashlib
-import math
 import re
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -187,9 +187,14 @@ def _numbers(record: dict[str, Any], key: str, path: Path, line: int) -> list[fl
     values = record.get(key)
     if values is None:
         return None
-    if not isinstance(values, list) or not all(isinstance(v, (int, float)) and math.isfinite(v) for v in values):
+    if not isinstance(values, list) or not all(map(is_finite, values)):
         raise DataError.at(path, line, f"`{key}` must be a list of finite numbers, not {values!r:.80}")
     return values
+
+
+def is_finite(value: object) -> bool:
+    """Whether a score is a number that fits into a float: JSON has integers of any size."""
+    return isinstance(value, (int, float)) and abs(value) <= sys.float_info.max
 
 
 def _texts(
@@ -211,7 +216,7 @@ def _texts(
             raise DataError.at(path, line, f"`{key}` must hold strings or passages, not {type(item).__name__}")
         found = passage(item, path, line, named=False)
         own = item.get("score", score)
-        if own is not None and not (isinstance(own, (int, float)) and math.isfinite(own)):
+        if own is not None and not is_finite(own):
             raise DataError.at(path, line, f"`score` in `{key}` must be a finite number, not {own!r}")
         out.append(Text(found.contents, found.id or None, found.title, found.text, own, key, place))
     return out

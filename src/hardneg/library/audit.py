@@ -62,9 +62,9 @@ def audit(
     of their query, where the format has room. ``short`` says what an n-tuple does that loses a negative: ``repeat``
     another, or ``drop`` the row. ``output``: a folder for ``audit.json`` and ``findings.jsonl``, every finding a line.
 
-    Memory holds about 40 bytes a passage and 300 a refused finding, no texts; with a model also one index per
-    distinct text and its embeddings. Raises `DataError` for a file of which no line can be read, and where an output
-    would take the place of the input; `PartError` for options that make no sense.
+    Memory holds about 80 bytes a passage and 500 a refused finding, and no texts. Raises `DataError` for a file of
+    which no line can be read, and where something that is written would take the place of the input; `PartError` for
+    options that make no sense.
 
     >>> import tempfile
     >>> path = Path(tempfile.mkdtemp()) / "train.jsonl"

@@ -39,8 +39,9 @@ def _warnings(report: Mapping[str, Any]) -> Iterator[str]:
                 f"the file has {model['passages']:,} distinct passages: ranks among so few say little about which "
                 "negatives are false"
             )
-        hard = {name: moments["before"]["hardness"] for name, moments in model["sets"].items()}
-        if hard["file"] <= hard["random"]:
+        before = {name: moments["before"] for name, moments in model["sets"].items()}
+        hard = {name: terms["hardness"] for name, terms in before.items()}
+        if before["file"]["size"] and before["random"]["size"] and hard["file"] <= hard["random"]:
             yield (
                 f"the file's negatives are no harder (hardness {hard['file']:.3f}) than random passages of the file "
                 f"({hard['random']:.3f})"
