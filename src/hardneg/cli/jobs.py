@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from hardneg.cli.command import command
+from hardneg.cli.command import command, read_job, takes_job
 from hardneg.cli.output import console, print_json
 from hardneg.errors import JobError
 
@@ -31,7 +31,7 @@ def add(commands: Any) -> None:
     check.add_argument("--ping", action="store_true", help="also ask each model server one short question")
     run.add_argument("--qrels", type=Path, help="BEIR judgments: say how many negatives are really false")
     for sub in (run, check, forecast):
-        sub.add_argument("job", type=Path, help="the job's YAML file")
+        takes_job(sub)
     forecast.add_argument(
         "--ask",
         type=int,
@@ -42,11 +42,10 @@ def add(commands: Any) -> None:
 
 
 def _run(options: argparse.Namespace) -> None:
-    from hardneg.job.run_folder import Job
     from hardneg.pipeline.report import judged_shares
     from hardneg.readers.beir import grades_of
 
-    job = Job.read(options.job)
+    job = read_job(options)
     result = job.run()
     report = json.loads((job.output / "report.json").read_text(encoding="utf-8"))
     if options.qrels is not None:
@@ -66,7 +65,7 @@ def _run(options: argparse.Namespace) -> None:
         counts = ", ".join(f"{count:,} {what}" for what, count in export["counts"].items())
         out.print(f"{name}: {job.output / export['folder']} ({counts})")
     out.print(f"report: {job.output / 'report.json'}")
-    out.print(f"look at the negatives of a query: hardneg show {options.job} --query ID")
+    out.print(f"look at the negatives of a query: hardneg show {job.named} --query ID")
     computed = ", ".join(result.ran) or "nothing: everything was there"
     print(f"computed: {computed}", file=sys.stderr)
     if budget := json.loads((job.output / "manifest.json").read_text(encoding="utf-8")).get("budget"):
@@ -88,9 +87,8 @@ def _check(options: argparse.Namespace) -> None:
     from rich.text import Text
 
     from hardneg.job import readiness
-    from hardneg.job.run_folder import Job
 
-    job = Job.read(options.job)
+    job = read_job(options)
     problems = [*readiness.problems(job), *(readiness.unanswered(job) if options.ping else ())]
     if problems:
         raise JobError("\n".join(f"{options.job}: {problem}" for problem in problems))
@@ -114,12 +112,11 @@ def _estimate(options: argparse.Namespace) -> None:
     from rich.text import Text
 
     from hardneg.data.chat import Usage
-    from hardneg.job.run_folder import Job
     from hardneg.pipeline.estimate import estimate
 
     if options.ask < 0:
         raise JobError(f"--ask must be at least 0, not {options.ask!r}")
-    job = Job.read(options.job)
+    job = read_job(options)
     with job.opened():
         found = estimate(job.pipeline, asked=options.ask)
     total = sum((forecast.usage for forecast in found), start=Usage())

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import shlex
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -19,8 +21,9 @@ from hardneg.exports import provenance
 from hardneg.exports.rows import write_lines
 from hardneg.files.durable import publishing, replacing
 from hardneg.files.text_lines import file_hash
-from hardneg.job.document import Cap, read
+from hardneg.job.document import NONE, Cap, read
 from hardneg.job.published import published
+from hardneg.job.yaml_editing import flow, with_value
 from hardneg.llm.budget import Budget, limited
 from hardneg.models.embeddings import begun
 from hardneg.pipeline.plan import Plan
@@ -36,10 +39,14 @@ PACKAGES = ("hardneg", "numpy", "pyarrow", "bm25s", "PyStemmer", "sentence-trans
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A job as read. ``source`` holds the file's bytes."""
+    """A job as read. ``source`` holds the file's bytes, ``effective`` the same with every override in its place."""
 
     path: Path
     source: bytes
+    effective: bytes
+    folder: Path
+    """Where relative paths start."""
+    overrides: Mapping[str, object]
     plan: Plan
     output: Path
     pipeline: Pipeline
@@ -49,12 +56,21 @@ class Job:
     """What the data cards say of the job."""
 
     @classmethod
-    def read(cls, path: Path) -> Job:
-        """A job from its YAML file. Raises `JobError` for everything that is wrong with it."""
-        source, document, plan = read(path)
+    def read(cls, path: Path, overrides: Mapping[str, object] = NONE) -> Job:
+        """A job from its YAML file, with other values at the dotted keys of ``overrides``.
+
+        Raises `JobError` for everything that is wrong with it.
+        """
+        source, effective, folder, document, plan = read(path, overrides)
         store = Folder(document.output)
         pipeline = Pipeline(plan, store, Cache(document.cache or default_cache()), document.engine)
-        return cls(path, source, plan, document.output, pipeline, store, document.budget, published(document))
+        read_as = (path, source, effective, folder, overrides)
+        return cls(*read_as, plan, document.output, pipeline, store, document.budget, published(document))
+
+    @property
+    def named(self) -> str:
+        """The job as it is named on the command line."""
+        return shlex.join([str(self.path), *(f"--set={key}={flow(value)}" for key, value in self.overrides.items())])
 
     @contextmanager
     def opened(self) -> Iterator[Budget]:
@@ -73,7 +89,7 @@ class Job:
         begin = time.monotonic()
         with self.opened() as purse:
             with replacing(self.output / "job.yaml") as file:
-                file.write_bytes(self.source)
+                file.write_bytes(self._copy())
             self.pipeline.ask_again()
             result = self.pipeline.run()
             self._list_bad_lines(result)
@@ -95,12 +111,19 @@ class Job:
             raise HardnegError(f"{self.path}: {problem}; loosen a filter, raise `depth`, or add a generator")
         return result
 
+    def _copy(self) -> bytes:
+        """The job with its overrides, for the run's folder: its paths lead from there to where they did."""
+        start = os.path.relpath(self.folder, self.output)
+        if (self.output / start).resolve() != self.folder.resolve():  # a link lies between
+            start = str(self.folder)
+        return with_value(self.effective, "relative_to", start, self.path)
+
     def finished(self) -> Result:
         """The result of a job that has been run. Computes nothing. Raises `JobError` when there is something to do."""
         missing = [name for name, state, _ in self.state() if state != "cached" and not name.startswith("export.")]
         if missing:
             raise JobError(
-                f"{self.path}: has not been run to the end ({', '.join(missing)}); run `hardneg run {self.path}`"
+                f"{self.path}: has not been run to the end ({', '.join(missing)}); run `hardneg run {self.named}`"
             )
         return self.pipeline.run()
 
@@ -251,7 +274,7 @@ class Job:
         }
         return {
             "versions": {name: _version(name) for name in PACKAGES},
-            "job": {"sha256": hashlib.sha256(self.source).hexdigest()},
+            "job": {"sha256": hashlib.sha256(self.source).hexdigest(), "set": dict(self.overrides)},
             "corpus": result.corpus.fingerprint,
             "stages": stages,
             "ran": result.ran,
