@@ -78,7 +78,7 @@ def _edited(text: str, root: Any, names: Sequence[str], value: object, problem: 
             return _replaced(text, key, node, flow({name: rest}))
         if isinstance(whole, yaml.ScalarNode):
             raise JobError(f"{problem}: `{here}` has no keys, it is {whole.value!r:.60}")
-        entries: list[tuple[Any, Any]] = whole.value
+        entries: Any = whole.value
         found = next((entry for entry in entries if entry[0].value == name), None)
         if found is None:
             return _added(text, key, whole, f"{flow(name)}: {flow(rest)}", at_the_end=not depth)
