@@ -14,9 +14,9 @@ WORKERS ?= 2
 test: .venv/dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m "not engines"
 
-# Real vLLM engines, Ray, the whole demo, and equal bytes with a real encoder in many processes.
-test-engines: .venv/dev
-	$(BIN)/python -m pytest -m engines
+# What takes minutes: vLLM's engine and server, Ray, a browser, the whole demo, a judged collection with a real encoder.
+test-engines: .venv/dev .venv/browser
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m engines
 
 lint: .venv/dev
 	$(BIN)/ruff format --check
@@ -25,9 +25,9 @@ lint: .venv/dev
 	$(BIN)/pyright --pythonpath $(BIN)/python
 	$(BIN)/lint-imports
 
-# The API reference, from the docstrings, as pages in site/.
+# The site, in site/. What does not resolve is an error, and nothing is fetched.
 docs: .venv/dev
-	$(BIN)/pdoc --output-directory site hardneg hardneg.eci hardneg.compat hardneg.testing hardneg.protocols
+	$(BIN)/sphinx-build -W --keep-going -q -d build/doctrees docs site
 
 # torch first and pinned: whatever else is installed then takes this CPU build as it is.
 .venv/package: pyproject.toml constraints.txt
@@ -53,16 +53,23 @@ docs: .venv/dev
 CONSUMERS := beir FlagEmbedding tevatron pylate peft accelerate ir_datasets
 
 .venv/dev: .venv/llm Makefile
-	$(PIP) --editable ".[dev]"
+	$(PIP) --editable ".[dev,docs]"
 	$(PIP) --no-deps $(CONSUMERS)
-	$(PIP) datatrove distilabel pdoc
+	$(PIP) datatrove distilabel
 	touch $@
 
-# The figure of the rooms in docs/architecture.md.
+# Chromium for the tests of pages: the system's own, or Debian's package where there is none.
+.venv/browser: .venv/dev
+	command -v chromium || command -v chromium-browser || command -v google-chrome || { \
+	  ROOT=$$([ "$$(id -u)" = 0 ] || echo sudo); \
+	  $$ROOT apt-get update -qq && $$ROOT apt-get install -qq -y --no-install-recommends chromium fonts-dejavu-core; }
+	touch $@
+
+# The figure of the rooms in docs/explanation/architecture.md.
 figure: .venv/dev
 	$(BIN)/python docs/structure.py
 
-# What predicts training (docs/study.md). SMALL=1: a part of it in about a minute. Else DATA=the folder of squad and
+# What predicts training (docs/explanation/study.md). SMALL=1: a part of it in about a minute. Else DATA=the folder of squad and
 # cranfield: hours, and it goes on where it stopped.
 STUDY = OMP_NUM_THREADS=1 $(BIN)/python -m bench.study
 study: .venv/dev

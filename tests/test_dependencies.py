@@ -22,7 +22,9 @@ BASE = [
 
 def test_the_list_is_that_of_the_package() -> None:
     rows = re.findall(
-        r"^\| ([A-Za-z][\w-]*) \| ", (ROOT / "docs" / "dependencies.md").read_text(encoding="utf-8"), re.MULTILINE
+        r"^\| ([A-Za-z][\w-]*) \| ",
+        (ROOT / "docs" / "reference" / "dependencies.md").read_text(encoding="utf-8"),
+        re.MULTILINE,
     )
     assert [name for name in rows if name != "package"] == BASE
 

@@ -2,96 +2,151 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import re
+import shlex
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
+from documents import PAGES, ROOT, all_blocks, blocks, text_of
+from support import WORDS, as_yaml, job_on
 
+from hardneg import cli
 from hardneg.job.run_folder import Job
 
-ROOT = Path(__file__).resolve().parents[1]
-FENCE = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+MODELS = "models: [&target {kind: hashed_words}, &model {kind: openai, model: some}]\n"
+"""What a fragment of a job may mean by an alias."""
+FOREIGN = ("apt-get", "head", "hf", "source", "swift", "torchrun", "vllm", ".")
+"""Commands in the documents that are not ours."""
 
 
-def snippets(file: str, language: str) -> list[str]:
-    return [text for found, text in FENCE.findall((ROOT / file).read_text()) if found == language]
+def is_job(block: str) -> bool:
+    return "generators:" in block and "output:" in block
 
 
-def test_the_readmes_library_snippet_runs(minilm: str, capsys: pytest.CaptureFixture[str]) -> None:
-    from datasets import Dataset
-
-    [code] = snippets("README.md", "python")
-    row = {"anchor": "who wrote 1984", "positive": "George Orwell wrote 1984.", "negative": "Rivers flow to the sea."}
-    others = [f"Book {number} was written by somebody else, in another year." for number in range(200)]
-    names: dict[str, object] = {
-        "model": minilm,
-        "passages": [row["positive"], row["negative"], "1984 was written by George Orwell.", *others],
-        "queries": [row["anchor"]],
-        "positives": [row["positive"]],
-        "negatives": [[row["negative"], "1984 was written by George Orwell."]],
-        "dataset": Dataset.from_list([row]),
-    }
-    exec(compile(code, "part.py", "exec", dont_inherit=True), names)
-    assert names["result"].kept == [[row["negative"]]]
-    assert names["dataset"].to_list() == [row]
-    assert float(capsys.readouterr().out) > 0
-
-
-def jobs() -> list[str]:
-    """Every whole job in README.md and docs."""
-    pages = ["README.md", *(f"docs/{page.name}" for page in sorted((ROOT / "docs").glob("*.md")))]
-    blocks = [block for page in pages for block in snippets(page, "yaml")]
-    return [block for block in blocks if "generators:" in block and "output:" in block]
-
-
-@pytest.mark.parametrize("job", jobs())
+@pytest.mark.parametrize("job", [block for _, block in all_blocks("yaml") if is_job(block)])
 def test_jobs_in_the_documents_are_valid(tmp_path: Path, job: str) -> None:
     (tmp_path / "job.yaml").write_text(job)
     assert Job.read(tmp_path / "job.yaml").plan.generators
 
 
-def test_the_part_of_the_contributing_page_keeps_its_contract(batch_of, tmp_path: Path) -> None:
-    from hardneg.data.merge import merge
-    from hardneg.generators.random import Random
-    from hardneg.testing import check_filter
+@pytest.mark.parametrize("block", [block for _, block in all_blocks("yaml") if not is_job(block)])
+def test_pieces_of_jobs_in_the_documents_are_valid(tmp_path: Path, block: str) -> None:
+    piece = yaml.safe_load(MODELS + block)
+    del piece["models"]
+    job = job_on() | {"filters": {}}
+    job["scorers"] = job["scorers"] | {"doubt": {"kind": "false_negative", "encoder": WORDS}}
+    job["select"] = {"kind": "top", "scorer": "target", "per_query": 7}
+    for key, value in piece.items():
+        job[key] = (job[key] | value) if isinstance(value, dict) and key in ("scorers", "generators") else value
+    (tmp_path / "job.yaml").write_text(as_yaml(job))
+    assert Job.read(tmp_path / "job.yaml").plan.generators
 
-    [code] = snippets("CONTRIBUTING.md", "python")
-    names: dict[str, object] = {}
-    exec(compile(code, "part.py", "exec", dont_inherit=True), names)
-    batch = merge(batch_of(), {"random": Random(depth=4).generate(batch_of())})
-    verdicts = check_filter(names["LongPassages"](most=25), batch)
-    lengths = [len(n.passage.contents) for example in batch for n in example.negatives]
-    assert verdicts.dropped.tolist() == [length > 25 for length in lengths]
+
+def commands() -> Iterator[tuple[str, str]]:
+    """Page and command, for every line of every block for a shell."""
+    for page, block in all_blocks("sh"):
+        for line in block.replace("\\\n", " ").splitlines():
+            for command in line.split(" && "):
+                if command.split("#")[0].strip():
+                    yield page, command.strip()
+
+
+def is_runnable(words: list[str]) -> bool:
+    """Whether a command exists, with its options."""
+    first, *rest = words
+    if first == "hardneg":
+        cli.parser().parse_args(rest)
+        return bool(rest)
+    if first == "make":
+        rules = (ROOT / "Makefile").read_text()
+        return all(re.search(rf"^{re.escape(word)}:", rules, re.MULTILINE) or "=" in word for word in rest)
+    if first == "pip":
+        extras = re.findall(r"hardneg\[([\w,]+)\]", " ".join(rest))
+        known = re.findall(r"^(\w+) = \[", (ROOT / "pyproject.toml").read_text(), re.MULTILINE)
+        return all(extra in known for found in extras for extra in found.split(","))
+    if first == "python" and rest[0] == "-m":
+        return rest[1].startswith("tevatron.") or (ROOT / rest[1].replace(".", "/")).exists()
+    if first == "python":
+        options = [word for word in rest[1:] if word.startswith("--")]
+        script = ROOT / rest[0]
+        return rest[0] == "train.py" or all(option in script.read_text() for option in options)
+    return first in FOREIGN
+
+
+def test_commands_in_the_documents_exist() -> None:
+    for page, command in commands():
+        words = shlex.split(command, comments=True)
+        words = [word for word in words if not re.fullmatch(r"[A-Z_]+=\S+", word) or words[0] == "make"]
+        try:
+            assert is_runnable(words), f"{page}: {command}"
+        except SystemExit:
+            pytest.fail(f"{page}: {command}")
+
+
+def test_commands_in_the_text_exist() -> None:
+    [found] = [action for action in cli.parser()._actions if isinstance(action, argparse._SubParsersAction)]
+    for page in PAGES:
+        for name, rest in re.findall(r"`hardneg ([a-z]+)([^`]*)`", " ".join(text_of(page).split())):
+            assert name in found.choices, f"{page}: hardneg {name}"
+            for option in re.findall(r"--[a-z-]+", rest):
+                assert option in found.choices[name]._option_string_actions, f"{page}: hardneg {name} {option}"
 
 
 def test_every_kind_is_in_the_job_page() -> None:
     from hardneg import kinds
 
-    page = (ROOT / "docs" / "jobs.md").read_text()
+    page = text_of("docs/reference/jobs.md")
     for group in ("readers", "generators", "scorers", "filters", "selectors", "exports"):
         for kind in kinds.kinds(group):
             assert f"`{kind}`" in page, kind
 
 
 def test_links_lead_somewhere() -> None:
-    for file in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")]:
-        for target in re.findall(r"\]\((?!http)([^)#]+)", file.read_text()):
-            assert (file.parent / target).exists(), f"{file.name}: {target}"
+    for page in PAGES:
+        for target in re.findall(r"\]\((?!http)([^)#]+)", text_of(page)):
+            assert ((ROOT / page).parent / target).exists(), f"{page}: {target}"
+
+
+def test_what_code_and_changelog_name_in_the_documents_is_there() -> None:
+    files = [ROOT / "CHANGELOG.md", ROOT / "Makefile"]
+    files += [file for folder in ("src", "tests", "bench", "examples") for file in (ROOT / folder).rglob("*.py")]
+    for file in files:
+        for named in re.findall(r"docs/[\w/-]+\.(?:md|py|svg)", file.read_text(encoding="utf-8")):
+            assert (ROOT / named).exists(), f"{file}: {named}"
 
 
 @pytest.mark.engines
-def test_the_demo(tmp_path: Path) -> None:
-    """The whole demo, as `make demo` runs it: real text, real models."""
-    shutil.copytree(ROOT / "examples", tmp_path / "examples")
-    done = subprocess.run(
-        [sys.executable, "examples/demo.py"], cwd=tmp_path, capture_output=True, text=True, check=False
-    )
+def test_the_site_asks_for_nothing_and_holds_every_part(tmp_path: Path) -> None:
+    from hardneg import kinds
+
+    build = [sys.executable, "-m", "sphinx", "-W", "-q", "-d", str(tmp_path / "trees"), str(ROOT / "docs")]
+    done = subprocess.run([*build, str(tmp_path / "site")], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    report = json.loads((tmp_path / "runs" / "demo" / "report.json").read_text())
+    for page in (tmp_path / "site").rglob("*.html"):
+        tags = re.findall(r"<(?:link|script|img|iframe|source)\b[^>]*", page.read_text(encoding="utf-8"))
+        assert not [tag for tag in tags if re.search(r"(?:src|href)=\"?(?:https?:)?//", tag)], page
+    parts = (tmp_path / "site" / "reference" / "parts.md").read_text(encoding="utf-8")
+    assert all(f"### `{kind}`" in parts for group in kinds.BUILT_IN for kind in kinds.kinds(group))
+    listed = re.findall(r"\]\(([\w/-]+\.md)\)", (tmp_path / "site" / "llms.txt").read_text(encoding="utf-8"))
+    written = {str(file.relative_to(tmp_path / "site")) for file in (tmp_path / "site").rglob("*.md")}
+    assert set(listed) == written - {"index.md"}
+    assert json.loads((tmp_path / "site" / "job.schema.json").read_text())["required"]
+
+
+@pytest.mark.engines
+def test_the_demo() -> None:
+    """The whole demo, as `make demo` runs it: real text, real models. It goes on with what `make demo` has made."""
+    done = subprocess.run([sys.executable, "examples/demo.py"], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    run = ROOT / "runs" / "demo"
+    report = json.loads((run / "report.json").read_text())
     sets = report["sets"]
     assert report["counts"]["examples"] == 1000
     assert (
@@ -114,4 +169,31 @@ def test_the_demo(tmp_path: Path) -> None:
     assert refused_others / others < 0.35
     assert len(re.findall(r"^\d+\. query q\d+: ", done.stdout, re.MULTILINE)) == 10
     for export in ("n_tuples/train.parquet", "flag/train.jsonl", "all/train.jsonl"):
-        assert (tmp_path / "runs" / "demo" / "exports" / export).stat().st_size > 100_000
+        assert (run / "exports" / export).stat().st_size > 100_000
+
+
+@pytest.mark.engines
+def test_the_tutorial(tmp_path: Path) -> None:
+    """Every command of it, in order, where the demo has run: the same texts are encoded once."""
+    checkout = tmp_path
+    shutil.copytree(ROOT / "examples", checkout / "examples")
+    for made in ("demo-data", "demo", "cache"):
+        shutil.copytree(ROOT / "runs" / made, checkout / "runs" / made, symlinks=True)
+    page = "docs/tutorial.md"
+    for block in [*blocks(page, "yaml"), *blocks(page, "python")]:
+        (checkout / block.split("\n")[0].removeprefix("# ")).write_text(block)
+    shown = {}
+    for _, command in [(found, command) for found, command in commands() if found == page]:
+        if command.split()[0] in ("make", "pip", "."):
+            continue  # the environment of this test
+        words = shlex.split(command)
+        if words[0] in ("hardneg", "python"):
+            words = [sys.executable, *(["-m"] if words[0] == "hardneg" else []), *words[words[0] == "python" :]]
+        done = subprocess.run(words, cwd=checkout, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, f"{command}\n{done.stderr}"
+        shown[command] = " ".join(done.stdout.split())
+    assert "5,000 negatives for 1,000 queries (0 short)" in shown["hardneg run first.yaml"]
+    assert "chosen Corvus" in shown["hardneg show first.yaml --query q0"]
+    assert "estimated false: 1.1% (0.3 to 4.0), before filtering 6 to 33%" in shown["hardneg run second.yaml"]
+    assert "Watermelon, 85% likely relevant" in shown["hardneg dropped second.yaml -n 3"]
+    assert shown["python train.py"].endswith("trained on 5000 triplets")

@@ -1,1 +1,4 @@
-"""Which number, taken before anyone trains, predicts what training on a set of negatives gives? See docs/study.md."""
+"""Which number, taken before anyone trains, predicts what training on a set of negatives gives?
+
+See docs/explanation/study.md.
+"""

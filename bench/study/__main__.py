@@ -1,4 +1,4 @@
-"""python -m bench.study truth|predict|recipes|report …: see docs/study.md.
+"""python -m bench.study truth|predict|recipes|report …: see docs/explanation/study.md.
 
 truth    trains on every set and writes results/truth.jsonl; with --encoders minilm2 or minilm an encoder with attention
 trainer  eight sets through sentence-transformers' own trainer, into the same file; wants --rate

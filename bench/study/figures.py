@@ -1,4 +1,4 @@
-"""The figures of docs/study.md, drawn from the lines."""
+"""The figures of docs/explanation/study.md, drawn from the lines."""
 
 from __future__ import annotations
 

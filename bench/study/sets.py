@@ -14,13 +14,14 @@ from numpy.typing import NDArray
 
 SIZE = 7
 POOL = 60
-LEVEL, SLOPE = 2.5, 1.4  # docs/safety.md
+LEVEL, SLOPE = 2.5, 1.4  # docs/explanation/safety.md
 
 Keep = Callable[[int, NDArray[np.int64]], NDArray[np.bool_]]
 
 
 def probability(start: Start, *views: str) -> Callable[[int, NDArray[np.int64]], NDArray[np.float64]]:
-    """The estimate of docs/safety.md: 1 / (1 + exp(slope u - level)), u the mean log rank for query and positive."""
+    """The estimate of docs/explanation/safety.md, 1 / (1 + exp(slope u - level)), u the mean log rank for query and
+    positive."""
 
     def of(row: int, candidates: NDArray[np.int64]) -> NDArray[np.float64]:
         some = [getattr(start, name) for name in views]

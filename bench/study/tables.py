@@ -1,4 +1,4 @@
-"""The tables of docs/study.md, from the lines."""
+"""The tables of docs/explanation/study.md, from the lines."""
 
 from __future__ import annotations
 

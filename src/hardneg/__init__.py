@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         StoreError,
     )
     from hardneg.kinds import NEUTRAL, part
+    from hardneg.library.audit import audit
     from hardneg.library.eci_filter import ECIFilter
     from hardneg.library.filtered import Filtered
     from hardneg.library.mine import Mined, mine
@@ -41,6 +42,7 @@ _HOMES = {
         "StoreError",
     ),
     "hardneg.kinds": ("NEUTRAL", "part"),
+    "hardneg.library.audit": ("audit",),
     "hardneg.library.eci_filter": ("ECIFilter",),
     "hardneg.library.filtered": ("Filtered",),
     "hardneg.library.mine": ("Mined", "mine"),
@@ -71,6 +73,7 @@ __all__ = [
     "Selection",
     "StoreError",
     "Verdicts",
+    "audit",
     "mine",
     "part",
 ]

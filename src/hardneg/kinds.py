@@ -71,6 +71,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "copy": "hardneg.filters.copy:Copy",
         "text_quality": "hardneg.filters.text_quality:TextQuality",
         "relevance": "hardneg.filters.relevance:Relevance",
+        "judged": "hardneg.filters.judged:Judged",
     },
     "selectors": {
         "top": "hardneg.selectors.top:Top",
@@ -230,7 +231,10 @@ NameOrPath = Annotated[str, NAMED]
 
 
 def _placed(value: Any, hint: Any) -> Any:
-    """A value from a job's YAML, with paths taken as relative to the job's file."""
+    """A value from a job's YAML, with paths taken as relative to the job's file; of a list each of its values."""
+    if isinstance(value, list):
+        within = next((get_args(leaf)[0] for leaf in leaves(hint) if get_origin(leaf) is tuple), Any)
+        return [_placed(inner, within) for inner in value]
     if not isinstance(value, str):
         return value
     bare = [get_args(leaf)[0] if get_origin(leaf) is Annotated else leaf for leaf in leaves(hint)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -9,13 +10,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from disk import watched
 from filelock import Timeout
+from support import on_linux
 
 from hardneg.cache import folders, memo
 from hardneg.cache.folders import Cache
 from hardneg.cache.memo import Memo, keys_of
 from hardneg.files.durable import UNFINISHED
+from hardneg.testing import faults
+from hardneg.testing.faults import every_fault, run, some_faults
 
 
 def is_held(cache: Cache, group: str, name: str) -> bool:
@@ -100,17 +103,47 @@ def test_segments_are_put_together_by_one_process_at_a_time(tmp_path: Path, monk
     assert cache.begun_memo == [False, False, False, True], "the last writes the three as one"
 
 
+def fill(root: Path) -> None:
+    cache = Cache(root / "cache")
+    cache.made("things", "one", lambda folder: write(folder, "one"))
+    with cache.workspace("thing") as folder:
+        write(folder, "two")
+        cache.publish(folder, "things", "two")
+    Memo(cache, "name").get(keys_of(["a"]), lambda places: np.ones((len(places), 2), np.float32))
+
+
+@on_linux
+def test_things_outlive_a_power_cut(tmp_path: Path) -> None:
+    assert run(fill, tmp_path, faults.POWER, faults.END).status == 0
+    assert all(Cache(tmp_path / "cache").find("things", name) for name in ("one", "two"))
+    [segment] = (tmp_path / "cache" / "memo" / "name").glob("*.npy")
+    assert memo.whole(segment)
+
+
+@on_linux
 def test_things_are_on_the_disk_before_they_have_their_name(tmp_path: Path) -> None:
-    cache = Cache(tmp_path)
-    with watched() as disk:
-        cache.made("things", "one", lambda folder: write(folder, "one"))
-        assert disk.renamed == []
-        with cache.workspace("thing") as folder:
-            write(folder, "two")
-            cache.publish(folder, "things", "two")
-        assert disk.renamed == []
-        Memo(cache, "name").get(keys_of(["a"]), lambda numbers: np.ones((len(numbers), 2), np.float32))
-    assert disk.lost == []
+    (tmp_path / "root").mkdir()
+    for _ in some_faults(fill, tmp_path / "root", 15, faults=[faults.POWER, faults.POWER_BUT_NAMES]):
+        for name in ("one", "two"):
+            Cache(tmp_path / "root" / "cache").find("things", name)  # a damaged one would be said, as a warning
+        assert all(memo.whole(segment) for segment in tmp_path.glob("root/cache/memo/name/*.npy"))
+
+
+def fill_with_arrays(root: Path) -> None:
+    cache = Cache(root / "cache")
+    cache.made("things", "one", lambda folder: np.save(folder / "a.npy", np.arange(9)))
+    Memo(cache, "name").get(keys_of(["a"]), lambda places: np.ones((len(places), 2), np.float32))
+
+
+@on_linux
+def test_an_array_that_the_disk_did_not_take_whole_is_never_finished(tmp_path: Path) -> None:
+    """numpy says nothing when the last write of an array fails."""
+    (tmp_path / "root").mkdir()
+    failing = [dataclasses.replace(fault, hits=frozenset({"write"})) for fault in (faults.NO_SPACE, faults.IO_ERROR)]
+    for trial in every_fault(fill_with_arrays, tmp_path / "root", failing):
+        assert "StoreError: " in trial.output, trial
+        for file in (tmp_path / "root" / "cache").glob("[tm]*/[!.]*/*.npy"):
+            np.load(file)
 
 
 @pytest.fixture(autouse=True)

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -18,7 +18,6 @@ from hardneg.cache.folders import Cache
 from hardneg.cache.housekeeping import entries, in_use, prune, sweep
 from hardneg.cache.memo import Memo, keys_of
 from hardneg.cli import main
-from hardneg.job.run_folder import Job
 
 DAY = 86_400
 HOLDS = """
@@ -85,22 +84,6 @@ def test_nothing_is_left_by_a_process_that_ends(cache: Cache) -> None:
     with in_use(cache), cache.workspace("corpus") as folder:
         assert folder.is_dir()
     assert [path for path in cache.root.rglob("*") if path.name != "locks"] == []
-
-
-def test_a_killed_job_leaves_nothing_behind_for_good(make_job: Callable[..., Path], tmp_path: Path) -> None:
-    code = """
-import os, signal, sys
-from hardneg.cli import main
-from hardneg.data import corpus
-corpus._refuse_duplicates = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
-main(["run", sys.argv[1]])
-"""
-    path = make_job()
-    done = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, check=False)
-    assert done.returncode == -signal.SIGKILL
-    assert list((tmp_path / "cache").glob(".corpus-*"))
-    Job.read(path).run()
-    assert not list((tmp_path / "cache").glob(".*"))
 
 
 def test_by_age(cache: Cache) -> None:

@@ -31,7 +31,7 @@ def test_help_teaches_a_first_job_and_needs_no_model_library() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "hardneg check job.yaml && hardneg run job.yaml" in done.stdout
-    for command in ("init", "run", "check", "score", "compare", "tune", "dropped", "push", "kinds", "schema"):
+    for command in ("init", "run", "check", "audit", "score", "compare", "tune", "review", "push", "kinds", "schema"):
         assert f"    {command} " in done.stdout
 
 
@@ -48,7 +48,7 @@ def test_the_public_names() -> None:
     assert hardneg.__all__ == [
         "NEUTRAL", "Batch", "Candidate", "Candidates", "DataError", "ECIFilter", "Example", "Filtered", "HardnegError", "JobError", "Mined",
         "MissingExtraError", "ModelError", "Negative", "NegativeSet", "Origin", "PartError", "Passage", "Reason",
-        "Scores", "Selection", "StoreError", "Verdicts", "mine", "part",
+        "Scores", "Selection", "StoreError", "Verdicts", "audit", "mine", "part",
     ]  # fmt: skip
     assert all(hasattr(hardneg, name) for name in hardneg.__all__)
 

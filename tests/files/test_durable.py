@@ -6,11 +6,13 @@ import threading
 from pathlib import Path
 
 import pytest
-from disk import watched
+from support import on_linux
 
 from hardneg.errors import StoreError
 from hardneg.files import durable
 from hardneg.files.durable import publishing, replacing
+from hardneg.testing import faults
+from hardneg.testing.faults import run, some_faults
 
 
 def contents(folder: Path) -> dict[str, str]:
@@ -114,18 +116,43 @@ def test_a_disk_that_takes_nothing_is_named_with_the_way_out(tmp_path: Path) -> 
         pass
 
 
+def publish_two_versions(root: Path) -> None:
+    for version in ("one", "two"):
+        publish(root / "deep" / "out", version)
+        with replacing(root / "deep" / "file") as temporary:
+            temporary.write_text(version)
+
+
+def versions(root: Path) -> list[dict[str, str]]:
+    """What stands under the final names: of the folder, and of the file."""
+    file = root / "deep" / "file"
+    return [contents(root / "deep" / "out"), {"file": file.read_text()} if file.exists() else {}]
+
+
+OUT = [*({"a": version, "inner/b": version} for version in ("one", "two"))]
+FILE = [{}, {"file": "one"}, {"file": "two"}]
+
+
+POWER = (faults.POWER, faults.POWER_BUT_NAMES)
+FAILING = (faults.TORN, faults.NO_SPACE, faults.IO_ERROR, faults.NO_DESCRIPTORS, faults.SHORT)
+
+
+@on_linux
+@pytest.mark.parametrize("which", [(faults.KILL,), POWER, FAILING], ids=["killed", "without power", "failing"])
+def test_whatever_happens_both_are_whole(tmp_path: Path, which: tuple[faults.Fault, ...]) -> None:
+    publish(tmp_path / "root" / "deep" / "out", "one")
+    for trial in some_faults(publish_two_versions, tmp_path / "root", 15, faults=which):
+        out, file = versions(tmp_path / "root")
+        assert out in OUT, trial
+        assert file in FILE, trial
+        assert trial.killed or trial.status == 0 or "StoreError: " in trial.output, trial
+
+
+@on_linux
 def test_what_has_its_name_outlives_a_power_cut(tmp_path: Path) -> None:
-    folder, file = tmp_path / "out", tmp_path / "file"
-    with watched() as disk:
-        for version in ("one", "two"):
-            publish(folder, version)
-            assert disk.holds(folder / "inner"), "the entries of folders too"
-            assert disk.renamed == []
-            with replacing(file) as temporary:
-                temporary.write_text(version)
-        assert (disk.lost, disk.renamed) == ([], [])
-        assert disk.holds(folder)
-        assert disk.holds(file)
+    """As deep as it lies."""
+    assert run(publish_two_versions, tmp_path, faults.POWER, faults.END).status == 0
+    assert versions(tmp_path) == [OUT[-1], FILE[-1]]
 
 
 def test_folders_are_exchanged_where_the_system_cannot_do_it_in_one_step(

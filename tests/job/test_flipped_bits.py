@@ -90,6 +90,15 @@ def test_verify_names_what_changed(make_job: MakeJob, tmp_path: Path, capsys: py
     assert main(["verify"]) == 2
 
 
+def test_a_run_whose_job_was_changed_is_whole(make_job: MakeJob, tmp_path: Path) -> None:
+    Job.read(make_job()).run()
+    assert Job.read(make_job(margin=0.3)).run().ran
+    run = tmp_path / "runs" / "job"
+    assert main(["verify", str(run)]) == 0
+    (run / "provenance.jsonl").write_text("")
+    assert main(["verify", str(run)]) == 1
+
+
 @pytest.mark.filterwarnings("ignore:.*since it was written")
 def test_an_export_that_was_cut_is_written_again_and_never_pushed(
     make_job: MakeJob, tmp_path: Path, capsys: pytest.CaptureFixture[str]

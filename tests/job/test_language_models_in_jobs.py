@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from asking import GRADES, answer, client_at, job_with
 from support import IN_A_HURRY, REMOVED, WORDS, as_yaml, changed, files_of, write_data
 
 from hardneg.cli import main
@@ -29,46 +30,6 @@ Make = Callable[..., Path]
 pytestmark = pytest.mark.usefixtures("fresh_answers")
 
 
-GRADES = {
-    "kind": "relevance",
-    "scorer": "judge",
-    "max": 3,
-    "relabel": True,
-    "agree": "target",
-    "agree_from": 0.3,
-}
-
-
-def client_at(url: str, **fields: Any) -> dict[str, Any]:
-    return {"kind": "openai", "base_url": url, "model": "any", "timeout": 5} | fields
-
-
-def job_with(client: dict[str, Any], name: str = "job") -> dict[str, Any]:
-    """A job in which a language model writes negatives and judges what is near to the margin."""
-    return {
-        "data": {"kind": "beir", "path": "data"},
-        "generators": {
-            "lexical": {"kind": "bm25", "depth": 5},
-            "written": {"kind": "llm", "per_query": 2, "context": "lexical", "rounds": 1, "client": client},
-        },
-        "scorers": {
-            "target": {"kind": "bi_encoder", "encoder": WORDS},
-            "judge": {"kind": "llm_judge", "client": client, "cascade": "safe", "near": 2.0},
-        },
-        "filters": {
-            "quality": {"kind": "text_quality", "length": False, "language": False},
-            "safe": {"kind": "eci_safety", "scorer": "target", "margin": 0.0},
-            "graded": dict(GRADES),
-        },
-        "select": {"kind": "top", "scorer": "target", "per_query": 2},
-        "eci": {"scorer": "target"},
-        "exports": {"split": {"kind": "beir", "split": "relabelled"}, "all": {"kind": "jsonl", "dropped": True}},
-        "engine": {"kind": "local", "workers": 2},
-        "cache": "cache",
-        "output": name,
-    }
-
-
 @pytest.fixture
 def job(tmp_path: Path) -> Make:
     """Writes the job above, with its data, for a server at ``url``; ``changes`` as in `support.changed`."""
@@ -80,21 +41,6 @@ def job(tmp_path: Path) -> Make:
         return file
 
     return make
-
-
-def answer(body: dict[str, Any]) -> str:
-    """Two texts, the second of which an assistant talks; grades 3 for what says `capital`, else 1."""
-    said = body["messages"][1]["content"]
-    if "<candidate 1" in said:
-        count = said.count("<candidate ")
-        own = [said.split(f"<candidate {n} ")[1].split("</candidate")[0] for n in range(1, count + 1)]
-        return json.dumps(
-            {"grades": [{"candidate": n, "grade": 3 if "capital" in t else 1} for n, t in enumerate(own, 1)]}
-        )
-    number = sum(map(ord, said)) % 1_000
-    return json.dumps(
-        {"negatives": [f"a small town number {number} in the rain", "As an AI language model I know no towns."]}
-    )
 
 
 def test_a_job_from_generation_to_export(job: Make, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -13,6 +13,7 @@ from support import files_of, line_with
 
 from hardneg.cli import main
 from hardneg.errors import JobError
+from hardneg.job.named import job_of
 from hardneg.job.run_folder import Job
 from hardneg.job.yaml_document import parse
 from hardneg.job.yaml_editing import flow, with_value
@@ -131,6 +132,7 @@ def test_a_run_with_other_values_is_recorded_and_repeated_from_its_own_folder(
     assert files_of(out) == before
     assert main(["check", "job.yaml", "--set", "filters.safe.margin=0.3", "--json"]) == 0
     assert {entry["state"] for entry in json.loads(capsys.readouterr().out)} == {"cached", "to do"}
+    assert [*job_of(out).state()] == [*Job.read(path, manifest["job"]["set"]).state()]
     assert main(["show", str(path), "--query", "q1-0"]) == 2
     assert main(["show", str(path), *sets, "--query", "q1-0"]) == 0
 

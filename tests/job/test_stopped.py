@@ -3,45 +3,38 @@
 from __future__ import annotations
 
 import shutil
-import signal
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import faulty
 import pytest
-from support import IN_A_HURRY, SMALL_SHARDS, as_yaml, files_of, job_on, small_shards, write_data
+from support import IN_A_HURRY, SMALL_SHARDS, as_yaml, files_of, job_on, on_linux, small_shards, write_data
 
 from hardneg.job.run_folder import Job
+from hardneg.testing import faults
 
 STOPPED = (
     SMALL_SHARDS
     + """
 import contextlib, os, signal, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell that runs tests in the background has it ignored
-from hardneg.job import run_folder
 from hardneg.pipeline import store
 from hardneg.cli import main
-left, moment, number = int(sys.argv[2]), sys.argv[3], getattr(signal, sys.argv[4])
+left, number, real = int(sys.argv[2]), getattr(signal, sys.argv[3]), store.replacing
 
-def counted(real):
-    @contextlib.contextmanager
-    def writing(path):
-        global left
-        with real(path) as unfinished:
-            yield unfinished
-            if left == 0 and moment == "before":
-                os.kill(os.getpid(), number)
-        if left == 0 and moment == "after":
-            os.kill(os.getpid(), number)
-        left -= 1
-    return writing
+@contextlib.contextmanager
+def counted(path):
+    global left
+    with real(path) as unfinished:
+        yield unfinished
+    if left == 0:
+        os.kill(os.getpid(), number)
+    left -= 1
 
-store.replacing = run_folder.replacing = counted(store.replacing)
-run_folder.publishing = counted(run_folder.publishing)
-status = main(["run", sys.argv[1]])
-print("writes left:", left)
-sys.exit(status)
+store.replacing = counted
+sys.exit(main(["run", sys.argv[1]]))
 """
 )
 
@@ -71,19 +64,15 @@ def twelve(make_job: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.Mo
     return make_job()
 
 
-@pytest.mark.parametrize("moment", ["before", "after"])
-def test_killed_at_any_write_and_run_again_is_equal(
-    twelve: Path, tmp_path: Path, reference: tuple[dict[str, bytes], Path], moment: str
+@on_linux
+def test_after_a_few_faults_a_rerun_is_equal(
+    tmp_path: Path, reference: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each process begins where the one before was killed; the writes are counted anew in each."""
-    wanted, _ = reference
-    for write in (0, 5, 16, 31, 7, 2):
-        killed = process(STOPPED, twelve, write, moment, "SIGKILL")
-        assert killed.returncode == -signal.SIGKILL, killed.stdout + killed.stderr
-        for file in (tmp_path / "runs" / "job").glob("stages/*/part-*.parquet"):
-            assert str(file.relative_to(tmp_path / "runs" / "job")) in wanted
-    Job.read(twelve).run()
-    assert files_of(tmp_path / "runs" / "job") == wanted
+    """A sample of `test_after_any_fault_a_rerun_is_equal`, after ``reference`` has loaded everything."""
+    small_shards(monkeypatch)
+    undisturbed = faulty.Undisturbed(faulty.small_job(tmp_path))
+    few = (faults.KILL, faults.NO_SPACE, faults.POWER)
+    assert [trial.fault for trial in undisturbed.trials(tmp_path, 3, which=few)] == list(few)
 
 
 @pytest.mark.parametrize(("name", "status"), [("SIGINT", 130), ("SIGTERM", 143)])
@@ -91,39 +80,12 @@ def test_stopped_by_a_signal_keeps_what_is_finished(
     twelve: Path, tmp_path: Path, reference: tuple[dict[str, bytes], Path], name: str, status: int
 ) -> None:
     wanted, _ = reference
-    done = process(STOPPED, twelve, 12, "after", name)
+    done = process(STOPPED, twelve, 12, name)
     assert done.returncode == status
     assert done.stderr.splitlines()[-1] == "hardneg: stopped; the same command goes on where it was"
     finished = files_of(tmp_path / "runs" / "job")
     assert finished
     assert finished.items() <= wanted.items()
-    Job.read(twelve).run()
-    assert files_of(tmp_path / "runs" / "job") == wanted
-
-
-LITTLE_DISK = (
-    SMALL_SHARDS
-    + """
-import resource, sys
-from hardneg.cli import main
-import numba  # writes a cache of its own
-resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), resource.RLIM_INFINITY))
-sys.exit(main(["run", sys.argv[1]]))
-"""
-)
-
-
-def test_a_full_disk_is_one_line_and_nothing_is_lost(
-    twelve: Path, tmp_path: Path, reference: tuple[dict[str, bytes], Path]
-) -> None:
-    wanted, _ = reference
-    for limit in (1_000, 4_500):
-        done = process(LITTLE_DISK, twelve, limit)
-        assert done.returncode == 1, done.stderr
-        last = done.stderr.splitlines()[-1]
-        assert last.startswith("hardneg: "), done.stderr
-        assert "cannot be written (" in last, done.stderr
-        assert "File too large" in last, done.stderr
     Job.read(twelve).run()
     assert files_of(tmp_path / "runs" / "job") == wanted
 

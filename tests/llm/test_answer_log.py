@@ -10,13 +10,15 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from disk import watched
+from support import on_linux
 
 from hardneg.cache.folders import Cache
 from hardneg.data.chat import Completion
 from hardneg.errors import StoreError
 from hardneg.llm import answer_log
 from hardneg.llm.answer_log import Answers, answers_of, verify
+from hardneg.testing import faults
+from hardneg.testing.faults import run
 
 ONE = Completion("é one", "stop", 10, 3)
 TWO = Completion('{"negatives": ["two\n"]}', "length", None, None)
@@ -120,25 +122,29 @@ def test_a_line_that_the_disk_takes_a_part_of(tmp_path: Path, more: int) -> None
     assert Answers(tmp_path).damaged == 1
 
 
-def test_what_a_power_cut_takes_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@on_linux
+@pytest.mark.parametrize(
+    ("steps", "left"),
+    [(1, ["01"]), (2, ["01"]), (3, ["01", "02", "03"]), (4, ["01", "02", "03"]), (5, ["01", "02", "03", "04"])],
+)
+def test_what_a_power_cut_takes_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, steps: int, left: list[str]
+) -> None:
     """The answers of a second at most: they are forced onto the disk once a second, and at the end."""
     clock = SimpleNamespace(now=100.0, time_ns=lambda: 7, monotonic=lambda: clock.now)
     monkeypatch.setattr(answer_log, "time", clock)
-    log = Answers(tmp_path / "log")
-    with watched() as disk:
-        log.add("01", ONE)
-        [file] = (tmp_path / "log").glob("*.jsonl")
-        assert disk.holds(tmp_path / "log"), "the name of the file too"
-        assert disk.holds(file)
-        clock.now += answer_log.SYNC
-        log.add("02", TWO)
-        assert not disk.holds(file), "not at every line"
-        clock.now += 0.01
-        log.add("03", TWO)
-        assert disk.holds(file)
-        log.add("04", TWO)
-        log.sync()
-        assert disk.holds(file)
+
+    def add(root: Path) -> None:
+        log = Answers(root / "cache" / "answers" / "log")
+        for key, later in [("01", 0.0), ("02", answer_log.SYNC), ("03", 0.01), ("04", 0.0)][:steps]:
+            clock.now += later
+            log.add(key, TWO)
+        if steps == 5:
+            log.sync()
+
+    assert run(add, tmp_path, faults.POWER, faults.END).status == 0
+    log = Answers(tmp_path / "cache" / "answers" / "log")
+    assert [key for key in ("01", "02", "03", "04") if log.get(key)] == left
 
 
 def test_a_lost_answer_is_counted_after_reopening(tmp_path: Path) -> None:

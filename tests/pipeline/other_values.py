@@ -90,6 +90,7 @@ def needed(here: Path) -> dict[str, dict[str, Any]]:
         "scorers.llm_judge": {"prompt": str(here / "judge.md")},
         "filters.eci_safety": {"scorer": "target", "margin": 0.1},
         "filters.relevance": {"scorer": "other"},
+        "filters.judged": {"files": (here / "own.jsonl",)},
         "selectors.top": {"scorer": "target"},
         "selectors.random": {"scorer": "target"},
         "exports.ms_swift": {"negatives": 2},
@@ -115,6 +116,8 @@ def pair_of(group: str, kind: str, name: str, here: Path, elsewhere: Path) -> tu
     value = getattr(part, name)
     if isinstance(value, (str, Path)) and Path(value).is_relative_to(here):
         other = type(value)(elsewhere / Path(value).name)
+    elif isinstance(value, tuple) and value and isinstance(value[0], Path):
+        other = tuple(elsewhere / inner.name for inner in value)
     else:
         other = BY_NAME[name] if name in BY_NAME else _other(value, _types(type(part), name))
     return part, dataclasses.replace(part, **{name: other})

@@ -26,6 +26,8 @@ from hardneg.scorers.bi_encoder import BiEncoder
 from hardneg.scorers.false_negative import FalseNegative
 from hardneg.selectors.top import Top
 
+pytestmark = pytest.mark.engines
+
 
 @pytest.fixture(scope="module")
 def cranfield(collections: Path, minilm: str, shared_cache: Path) -> Result:

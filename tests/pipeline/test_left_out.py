@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,11 @@ from hardneg.generators.bm25 import BM25
 from hardneg.pipeline.left_out import culprits
 from hardneg.pipeline.plan import Plan
 from hardneg.pipeline.run import Pipeline
+from hardneg.pipeline.share import Share
 from hardneg.pipeline.store import Folder
 from hardneg.readers.beir import BEIR
 from hardneg.scorers.bi_encoder import BiEncoder
+from hardneg.scorers.false_negative import FalseNegative
 from hardneg.selectors.top import Top
 from hardneg.testing import HashedWords
 
@@ -169,6 +172,22 @@ def test_what_an_interrupted_run_left_out_stays_known(pipeline: Callable[..., Pi
     next(folder.glob("part-00002.*.parquet")).unlink()
     assert lines(pipeline(workers=1, scorers={"other": part})) == wanted
     assert pipeline(workers=1, scorers={"other": part}).run().report["left_out"] == {VICTIM: "score.other"}
+
+
+def test_shares_leave_out_what_one_process_does(pipeline: Callable[..., Pipeline], tmp_path: Path) -> None:
+    """Also where one share has the victim, and another one learns from the whole job and completes the stages."""
+    part = deadly.DeadlyScorer(of=VICTIM, marks=str(tmp_path / "marks"), how="memory")
+    scorers = {"other": part, "doubt": FalseNegative(encoder=HashedWords())}
+    whole = pipeline("whole", 1, scorers=scorers).run()
+    for index in (2, 1, 3, 2, 1):
+        job = pipeline("run", 1, scorers=scorers)
+        worked = replace(job, share=Share(index, 3)).work()
+    assert worked.ran == ["score.doubt"]
+    merged = pipeline("run", 1, scorers=scorers).run()
+    assert merged.ran == ["select", "evaluate"]
+    assert files_of(tmp_path / "run") == files_of(tmp_path / "whole")
+    assert merged.report == whole.report
+    assert merged.report["left_out"] == {VICTIM: "score.other"}
 
 
 def test_a_part_that_has_no_memory_for_anything_is_one_error(pipeline: Callable[..., Pipeline], tmp_path: Path) -> None:

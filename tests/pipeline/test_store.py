@@ -8,12 +8,14 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
-from disk import watched
+from support import on_linux
 
 from hardneg.errors import JobError, StoreError
 from hardneg.exports.rows import write_lines
 from hardneg.pipeline.stage import Stage
 from hardneg.pipeline.store import Folder, Memory, Store, damage, read_json, write_json
+from hardneg.testing import faults
+from hardneg.testing.faults import run, some_faults
 
 STAGE, OTHER = Stage("merge", {"a": 1}), Stage("merge", {"a": 2})
 TABLE = pa.table({"number": list(range(100))})
@@ -107,13 +109,21 @@ def test_a_number_that_is_no_json_is_not_written(tmp_path: Path) -> None:
     assert (tmp_path / "lines.jsonl").read_text() == ""
 
 
+def complete(root: Path) -> None:
+    store = Folder(root)
+    store.write(STAGE, 0, TABLE)
+    store.complete(STAGE, {"shards": 1})
+
+
+@on_linux
 def test_a_stage_outlives_a_power_cut(tmp_path: Path) -> None:
-    store = Folder(tmp_path)
-    with watched() as disk:
-        store.write(STAGE, 0, TABLE)
-        store.complete(STAGE, {"shards": 1})
-        assert all(disk.holds(file) for file in (tmp_path / "stages" / STAGE.folder).iterdir())
-    assert (disk.lost, disk.renamed) == ([], [])
+    """At any moment: no shard is damaged (which would be a warning), and what is complete has all its shards."""
+    store = Folder(tmp_path / "run")
+    store.root.mkdir()
+    for trial in some_faults(complete, store.root, 15, faults=[faults.POWER, faults.POWER_BUT_NAMES]):
+        assert store.shards(STAGE) == {0} or store.summary(STAGE) is None, trial
+    assert run(complete, store.root, faults.POWER, faults.END).status == 0
+    assert (store.shards(STAGE), store.summary(STAGE)) == ({0}, {"shards": 1})
 
 
 def test_the_newest_earlier_stage_tells_what_has_changed(folder: Folder) -> None:

@@ -15,12 +15,12 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from hardneg import progress
 from hardneg.errors import StoreError
 from hardneg.files.checksums import broken, seal
-from hardneg.files.durable import UNFINISHED, sync
+from hardneg.files.durable import UNFINISHED, make_folder, sync, sync_all
 
 LOCKS = "locks"
 WORKSPACE = re.compile(r"\.[a-z]+-[0-9a-f]{16}")
@@ -67,7 +67,7 @@ class Cache:
         folder = self.root / f".{purpose}-{secrets.token_hex(8)}"
         lock = FileLock(self.root / LOCKS / f"{folder.name}.lock")
         try:
-            (self.root / LOCKS).mkdir(parents=True, exist_ok=True)
+            make_folder(self.root / LOCKS)
             lock.acquire()
             folder.mkdir()
             yield folder
@@ -96,10 +96,9 @@ class Cache:
         """Gives a finished folder its final name; one that is there already wins."""
         target = self.root / group / name
         try:
-            target.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(target.parent)
             seal(folder)
-            for file in folder.iterdir():
-                sync(file)
+            sync_all(folder)
             with self.lock(group, name):
                 if self.find(group, name) is None:
                     folder.replace(target)
@@ -119,17 +118,17 @@ class Cache:
         if (found := self.find(group, name)) is not None:
             return found
         try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            with self.lock(group, name):
-                if not target.is_dir():
+            make_folder(target.parent)
+            with self.alone(group, name):
+                listed = set(target.parent.iterdir())  # a network disk asks its server for a listing, and only then
+                if target not in listed:
                     unfinished = self.begun(group, name)
                     unfinished.mkdir(exist_ok=True)
                     for leftover in unfinished.glob(f".*{UNFINISHED}"):
                         leftover.unlink()
                     make(unfinished)
                     seal(unfinished)
-                    for file in unfinished.iterdir():
-                        sync(file)
+                    sync_all(unfinished)
                     unfinished.replace(target)
                     sync(target.parent)
         except OSError as error:
@@ -165,8 +164,21 @@ class Cache:
         """Where `made` works until the folder ``group/name`` is finished."""
         return self.root / group / f".{name}{UNFINISHED}"
 
+    @contextmanager
+    def alone(self, group: str, name: str) -> Iterator[None]:
+        """`lock`, held. Waiting for another process that has it shows as progress."""
+        lock = self.lock(group, name)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            with progress.task(f"wait for another process: {group}"):
+                lock.acquire()
+        try:
+            yield
+        finally:
+            lock.release()
+
     def lock(self, group: str, name: str) -> FileLock:
         """Held by the one process that makes ``group/name``; released when that process dies, however it dies."""
-        locks = self.root / LOCKS
-        locks.mkdir(parents=True, exist_ok=True)
-        return FileLock(locks / f"{group}-{name}.lock")
+        make_folder(self.root / LOCKS)
+        return FileLock(self.root / LOCKS / f"{group}-{name}.lock")

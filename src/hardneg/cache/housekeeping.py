@@ -17,7 +17,7 @@ from hardneg.cache.folders import LOCKS, WORKSPACE, Cache
 from hardneg.cache.memo import MEMO, whole
 from hardneg.errors import StoreError
 from hardneg.files.checksums import broken
-from hardneg.files.durable import UNFINISHED
+from hardneg.files.durable import UNFINISHED, make_folder
 
 KEPT = ("answers",)
 """Groups that are never pruned: what language models answered was paid for."""
@@ -49,7 +49,7 @@ def in_use(cache: Cache) -> Iterator[None]:
     sweep(cache)
     lock = FileLock(cache.root / LOCKS / f"{LIVE}{time.time_ns()}-{secrets.token_hex(4)}.lock")
     with suppress(OSError):
-        (cache.root / LOCKS).mkdir(parents=True, exist_ok=True)
+        make_folder(cache.root / LOCKS)
         lock.acquire()
     try:
         yield

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from hardneg import progress
 from hardneg.arrays import Bool, Float32, Int64
 from hardneg.cache.folders import Cache, used
-from hardneg.files.durable import sync
+from hardneg.files.checksums import refuse_cut_array
+from hardneg.files.durable import make_folder, sync
 from hardneg.files.text_lines import file_hash
 
 Keys = NDArray[np.uint64]
@@ -123,12 +124,14 @@ class Memo:
 
     def _write(self, segment: NDArray[np.void]) -> Path:
         with self._cache.workspace("memo") as folder:
-            self._folder.mkdir(parents=True, exist_ok=True)
+            make_folder(self._folder)
             file = folder / "segment.npy"
             np.save(file, segment)
+            refuse_cut_array(file)
             sync(file)
             name = f"{_sum_of(file)}.npy"
             file.replace(self._folder / name)
+            sync(self._folder)
         return self._folder / name
 
 

@@ -7,7 +7,7 @@ import signal
 import sys
 from collections.abc import Sequence
 
-from hardneg.cli import catalogue, jobs, machine, publishing, sets, starting, thresholds
+from hardneg.cli import auditing, catalogue, jobs, machine, publishing, reports, reviewing, sets, starting, thresholds
 from hardneg.cli.output import any_encoding, bars, print_error
 from hardneg.errors import HardnegError
 
@@ -29,7 +29,7 @@ def parser() -> argparse.ArgumentParser:
     )
     top.add_argument("--version", action="store_true", help="print the version and stop")
     commands = top.add_subparsers(dest="command", metavar="COMMAND")
-    for family in (starting, jobs, thresholds, sets, publishing, machine, catalogue):
+    for family in (starting, jobs, reports, thresholds, reviewing, auditing, sets, publishing, machine, catalogue):
         family.add(commands)
     return top
 

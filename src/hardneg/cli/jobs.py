@@ -5,17 +5,25 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hardneg.cli.command import command, read_job, takes_job
 from hardneg.cli.output import console, print_json
 from hardneg.errors import JobError
 
+if TYPE_CHECKING:
+    from hardneg.job.run_folder import Job
+    from hardneg.pipeline.run import Result
+
 
 def add(commands: Any) -> None:
     """Adds these commands."""
     run = command(commands, "run", "Run a job, or go on with it: what is finished is not computed again.", _run)
+    merge = command(
+        commands, "merge", "Put together what `run --shard` left on many machines: the same files as one `run`.", _merge
+    )
     check = command(
         commands,
         "check",
@@ -29,8 +37,15 @@ def add(commands: Any) -> None:
         _estimate,
     )
     check.add_argument("--ping", action="store_true", help="also ask each model server one short question")
-    run.add_argument("--qrels", type=Path, help="BEIR judgments: say how many negatives are really false")
-    for sub in (run, check, forecast):
+    for sub in (run, merge):
+        sub.add_argument("--qrels", type=Path, help="BEIR judgments: say how many negatives are really false")
+    run.add_argument(
+        "--shard",
+        metavar="I/N",
+        help="do share I (from 1) of N of the job, beside others on a shared folder; then `hardneg merge`",
+    )
+    run.add_argument("--stage", metavar="NAME", help="do this stage alone, of the share (or of all: 1/1)")
+    for sub in (run, merge, check, forecast):
         takes_job(sub)
     forecast.add_argument(
         "--ask",
@@ -42,11 +57,45 @@ def add(commands: Any) -> None:
 
 
 def _run(options: argparse.Namespace) -> None:
+    if options.shard is not None or options.stage is not None:
+        _work(options)
+        return
+    job = read_job(options)
+    _tell(job, job.run(), options)
+
+
+def _merge(options: argparse.Namespace) -> None:
+    job = read_job(options)
+    _tell(job, job.merge(), options)
+
+
+def _work(options: argparse.Namespace) -> None:
+    """A share of a job: what was done, and what others must do first."""
+    from hardneg.pipeline.share import Share
+
+    if options.qrels is not None:
+        raise JobError("--qrels needs the whole job; give it to `hardneg merge`")
+    share = Share.parsed(options.shard or "1/1", options.stage)
+    job = read_job(options)
+    worked = job.work(share)
+    if options.json:
+        print_json({"share": str(share)} | asdict(worked))
+        return
+    computed = ", ".join(worked.ran) or "nothing: " + (
+        "everything was there" if worked.shards else "no shard is its own"
+    )
+    console().print(f"{share}: {worked.shards:,} of {worked.of:,} shards; computed: {computed}")
+    if first := sorted({name for inputs in worked.waiting.values() for name in inputs} - set(worked.waiting)):
+        console().print(
+            f"{', '.join(first)} needs every shard of the job: when the other shares are done too, this command goes "
+            f"on, or `hardneg merge {job.source.named}` does the rest in one process"
+        )
+
+
+def _tell(job: Job, result: Result, options: argparse.Namespace) -> None:
     from hardneg.pipeline.report import judged_shares
     from hardneg.readers.beir import grades_of
 
-    job = read_job(options)
-    result = job.run()
     report = json.loads((job.output / "report.json").read_text(encoding="utf-8"))
     if options.qrels is not None:
         found = judged_shares(job.plan, result.batches, grades_of(options.qrels))
@@ -64,8 +113,10 @@ def _run(options: argparse.Namespace) -> None:
     for name, export in report["exports"].items():
         counts = ", ".join(f"{count:,} {what}" for what, count in export["counts"].items())
         out.print(f"{name}: {job.output / export['folder']} ({counts})")
-    out.print(f"report: {job.output / 'report.json'}")
-    out.print(f"look at the negatives of a query: hardneg show {job.named} --query ID")
+    out.print(f"look at the negatives of a query: hardneg show {job.source.named} --query ID")
+    out.print(f"numbers: {job.output / 'report.json'}")
+    if job.page:
+        out.print(f"report, to open in a browser: {job.output / 'report.html'}")
     computed = ", ".join(result.ran) or "nothing: everything was there"
     print(f"computed: {computed}", file=sys.stderr)
     if budget := json.loads((job.output / "manifest.json").read_text(encoding="utf-8")).get("budget"):

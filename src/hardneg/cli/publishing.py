@@ -31,13 +31,14 @@ def _push(options: argparse.Namespace) -> None:
         raise JobError(f"no export is called `{options.export}`{hint}; there are: {listed(job.plan.exports) or 'none'}")
     folder = job.output / "exports" / options.export
     if not (folder / "README.md").is_file():
-        raise JobError(f"{folder}: is not there yet; run `hardneg run {job.named}`")
+        raise JobError(f"{folder}: is not there yet; run `hardneg run {job.source.named}`")
     if (folder / ".fingerprint").read_bytes() != job.pipeline.stages.export[options.export].fingerprint.encode():
-        raise JobError(f"{folder}: is of an earlier state of the job; run `hardneg run {job.named}`")
+        raise JobError(f"{folder}: is of an earlier state of the job; run `hardneg run {job.source.named}`")
     written = (job.store.summary(job.pipeline.stages.export[options.export]) or {"files": {}})["files"]
     if changed := changed_files(folder, written):
         raise StoreError(
-            f"{folder}: {listed(changed)} changed since it was written; `hardneg run {job.named}` writes it again"
+            f"{folder}: {listed(changed)} changed since it was written; `hardneg run {job.source.named}` writes it "
+            "again"
         )
     files = [file for file in sorted(folder.rglob("*")) if file.is_file() and not file.name.startswith(".")]
     if "\nlicense: other\nlicense_name: to-be-filled-in\n" in (folder / "README.md").read_text(encoding="utf-8"):

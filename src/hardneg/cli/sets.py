@@ -1,8 +1,9 @@
-"""Commands about finished sets: score, compare."""
+"""Commands about finished sets: score (the former `audit --model`), compare."""
 
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from hardneg.report.visible import in_markdown, one_line
 def add(commands: Any) -> None:
     """Adds these commands."""
     score = command(
-        commands, "score", "The numbers of a training file, in any format that the generator `file` reads.", _score
+        commands, "score", "Only the numbers of a training file; `audit --model` says more, and cleans.", _score
     )
     score.add_argument("file", type=Path, help="JSONL (.gz, .zst), Parquet, or a folder saved by `datasets`")
     score.add_argument(
@@ -41,6 +42,9 @@ def _score(options: argparse.Namespace) -> None:
     from hardneg.library.score import score
     from hardneg.report import tables
 
+    print(
+        "hardneg: `score` goes on working; `audit FILE --model MODEL` says more of a file, and cleans", file=sys.stderr
+    )
     report = score(
         options.file,
         options.model,

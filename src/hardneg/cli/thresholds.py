@@ -59,6 +59,7 @@ def add(commands: Any) -> None:
 
 
 def _tune(options: argparse.Namespace) -> None:
+    from hardneg.job.report_page import PAGE, keep_curves, write_page
     from hardneg.kinds import listed
     from hardneg.protocols import Threshold
     from hardneg.readers.beir import grades_of
@@ -100,6 +101,10 @@ def _tune(options: argparse.Namespace) -> None:
     )
     if options.plot is not None:
         tuning_view.plot(found, options.plot)
+    keep_curves(job.output, job.pipeline.stages, name, tuning_view.columns(found))
+    page = job.output / PAGE
+    if page.is_file():
+        write_page([job.output], page)
     advice = _advice(found, options.survival, options.false_negatives)
     level = None if found.level is None else {"value": found.level.value, "spread": found.level.spread}
     if options.json:
@@ -115,6 +120,8 @@ def _tune(options: argparse.Namespace) -> None:
             out.print(f"level: the judgments fit {fitted}, until now {told.value:.2f} and {told.spread:.2f}")
         if options.plot is not None:
             out.print(f"plot: {options.plot}")
+        if page.is_file():
+            out.print(f"curves, to look at in a browser: {page}")
     if options.apply:
         if advice is None:
             raise JobError("there is no suggestion to apply; see what `hardneg tune` says without --apply")
@@ -146,13 +153,13 @@ def _apply(job: Any, name: str, judge: Any, threshold: float, level: dict[str, f
     from hardneg.files.durable import replacing
     from hardneg.job.yaml_editing import with_value
 
-    text = with_value(job.source, f"filters.{name}.{judge.rule}", float(f"{threshold:.4g}"), job.path)
+    text = with_value(job.source.written, f"filters.{name}.{judge.rule}", float(f"{threshold:.4g}"), job.path)
     if level is not None:
         for field, value in (("level", level["value"]), ("spread", level["spread"])):
             text = with_value(text, f"scorers.{judge.scorer}.{field}", round(value, 2), job.path)
     with replacing(job.path) as file:
         file.write_bytes(text)
-    print(f"{job.path}: written; run `hardneg run {job.named}` to use it", file=sys.stderr)
+    print(f"{job.path}: written; run `hardneg run {job.source.named}` to use it", file=sys.stderr)
 
 
 def _dropped(options: argparse.Namespace) -> None:

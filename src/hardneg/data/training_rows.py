@@ -32,13 +32,18 @@ NUMBERED = re.compile(r"negative_\d+")
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """A passage in a training file: its id and score may be unknown."""
+    """A passage in a training file: its id and score may be unknown.
+
+    ``column`` says where in the record it is, ``place`` where in the column's list; None: the column holds one text.
+    """
 
     contents: str
     id: str | None = None
     title: str = ""
     text: str = ""
     score: float | None = None
+    column: str = ""
+    place: int | None = None
 
     def passage(self) -> Passage:
         """As a passage of a corpus; without an id it is named by a hash of its contents."""
@@ -196,10 +201,11 @@ def _texts(
         if column is not None and (not isinstance(column, (list, tuple)) or len(column) != len(items)):
             raise DataError.at(path, line, f"the {what} of `{key}` must be a list as long as `{key}` ({len(items)})")
     for number, item in enumerate(items):
+        place = number if isinstance(value, list) else None
         score = scores[number] if scores is not None else None
         if isinstance(item, str):
             identifier = str(ids[number]) if ids and ids[number] is not None else None
-            out.append(Text(item.strip(), identifier, text=item, score=score))
+            out.append(Text(item.strip(), identifier, text=item, score=score, column=key, place=place))
             continue
         if not isinstance(item, dict):
             raise DataError.at(path, line, f"`{key}` must hold strings or passages, not {type(item).__name__}")
@@ -207,7 +213,7 @@ def _texts(
         own = item.get("score", score)
         if own is not None and not (isinstance(own, (int, float)) and math.isfinite(own)):
             raise DataError.at(path, line, f"`score` in `{key}` must be a finite number, not {own!r}")
-        out.append(Text(found.contents, found.id or None, found.title, found.text, own))
+        out.append(Text(found.contents, found.id or None, found.title, found.text, own, key, place))
     return out
 
 

@@ -11,7 +11,7 @@ from hardneg.arrays import Bool, Float64, Int64
 from hardneg.eci.rules import limits
 
 NEAR = 0.05
-"""A negative is nearly above the positive when s(q, n) >= s+ - NEAR |s+|: 95 % of it, whatever the sign."""
+"""A negative is nearly above the positive when ``s(q, n) >= s+ - NEAR |s+|``: 95 % of it, whatever the sign."""
 
 COLUMNS = ("with_negatives", "size", "positive", "hardness", "safety", "above", "above_95")
 """The seven numbers: 1 if the query has a negative, else 0; how many; and, 0 for a query without any, s+, the mean

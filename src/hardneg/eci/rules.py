@@ -56,7 +56,7 @@ def position(scores: ArrayLike, quantiles: ArrayLike) -> Float64:
 def limits(plus: ArrayLike, rule: Rule, threshold: float, quantiles: ArrayLike | None = None) -> Float64:
     """The highest s(q, n) that each example accepts, float64 [n], from s+ [n].
 
-    ``margin`` m: s+ - m. ``relative`` r: s+ - |s+| r (NV-Retriever's TopK-PercPos at 95 %, arXiv:2407.15831, is
+    ``margin`` m: s+ - m. ``relative`` r: ``s+ - |s+| r`` (NV-Retriever's TopK-PercPos at 95 %, arXiv:2407.15831, is
     r = 0.05 where s+ is positive). ``ceiling`` c: c. ``percentile`` u: the score whose `position` among the scores of
     all positives (``quantiles``) is u times that of s+, whatever the scale of the scores. ``calibrated`` t: t, where
     the scores are probabilities.

@@ -32,7 +32,7 @@ class Report:
     above_positive: float
     """Share of negatives with s(q, n) >= s+."""
     above_positive_95: float
-    """Share of negatives with s(q, n) >= s+ - 0.05 |s+|."""
+    """Share of negatives with ``s(q, n) >= s+ - 0.05 |s+|``."""
     intervals: Mapping[str, tuple[float, float]]
     """A 95 % interval of every term, by the bootstrap over queries. Empty where no resamples were given."""
     sem: SemReport | None = None

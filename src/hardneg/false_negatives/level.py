@@ -3,7 +3,8 @@
 A ranker by embeddings and BM25 put the same *non*-relevant passage at the same place at a rate that hardly depends on
 the place, so ranks 16 to 30 say how often that happens by chance. Relevant passages gather at the head of both lists.
 What the rankers agree on there, beyond chance, is relevant. The known positives say how well the rankers agree on
-relevant passages. Every constant is the same for all collections; `docs/safety.md` has what they were checked on.
+relevant passages. Every constant is the same for all collections; `docs/explanation/safety.md` has what they were
+checked on.
 """
 
 from __future__ import annotations

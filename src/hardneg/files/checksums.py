@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 SEAL = ".checksums.json"
 FORMAT = 1
 """To be raised when what a durable file holds comes to mean something else: older ones are then made again."""
@@ -33,8 +35,20 @@ def _blocks(file: Path, numbers: range | list[int]) -> Iterator[str]:
             yield digest(stream.read(BLOCK))
 
 
+def refuse_cut_array(file: Path) -> None:
+    """Raises OSError for a ``.npy`` file that is shorter than it says itself: numpy does not notice when the disk does
+    not take the last of it.
+    """
+    try:
+        np.load(file, mmap_mode="r", allow_pickle=False)
+    except (ValueError, EOFError) as error:
+        raise OSError(f"the disk did not take the whole of {file.name}") from error
+
+
 def seal(folder: Path) -> None:
-    """Writes the checksums of all files of a folder that is finished."""
+    """Writes the checksums of all files of a folder that is finished. Raises OSError where one is not whole."""
+    for file in folder.rglob("*.npy"):
+        refuse_cut_array(file)
     files = {
         file.relative_to(folder).as_posix(): {"bytes": (size := file.stat().st_size), "blocks": _all_blocks(file, size)}
         for file in sorted(folder.rglob("*"))

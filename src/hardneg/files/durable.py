@@ -25,6 +25,22 @@ def sync(path: Path) -> None:
         os.close(descriptor)
 
 
+def sync_all(folder: Path) -> None:
+    """`sync` for a folder and everything in it."""
+    for path in folder.rglob("*"):
+        sync(path)
+    sync(folder)
+
+
+def make_folder(path: Path) -> None:
+    """Makes a folder, and those around it, unless they are there. Their names are on the disk, too."""
+    if path.is_dir():
+        return
+    make_folder(path.parent)
+    path.mkdir(exist_ok=True)
+    sync(path.parent)
+
+
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """A temporary name beside ``path``; what is written there appears under ``path`` at once, and on the disk, or not
@@ -32,7 +48,7 @@ def replacing(path: Path) -> Iterator[Path]:
     """
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}{UNFINISHED}")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         yield temporary
         sync(temporary)
         temporary.replace(path)
@@ -57,11 +73,9 @@ def publishing(folder: Path) -> Iterator[Path]:
     unfinished = folder.with_name(f".{folder.name}{UNFINISHED}")
     try:
         shutil.rmtree(unfinished, ignore_errors=True)
-        unfinished.mkdir(parents=True)
+        make_folder(unfinished)
         yield unfinished
-        for file in unfinished.rglob("*"):
-            sync(file)
-        sync(unfinished)
+        sync_all(unfinished)
         if folder.exists():
             _exchange(unfinished, folder)
         else:

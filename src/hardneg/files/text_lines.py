@@ -66,7 +66,7 @@ def lines(path: Path, limits: Limits = USUAL, bad: BadLines = STRICT) -> Iterato
     """
     number = last = 0
     try:
-        for number, line in _pieces(path, limits):
+        for number, line in raw_lines(path, limits):
             if number - last > BLANK:
                 raise DataError(f"{path}:{number}: more than {BLANK:,} blank lines in a row; cut them out")
             with bad:
@@ -82,8 +82,10 @@ def lines(path: Path, limits: Limits = USUAL, bad: BadLines = STRICT) -> Iterato
         raise DataError(f"{path}:{number + 1}: the file cannot be read on ({error})") from error
 
 
-def _pieces(path: Path, limits: Limits) -> Iterator[tuple[int, bytes]]:
-    """Line number and bytes of every line; of a line that is too long its first bytes, one more than allowed."""
+def raw_lines(path: Path, limits: Limits = USUAL) -> Iterator[tuple[int, bytes]]:
+    """Line number and bytes of every line, its ending included; of a line that is too long its first bytes, one more
+    than allowed.
+    """
     compression = COMPRESSION.get(path.suffix)
     most = limits.unfolded(path) if compression else None
     longest = limits.line << 20

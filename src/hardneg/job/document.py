@@ -16,6 +16,7 @@ from hardneg.engines.local import Local
 from hardneg.errors import JobError
 from hardneg.job import checks, yaml_document, yaml_editing
 from hardneg.job.schema import json_schema, with_references
+from hardneg.job.source import Source
 from hardneg.llm import keys
 from hardneg.paths import relative_to, resolved
 from hardneg.pipeline.plan import Plan
@@ -81,6 +82,8 @@ class Document(BaseModel):
     scorer asks a language model."""
     eci: ECI
     exports: dict[str, AnyExport] = {}
+    report: bool = True
+    """Whether `report.html`, with examples of the texts, is written beside `report.json`."""
     budget: Cap = Cap()
     engine: AnyEngine = Local()
     output: Annotated[Path, AfterValidator(resolved)]
@@ -122,12 +125,9 @@ SECTIONS: dict[str, type[BaseModel]] = {"eci": ECI, "budget": Cap}
 
 
 class Read(NamedTuple):
-    """A job's file as it was read: its bytes, those with every override in its place, and what they say."""
+    """A job's text, and what it says."""
 
-    source: bytes
-    effective: bytes
-    folder: Path
-    """The folder that relative paths in it start from."""
+    source: Source
     document: Document
     plan: Plan
 
@@ -138,18 +138,19 @@ def read(path: Path, overrides: Mapping[str, object] = NONE) -> Read:
     Paths are relative to the folder of the file, or to the one that it names as `relative_to`. Raises `JobError` with
     file, line and key for everything that is wrong with the document, and says which override made it so.
     """
-    source = yaml_document.source(path)
-    _, lines = yaml_document.parse(source, path)
-    texts = [source]
+    written = yaml_document.source(path)
+    _, lines = yaml_document.parse(written, path)
+    texts = [written]
     for key, value in overrides.items():
         texts.append(yaml_editing.with_value(texts[-1], key, value, path))
     try:
-        return Read(source, texts[-1], *_checked(texts[-1], path, lines))
+        folder, document, plan = _checked(texts[-1], path, lines)
     except JobError as error:
         if not overrides:
             raise
         problems = [*(_problems(text, path, lines) for text in texts[:-1]), str(error).split("\n")]
         raise JobError("\n".join(_told(line, problems, [*overrides]) for line in problems[-1])) from error
+    return Read(Source(path, written, overrides, texts[-1], folder), document, plan)
 
 
 def _problems(text: bytes, path: Path, lines: Mapping[yaml_document.Place, int]) -> list[str]:

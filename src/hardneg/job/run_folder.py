@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import shlex
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -19,16 +18,20 @@ from hardneg.data.corpus import Corpus
 from hardneg.errors import HardnegError, JobError
 from hardneg.exports import provenance
 from hardneg.exports.rows import write_lines
-from hardneg.files.durable import publishing, replacing
+from hardneg.files.durable import make_folder, publishing, replacing
 from hardneg.files.text_lines import file_hash
+from hardneg.job import shares
 from hardneg.job.document import NONE, Cap, read
 from hardneg.job.published import published
-from hardneg.job.yaml_editing import flow, with_value
+from hardneg.job.report_page import PAGE, write_page
+from hardneg.job.source import Source
 from hardneg.llm.budget import Budget, limited
 from hardneg.models.embeddings import begun
+from hardneg.pipeline.admission import nothing
 from hardneg.pipeline.plan import Plan
 from hardneg.pipeline.reading import bad_lines
-from hardneg.pipeline.run import Pipeline, Result
+from hardneg.pipeline.run import Pipeline, Result, Worked
+from hardneg.pipeline.share import Share
 from hardneg.pipeline.store import Folder, read_json, write_json
 from hardneg.protocols import Encoder
 from hardneg.report.card import card
@@ -39,14 +42,9 @@ PACKAGES = ("hardneg", "numpy", "pyarrow", "bm25s", "PyStemmer", "sentence-trans
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A job as read. ``source`` holds the file's bytes, ``effective`` the same with every override in its place."""
+    """A job as read."""
 
-    path: Path
-    source: bytes
-    effective: bytes
-    folder: Path
-    """Where relative paths start."""
-    overrides: Mapping[str, object]
+    source: Source
     plan: Plan
     output: Path
     pipeline: Pipeline
@@ -54,6 +52,8 @@ class Job:
     cap: Cap
     published: str
     """What the data cards say of the job."""
+    page: bool = True
+    """Whether `report.html` is written."""
 
     @classmethod
     def read(cls, path: Path, overrides: Mapping[str, object] = NONE) -> Job:
@@ -61,35 +61,65 @@ class Job:
 
         Raises `JobError` for everything that is wrong with it.
         """
-        source, effective, folder, document, plan = read(path, overrides)
+        source, document, plan = read(path, overrides)
         store = Folder(document.output)
         pipeline = Pipeline(plan, store, Cache(document.cache or default_cache()), document.engine)
-        read_as = (path, source, effective, folder, overrides)
-        return cls(*read_as, plan, document.output, pipeline, store, document.budget, published(document))
+        return cls(
+            source, plan, document.output, pipeline, store, document.budget, published(document), document.report
+        )
 
     @property
-    def named(self) -> str:
-        """The job as it is named on the command line."""
-        return shlex.join([str(self.path), *(f"--set={key}={flow(value)}" for key, value in self.overrides.items())])
+    def path(self) -> Path:
+        """The job's file."""
+        return self.source.path
 
     @contextmanager
-    def opened(self) -> Iterator[Budget]:
-        """The run's folder, made and claimed for this job, with other runs kept out and the budget in force."""
+    def opened(self, share: Share | None = None) -> Iterator[Budget]:
+        """The run's folder, made and claimed for this job, with other runs kept out and the budget in force.
+
+        With a share, other shares of the job are let in.
+        """
         claim = self._claim()
         try:
-            self.output.mkdir(parents=True, exist_ok=True)
+            make_folder(self.output)
         except (OSError, ValueError) as error:
             raise JobError(f"{self.output}: cannot be made ({error}); choose another `output`") from error
-        with self.store.locked(), limited(Budget(self.cap.max_tokens, self.cap.max_cost)) as purse:
-            self._take(claim)
+        purse = Budget(self.cap.max_tokens, self.cap.max_cost)
+        with self.store.locked(share, partial(self._take, claim)), limited(purse):
             yield purse
 
-    def run(self) -> Result:
-        """Runs the job, or goes on with it, and writes everything into its folder."""
+    def work(self, share: Share) -> Worked:
+        """Does a share of the job, as far as that can be done now. Other processes may have theirs at the same time.
+
+        Raises `JobError` for a stage that no share works on.
+        """
+        shares.check_stage(self.path, self.pipeline.stages, share)
+        with self.opened(share):
+            self._keep_source()
+            worked = replace(self.pipeline, share=share).work()
+        if share.stage is not None:
+            shares.refuse_to_wait(self.path, worked, share)
+        return worked
+
+    def merge(self) -> Result:
+        """`run`, for what shares of the job have left: all that is small, or needs the whole job first.
+
+        Raises `HardnegError` where a share has not done its part.
+        """
+        return self.run(first=partial(shares.refuse_unfinished, self.path, self.pipeline, self.output))
+
+    def _keep_source(self) -> None:
+        with replacing(self.output / "job.yaml") as file:
+            file.write_bytes(self.source.copy_in(self.output))
+
+    def run(self, first: Callable[[], None] = nothing) -> Result:
+        """Runs the job, or goes on with it, and writes everything into its folder. ``first``: done once the folder is
+        this run's.
+        """
         begin = time.monotonic()
         with self.opened() as purse:
-            with replacing(self.output / "job.yaml") as file:
-                file.write_bytes(self._copy())
+            first()
+            self._keep_source()
             self.pipeline.ask_again()
             result = self.pipeline.run()
             self._list_bad_lines(result)
@@ -107,23 +137,18 @@ class Job:
             if purse.spent.requests:
                 manifest["budget"] = purse.line()
             write_json(self.output / "manifest.json", manifest)
+            write_page([self.output], self.output / PAGE, wanted=self.page)
         if empty and len(empty) == len(exports):
             raise HardnegError(f"{self.path}: {problem}; loosen a filter, raise `depth`, or add a generator")
         return result
-
-    def _copy(self) -> bytes:
-        """The job with its overrides, for the run's folder: its paths lead from there to where they did."""
-        start = os.path.relpath(self.folder, self.output)
-        if (self.output / start).resolve() != self.folder.resolve():  # a link lies between
-            start = str(self.folder)
-        return with_value(self.effective, "relative_to", start, self.path)
 
     def finished(self) -> Result:
         """The result of a job that has been run. Computes nothing. Raises `JobError` when there is something to do."""
         missing = [name for name, state, _ in self.state() if state != "cached" and not name.startswith("export.")]
         if missing:
             raise JobError(
-                f"{self.path}: has not been run to the end ({', '.join(missing)}); run `hardneg run {self.named}`"
+                f"{self.path}: has not been run to the end ({', '.join(missing)}); run `hardneg run "
+                f"{self.source.named}`"
             )
         return self.pipeline.run()
 
@@ -268,13 +293,17 @@ class Job:
     def _manifest(self, result: Result, exports: Mapping[str, Any], seconds: float) -> dict[str, Any]:
         unneeded = self._unneeded()
         stages = {
-            stage.name: {"fingerprint": stage.fingerprint, "seconds": (self.store.summary(stage) or {}).get("seconds")}
+            stage.name: {"fingerprint": stage.fingerprint}
+            | {key: (self.store.summary(stage) or {}).get(key) for key in ("seconds", "peak_memory")}
             for stage in result.stages
             if stage.name not in unneeded
         }
         return {
             "versions": {name: _version(name) for name in PACKAGES},
-            "job": {"sha256": hashlib.sha256(self.source).hexdigest(), "set": dict(self.overrides)},
+            "job": {
+                "sha256": hashlib.sha256(self.source.written).hexdigest(),
+                "set": dict(self.source.overrides),
+            },
             "corpus": result.corpus.fingerprint,
             "stages": stages,
             "ran": result.ran,

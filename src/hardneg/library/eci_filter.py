@@ -176,8 +176,8 @@ class ECIFilter:
 
         ``queries`` [n] with a positive each; ``sets``: name -> n lists of negatives. Distractors are the passages of
         ``corpus`` or, without one, all texts given. ``shared``: whether your loss shows a query the negatives of its
-        whole batch. Below about 1,000 queries the order says little (docs/study.md). Raises `DataError` for lists that
-        do not fit together, `PartError` without a model and `MissingExtraError` without torch.
+        whole batch. Below about 1,000 queries the order says little (docs/explanation/study.md). Raises `DataError` for
+        lists that do not fit together, `PartError` without a model and `MissingExtraError` without torch.
 
         >>> from hardneg.testing import HashedWords
         >>> stage = ECIFilter(HashedWords(), ceiling=0.9)

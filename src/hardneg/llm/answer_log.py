@@ -25,7 +25,7 @@ from typing import Any, BinaryIO
 from hardneg.cache.folders import Cache
 from hardneg.data.chat import Completion
 from hardneg.errors import StoreError
-from hardneg.files.durable import sync
+from hardneg.files.durable import make_folder, sync
 
 SYNC = 1.0
 """Seconds between two times that written lines are forced onto the disk. A crash of this process alone loses none."""
@@ -112,7 +112,7 @@ class Answers:
         line = _checksum(rest) + b" " + rest + b"\n"
         try:
             if self._writer is None:
-                self._folder.mkdir(parents=True, exist_ok=True)
+                make_folder(self._folder)
                 name = f"{time.time_ns():020d}-{os.getpid()}-{secrets.token_hex(2)}.jsonl"
                 self._files.append(self._folder / name)
                 self._writer, self._end = (self._folder / name).open("xb", buffering=0), 0

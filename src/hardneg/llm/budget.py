@@ -28,6 +28,8 @@ class Budget:
     spent: Usage = field(default_factory=Usage)
     reserved_tokens: int = 0
     reserved_cost: float = 0.0
+    part: float = 1.0
+    """The part of the job that is this process's: the rates of clients are kept to it."""
     now: Usage = field(default_factory=Usage)
     """The part of ``spent`` that this process has sent for; earlier runs paid the rest."""
     looked_up: int = 0
@@ -53,6 +55,16 @@ class Budget:
             self.reserved_tokens -= tokens
             self.reserved_cost -= cost
             self.spent += used
+
+    def narrow(self, own: int, of: int) -> None:
+        """Keeps to ``own`` of ``of`` equal parts of the job. The rest is other processes', which do the same.
+
+        >>> budget = Budget(max_tokens=100); budget.narrow(1, 3); budget.max_tokens
+        33
+        """
+        self.part = own / of
+        self.max_tokens = None if self.max_tokens is None else self.max_tokens * own // of
+        self.max_cost = None if self.max_cost is None else self.max_cost * self.part
 
     def pay(self, tokens: int, cost: float, used: Usage) -> None:
         """`settle`, for what was sent now."""

@@ -20,6 +20,7 @@ from typing_extensions import Self
 
 from hardneg.data.chat import Completion, Request
 from hardneg.errors import ModelError, PartError
+from hardneg.llm import budget
 from hardneg.llm.address import Loop, refusal
 from hardneg.llm.api import completion_of
 from hardneg.llm.failures import Failure, PassingError, RefusedError, failure_of
@@ -98,7 +99,9 @@ class Connection:
         import openai
 
         self._thread.start()
-        self._pace = Pace(self._part.concurrency, self._part.requests_per_minute, self._part.tokens_per_minute)
+        rates = (self._part.requests_per_minute, self._part.tokens_per_minute)
+        own = [None if rate is None else rate * budget.current().part for rate in rates]
+        self._pace = Pace(self._part.concurrency, *own)
 
         async def connect() -> openai.AsyncOpenAI:
             transport = openai.DefaultAioHttpClient(

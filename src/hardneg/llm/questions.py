@@ -123,9 +123,10 @@ def _settled(client: LLMClient, questions: Sequence[Question], log: Answers, bar
             for key in sent:
                 release(key, Usage())  # of what is not answered: the run ends here
         if not sent:
+            whose = " of this share" if purse.part < 1 else ""
             raise BudgetError(
-                f"the budget is used up ({purse.spent.tokens:,} tokens{_money(purse)}): {len(known):,} of {wanted:,} "
-                "requests of this step are answered; raise `budget` and run again: no answer is paid twice"
+                f"the budget{whose} is used up ({purse.spent.tokens:,} tokens{_money(purse)}): {len(known):,} of "
+                f"{wanted:,} requests of this step are answered; raise `budget` and run again: no answer is paid twice"
             )
     answers: list[Answer] = []
     for question, request, key in zip(questions, requests, keys, strict=True):

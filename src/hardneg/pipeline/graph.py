@@ -33,6 +33,10 @@ class Wave:
     score: Mapping[str, Stage]
     filters: Mapping[str, Stage]
 
+    def member(self, group: Group, name: str) -> Stage:
+        """The stage of a generator, scorer or filter."""
+        return {"generators": self.generate, "scorers": self.score, "filters": self.filters}[group][name]
+
     def __iter__(self) -> Iterator[Stage]:
         if self.number:
             yield self.examples
@@ -99,7 +103,7 @@ def stages_of(plan: Plan, files: Mapping[str, str], left_out: Sequence[str] = ()
             "sem": plan.sem,
             "judged": judged,
             "probe": plan.loss if plan.probe else None,
-            "version": 9,
+            "version": 10,
         },
         (*(wave.score[plan.target] for wave in waves), *estimator, *filters, select),
     )

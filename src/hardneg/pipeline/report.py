@@ -9,13 +9,16 @@ from hardneg import progress
 from hardneg.errors import JobError
 from hardneg.pipeline.batches import Batches
 from hardneg.pipeline.plan import Plan
-from hardneg.protocols import clients_of
+from hardneg.protocols import Threshold, clients_of
 from hardneg.report.evaluation import Evaluation
+from hardneg.report.examples import Examples
 from hardneg.report.false_shares import FalseShares
+from hardneg.report.found_by import FoundBy
 from hardneg.report.judgments import Grades
 from hardneg.report.language_models import LanguageModels
 from hardneg.report.probing import Probing
 from hardneg.report.shortcut import Shortcut
+from hardneg.report.similarities import Similarities
 from hardneg.report.views import Views
 from hardneg.report.warnings import notes, warnings
 
@@ -58,8 +61,8 @@ def report_of(
     spread: float,
     grades: Grades | None,
     left_out: Mapping[str, str],
-) -> dict[str, Any]:
-    """The part of ``report.json`` that the batches decide.
+) -> tuple[dict[str, Any], list[str]]:
+    """The part of ``report.json`` that the batches decide, and examples to look at, each a JSON document.
 
     ``read``: the summary of the stage `read`. ``spread``: that of the job's estimator. ``grades``: judgments, if any.
     ``left_out``: by the id of an example, the stage that had to leave it out.
@@ -71,8 +74,12 @@ def report_of(
     shortcut = Shortcut(encoder, len(batches))
     scorers = {name: getattr(part, "scorer", None) for name, part in plan.filters.items()}
     judges = {name: s for name, s in scorers.items() if s is not None and clients_of(plan.scorers[s])}
+    thresholds = {name: part for name, part in plan.filters.items() if isinstance(part, Threshold)}
+    similarities = Similarities(plan.target, thresholds, plan.estimator, grades)
+    found_by = FoundBy(views.generators)
     written = LanguageModels(judges, tuple(name for name, s in scorers.items() if s is not None and name not in judges))
     examples = int(read["examples"])
+    shown = Examples(plan.target, examples - len(left_out))
     probing = probing_of(plan, examples) if plan.probe and encoder is not None else None
     with progress.task("evaluate", examples) as bar:
         for batch in batches:
@@ -80,11 +87,13 @@ def report_of(
             evaluation.add(batch, members, per_query)
             shares.add(batch, members)
             shortcut.add(batch)
-            written.add(batch)
+            for gathered in (written, similarities, found_by, shown):
+                gathered.add(batch)
             if probing is not None:
                 probing.add(batch, members)
             bar.advance(len(batch))
     report = evaluation.report() | shares.report() | written.report()
+    report |= found_by.report() | similarities.report()
     report |= {
         "per_query": per_query,
         "shortcut": shortcut.report(),
@@ -92,4 +101,4 @@ def report_of(
         "left_out": dict(left_out),
         "read": {key: read[key] for key in ("passages", "examples", "equal_queries", "bad_lines", "skipped", "corpus")},
     }
-    return report | {"warnings": warnings(report), "notes": notes(report)}
+    return report | {"warnings": warnings(report), "notes": notes(report)}, shown.found

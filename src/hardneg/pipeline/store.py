@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import json
-import shutil
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Callable, Container, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,12 +13,13 @@ from typing import Any, Protocol
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from filelock import FileLock, Timeout
 
 from hardneg import progress
-from hardneg.errors import JobError, StoreError
+from hardneg.errors import StoreError
 from hardneg.files.checksums import digest, read_signed, signed
-from hardneg.files.durable import UNFINISHED, replacing
+from hardneg.files.durable import replacing
+from hardneg.pipeline.admission import admitted, nothing
+from hardneg.pipeline.share import Share
 from hardneg.pipeline.stage import Stage
 
 COMPLETE = "complete.json"
@@ -27,8 +28,12 @@ COMPLETE = "complete.json"
 class Store(Protocol):
     """Shards by stage and number, and one small JSON document a stage, written when the stage is complete."""
 
-    def shards(self, stage: Stage) -> AbstractSet[int]:
-        """The shards that are there, whole."""
+    def shards(self, stage: Stage, among: Container[int] | None = None) -> AbstractSet[int]:
+        """The shards that are there, whole. ``among``: those that are looked at; None: all."""
+        ...
+
+    def listed(self, stage: Stage) -> AbstractSet[int]:
+        """The shards that are there, unread."""
         ...
 
     def read(self, stage: Stage, shard: int) -> pa.Table: ...
@@ -53,7 +58,10 @@ class Memory:
     tables: dict[tuple[str, int], pa.Table] = field(default_factory=dict)
     summaries: dict[str, dict[str, Any]] = field(default_factory=dict)
 
-    def shards(self, stage: Stage) -> AbstractSet[int]:
+    def shards(self, stage: Stage, among: Container[int] | None = None) -> AbstractSet[int]:
+        return {shard for shard in self.listed(stage) if among is None or shard in among}
+
+    def listed(self, stage: Stage) -> AbstractSet[int]:
         return {shard for folder, shard in self.tables if folder == stage.folder}
 
     def read(self, stage: Stage, shard: int) -> pa.Table:
@@ -87,15 +95,19 @@ class Folder:
     def _folder(self, stage: Stage) -> Path:
         return self.root / "stages" / stage.folder
 
-    def shards(self, stage: Stage) -> AbstractSet[int]:
+    def listed(self, stage: Stage) -> AbstractSet[int]:
+        return {_number(path) for path in self._folder(stage).glob("part-*.parquet")}
+
+    def shards(self, stage: Stage, among: Container[int] | None = None) -> AbstractSet[int]:
         """The shards that are there, each read to the end. A damaged one is removed, and said to be."""
         found: dict[int, Path] = {}
-        for path in sorted(self._folder(stage).glob("part-*.parquet"), key=lambda path: path.stat().st_mtime_ns):
+        paths = [p for p in self._folder(stage).glob("part-*.parquet") if among is None or _number(p) in among]
+        for path in sorted(paths, key=lambda path: path.stat().st_mtime_ns):
             if damage(path):
                 progress.note(f"{path}: the shard has changed since it was written; it is made again")
                 path.unlink(missing_ok=True)
                 continue
-            shard = int(path.name.removeprefix("part-").split(".")[0])
+            shard = _number(path)
             if shard in found:  # written anew by a run that was stopped before it removed the earlier one
                 found[shard].unlink(missing_ok=True)
             found[shard] = self._known[stage.folder, shard] = path
@@ -164,29 +176,15 @@ class Folder:
             ((t, d) for t, d in documents if d.get("name") == name), key=lambda pair: pair[0], default=(0, None)
         )[1]
 
-    @contextlib.contextmanager
-    def locked(self) -> Iterator[None]:
-        """Keeps a second run out of this folder. The lock goes with the process, however that ends."""
-        lock = FileLock(self.root / ".lock")
-        try:
-            lock.acquire(timeout=0)
-            for place in (".", "stages/*", "exports", "exports/*"):  # what a killed run left behind
-                for leftover in self.root.glob(f"{place}/.*{UNFINISHED}"):
-                    shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
-        except Timeout as error:
-            raise JobError(
-                f"{self.root}: another run is going on in this folder; wait for it or choose another `output`"
-            ) from error
-        except OSError as error:
-            raise JobError(
-                f"{self.root}: cannot be written ({error.strerror or error}); see that the folder can be written, or "
-                "choose another `output`"
-            ) from error
-        try:
-            yield
-        finally:
-            with contextlib.suppress(OSError):  # what went wrong in the run is what the user hears of
-                lock.release()
+    def locked(
+        self, share: Share | None = None, first: Callable[[], None] = nothing
+    ) -> contextlib.AbstractContextManager[None]:
+        """Keeps other runs out of this folder, or the same share of the job (`admission.admitted`)."""
+        return admitted(self.root, share, first)
+
+
+def _number(path: Path) -> int:
+    return int(path.name.removeprefix("part-").split(".")[0])
 
 
 def _named(content: Any, shard: int) -> str:
@@ -206,12 +204,16 @@ def damage(path: Path) -> str | None:
     return None if whole else "has changed since it was written"
 
 
+NUMBERS = re.compile(r"\[\n[-+.,\d\se]+\]")
+"""A list of numbers in indented JSON. No text in it has a line break."""
+
+
 def write_json(path: Path, document: Any) -> None:
-    """Writes a JSON document that a person can read, whole or not at all."""
+    """Writes a JSON document that a person can read, whole or not at all. A list of numbers is one line."""
+    text = json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False)
+    text = NUMBERS.sub(lambda found: "[" + " ".join(found[0][1:-1].split()) + "]", text)
     with replacing(path) as temporary:
-        temporary.write_text(
-            json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8"
-        )
+        temporary.write_text(text + "\n", encoding="utf-8")
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -21,7 +21,7 @@ FOLDS = 2
 
 NATS = np.float32(0.03)
 """What a nat of log-likelihood counts beside the reciprocal rank. The likelihood sees every distractor and is precise,
-but goes down with mere overconfidence; the rank does not, but is coarse. docs/study.md has both alone."""
+but goes down with mere overconfidence; the rank does not, but is coarse. docs/explanation/study.md has both alone."""
 
 QUERIES_AT_ONCE, PASSAGES_AT_ONCE = 512, 16_384
 

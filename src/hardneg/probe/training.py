@@ -17,7 +17,7 @@ Ints = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Recipe:
-    """How the probe is trained. The defaults are those that docs/study.md validates: other ones are unproven."""
+    """How the probe is trained. The defaults are validated by docs/explanation/study.md: other ones are unproven."""
 
     rate: float = 1e-2
     """Adam's step at the start; it falls linearly to 0."""

@@ -94,7 +94,7 @@ def probed(scores: Mapping[str, ProbeScore]) -> list[dict[str, Any]]:
 
 def probe_table(found: Sequence[Mapping[str, Any]]) -> Table:
     """`probed` for a terminal."""
-    out = Table(title="final sets by the probe: which trains best (docs/study.md)", title_justify="left")
+    out = Table(title="final sets by the probe: which trains best (docs/explanation/study.md)", title_justify="left")
     for heading in ("run", "probe (95 %)", "less than the best", ""):
         out.add_column(heading)
     for place, row in enumerate(found):

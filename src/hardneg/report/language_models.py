@@ -4,7 +4,7 @@ many of the texts that a judge read address it.
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -28,6 +28,10 @@ class LanguageModels:
     judges: dict[str, str]
     safety: tuple[str, ...]
     rounds: dict[str, dict[int, dict[str, int]]] = field(default_factory=dict)
+    refused: dict[str, dict[int, Counter[str]]] = field(
+        default_factory=lambda: defaultdict(lambda: defaultdict(Counter))
+    )
+    prompts: dict[str, str] = field(default_factory=dict)
     agreement: dict[tuple[str, str], dict[str, int]] = field(default_factory=dict)
     addressing: dict[str, dict[str, int]] = field(default_factory=dict)
 
@@ -38,8 +42,11 @@ class LanguageModels:
             if source.writing is None:
                 continue
             places = self.rounds.setdefault(name, defaultdict(lambda: dict.fromkeys(("written", "kept", "chosen"), 0)))
+            if source.prompt is not None:
+                self.prompts[name] = source.prompt
             for number in np.unique(source.writing.rounds[source.proposed]).tolist():
                 own = source.proposed & (source.writing.rounds == number)
+                self.refused[name][number].update(_first_reasons(batch, own))
                 for what, mask in (("written", own), ("kept", own & batch.kept), ("chosen", own & chosen)):
                     places[number][what] += int(mask.sum())
         for judge, scorer in self.judges.items():
@@ -63,15 +70,33 @@ class LanguageModels:
             counts[what] += int(count)
 
     def report(self) -> dict[str, Any]:
-        """``rounds`` by generator; ``judges``, a line for every judge and safety filter; ``addressing``, by judge."""
+        """``rounds`` by generator, each with what refused its texts first; ``prompts`` by generator; ``judges``, a line
+        for every judge and safety filter; ``addressing``, by judge.
+        """
         return {
             "rounds": {
-                name: [{"round": number, **counts} for number, counts in sorted(found.items())]
+                name: [
+                    {"round": number, **counts, "refused": dict(sorted(self.refused[name][number].items()))}
+                    for number, counts in sorted(found.items())
+                ]
                 for name, found in self.rounds.items()
             },
+            "prompts": dict(self.prompts),
             "judges": [{"judge": one, "safety": two, **counts} for (one, two), counts in self.agreement.items()],
             "addressing": dict(self.addressing),
         }
+
+
+def _first_reasons(batch: Batch, members: Bool) -> Counter[str]:
+    """How many of these candidates each filter refused first, by ``filter: rule``."""
+    found: Counter[str] = Counter()
+    undecided = members.copy()
+    for name, verdicts in batch.verdicts.items():
+        for number, rule in enumerate(verdicts.rules):
+            if count := int(((verdicts.broken == number) & undecided).sum()):
+                found[f"{name}: {rule}"] += count
+        undecided &= ~verdicts.dropped
+    return found
 
 
 def failures(stage: str, spent: Usage) -> str:

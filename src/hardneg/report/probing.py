@@ -21,12 +21,12 @@ from hardneg.report.views import Views
 QUERIES = 2_000
 """The most queries that the probe is trained on and asked about, evenly spaced over the run."""
 FEWEST = 1_000
-"""With fewer queries the probe's order says nothing (docs/study.md)."""
+"""With fewer queries the probe's order says nothing (docs/explanation/study.md)."""
 UNFILTERED = "unfiltered"
 """The hardest candidates before filtering."""
 EVIDENCE = (
     "static encoders, once trained, agreed with the probe's order by 0.75 (Spearman, mean of 11 settings): "
-    "docs/study.md, Agreement with trained nDCG@10"
+    "docs/explanation/study.md, Agreement with trained nDCG@10"
 )
 """What stands behind the advice."""
 

@@ -56,6 +56,20 @@ def _cell(name: str, value: float) -> str:
     return f"{value:.1%}" if name in SHARES else f"{value:.3f}"
 
 
+def columns(found: Curves) -> dict[str, Any]:
+    """The curves for the report's page: the rule, the threshold in force, and a list of numbers a column."""
+    rows = found.rows()
+    names = [name for name in ("threshold", *COLUMNS) if rows[0].get(name) is not None]
+    kept = [name for name in names if name != "chosen_false" or found.estimated]
+    return {
+        "rule": found.rule,
+        "threshold": found.current,
+        "judged": found.judged,
+        "queries": rows[0]["queries"],
+        "columns": {name: [float(f"{row[name]:.6g}") for row in rows] for name in kept},
+    }
+
+
 def plot(found: Curves, path: Path) -> None:
     """Draws the curves into an ``.svg`` or ``.png``; bands are 95 % intervals, the line is the current threshold."""
     if path.suffix not in (".svg", ".png"):

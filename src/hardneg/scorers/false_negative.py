@@ -37,7 +37,7 @@ class FalseNegative:
     ``level`` says how many unlabelled answers there are, ``slope`` how fast they become rare. Left out, both are told
     from the job's own queries: by how far the encoder and BM25 agree at the head of their lists, and by how deep the
     known positives lie. ``spread`` is the standard deviation of the level. `hardneg tune --qrels` fits the level to
-    judgments. ``docs/safety.md`` says what is assumed and what fails.
+    judgments. ``docs/explanation/safety.md`` says what is assumed and what fails.
     """
 
     version: ClassVar[int] = 2

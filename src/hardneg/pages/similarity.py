@@ -1,0 +1,173 @@
+"""Pictures of similarities: distributions, what filters looked at, reliability of probabilities, `tune`'s curves."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from markupsafe import Markup
+
+from hardneg.pages.charts import Series, plot
+
+SOURCES = 12
+"""The most sources that have a picture of their own."""
+COLOUR = {"positives": 2, "candidates": 6, "refused": 1, "kept": 3, "chosen": 0}
+"""As in the examples below the pictures."""
+KINDS = ("candidates", "refused", "kept", "chosen")
+FEW = 15
+"""Fewer numbers a step than these, on average, make a ragged curve."""
+IN_FORCE = "in force"
+NORMAL_95 = 1.959964
+
+
+def similarity(report: Mapping[str, Any], tuning: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The pictures by topic, for the template."""
+    return {
+        "whole": _whole(report),
+        "sources": [*_sources(report)],
+        "filters": [*_filters(report)],
+        "reliability": _reliability(report),
+        "curves": [picture for curves in tuning for picture in _curves(curves)],
+    }
+
+
+def _steps(name: str, counts: Sequence[int], first: float, width: float) -> Series:
+    """A histogram as shares of its own total, a bin. Where there are few numbers, a step is several bins wide and has
+    their mean.
+    """
+    total, begin, together = sum(counts) or 1, round(first / width), 1
+    joined = {begin + place: count for place, count in enumerate(counts) if count}
+    while len(joined) > 4 and total < FEW * len(joined):
+        together *= 2
+        pairs: dict[int, int] = {}
+        for place, count in joined.items():
+            pairs[place // 2] = pairs.get(place // 2, 0) + count
+        joined = pairs
+    places = range(min(joined), max(joined) + 2) if joined else range(0)
+    x = [place * width * together for place in places]
+    return Series(name, x, [joined.get(p, 0) / total / together for p in places], stepped=True, colour=COLOUR[name])
+
+
+def _histograms(report: Mapping[str, Any], name: str, kinds: Sequence[str], marks: Mapping[str, float]) -> Markup:
+    found = report["similarities"]
+    first, width, counts = found["first"], found["width"], found["counts"]
+    series = [_steps("positives", counts["positives"], first, width)]
+    series += [_steps(kind, counts[name][kind], first, width) for kind in kinds]
+    return plot(
+        [one for one in series if len(one.x)],
+        title=f"Similarity to the query: {name}",
+        x_label=f"similarity by {report['scorer']}",
+        y_label=f"share of each, per {width:.2g}",
+        x_marks=marks,
+        percent=True,
+    )
+
+
+def _whole(report: Mapping[str, Any]) -> Markup:
+    filters = report["similarities"]["filters"]
+    marks = {
+        f"ceiling of {name}": own["threshold"]
+        for name, own in filters.items()
+        if own["rule"] == "ceiling" and own["scorer"] == report["scorer"]
+    }
+    positive = report["sets"]["final"]["after"]["positive"]
+    return _histograms(report, "all", KINDS, {"mean positive": positive, **marks})
+
+
+def _sources(report: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    for name in list(report["generated"])[:SOURCES]:
+        control = name in report["controls"]
+        kinds = ("candidates",) if control else ("candidates", "refused", "chosen")
+        yield {"name": name + (" (control)" if control else ""), "picture": _histograms(report, name, kinds, {})}
+
+
+def _filters(report: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    for name, own in report["similarities"]["filters"].items():
+        powers, constant = own["rule"] == "calibrated", own["rule"] in ("calibrated", "ceiling")
+        threshold = own["threshold"] if constant else 0.0
+        if powers:
+            threshold = math.log10(max(threshold, 1e-4))
+        label = "probability of being relevant" if powers else f"score by {own['scorer']}"
+        series = [_steps(kind, own["counts"][kind], own["first"], own["width"]) for kind in ("kept", "refused")]
+        totals = {kind: sum(own["counts"][kind]) for kind in own["counts"]}
+        whole = sum(totals.values()) or 1
+        shares = [
+            replace(one, name=f"{one.name} ({totals[one.name]:,})", y=[y * totals[one.name] / whole for y in one.y])
+            for one in series
+            if len(one.x)
+        ]
+        picture = plot(
+            shares,
+            title=f"What {name} looked at",
+            x_label=label if constant else f"{label}, less what is allowed",
+            y_label="share of all",
+            x_marks={own["rule"] if constant else "what is allowed": threshold},
+            percent=True,
+            powers=powers,
+        )
+        yield {"name": name, "rule": f"{own['rule']} {own['threshold']:.4g}", "picture": picture}
+
+
+def _reliability(report: Mapping[str, Any]) -> dict[str, Any] | None:
+    rows: Sequence[Mapping[str, Any]] | None = report["reliability"]
+    if not rows:
+        return None
+    bounds = [_wilson(row["judged"], row["count"]) for row in rows]
+    curve = Series(
+        f"judged relevant, by the probability of {report['false']['scorer']}",
+        [row["probability"] for row in rows],
+        [row["judged"] for row in rows],
+        [low for low, _ in bounds],
+        [high for _, high in bounds],
+    )
+    picture = plot(
+        [curve],
+        title="Reliability of the probabilities",
+        x_label="mean estimated probability",
+        y_label="share judged relevant",
+        diagonal=True,
+        percent=True,
+    )
+    return {"picture": picture, "rows": rows}
+
+
+def _wilson(share: float, count: int) -> tuple[float, float]:
+    """The 95 % interval of a share among ``count``."""
+    z2 = NORMAL_95**2
+    middle = (share + z2 / (2 * count)) / (1 + z2 / count)
+    half = NORMAL_95 / (1 + z2 / count) * math.sqrt(share * (1 - share) / count + z2 / (4 * count**2))
+    return max(0.0, middle - half), min(1.0, middle + half)
+
+
+def _curves(curves: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """What `tune` found for one filter: shares, and how hard and how short the chosen set would be."""
+    columns, powers = curves["columns"], curves["rule"] == "calibrated"
+    places = [place for place, value in enumerate(columns["threshold"]) if not powers or value > 0]
+    x = [math.log10(columns["threshold"][p]) if powers else columns["threshold"][p] for p in places]
+    now = curves["threshold"]
+    marks = {IN_FORCE: math.log10(now) if powers else now} if not powers or now > 0 else {}
+    shares = {
+        "candidates kept": columns["survival"],
+        "queries that are short": [short / (curves["queries"] or 1) for short in columns["short"]],
+    }
+    panels: list[tuple[str, Mapping[str, Any], bool]] = [
+        ("false among the chosen", {"false": columns.get("chosen_false")}, True),
+        ("what is left", shares, True),
+        ("hardness of the chosen", {"hardness": columns["chosen_hardness"]}, False),
+    ]
+    for name, series, percent in panels:
+        yield {
+            "name": f"{curves['filter']}: {name}",
+            "picture": plot(
+                [Series(label, x, [found[p] for p in places]) for label, found in series.items() if found],
+                title=f"{curves['filter']}: {name} by threshold",
+                x_label=f"threshold of {curves['rule']}",
+                y_label="share" if percent else "hardness",
+                x_marks=marks,
+                percent=percent,
+                powers=powers,
+                from_zero=percent,
+            ),
+        }
