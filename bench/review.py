@@ -1,6 +1,6 @@
 """Does the interval of `hardneg review` cover, and how many judgments does it take: where the answers are known.
 
-    python bench/review.py DATA [--draws 500] [--model MODEL] [--cache FOLDER] [--json FILE]
+    python bench/review.py DATA [--draws 1000] [--model MODEL] [--cache FOLDER] [--json FILE]
 
 DATA is a BEIR folder with judgments. Of every query's relevant passages one is known (`judged_data`); candidates come
 from BM25 and the model; the judgments answer for the person who judges. Each draw is a review of 300 candidates that
@@ -44,6 +44,8 @@ from hardneg.selectors.top import Top
 
 STOPS = (15, 30, 60, 120, 200, 300)
 WANTED = 0.02
+GOALS = {"BM25, 50 best": 0.04, "dense, 7 best": 0.06, "kept": 0.02, "final": 0.02}
+"""Of sets: the half width at which somebody stops who looks at the interval while judging."""
 SETS: Mapping[str, Callable[[Batch], Bool]] = {
     "BM25, 7 best": lambda b: (b.sources["bm25"].rank > 0) & (b.sources["bm25"].rank <= 7),
     "BM25, 50 best": lambda b: b.sources["bm25"].proposed,
@@ -138,6 +140,28 @@ def measured(name: str, known: Known, draws: int) -> Iterator[dict[str, Any]]:
         }
 
 
+def stopped(known: Known, goal: float, draws: int = 300) -> tuple[float, float]:
+    """Who looks every five answers, from the twentieth on, and stops once the interval is within +- ``goal``: how often
+    that interval covers, and how many answers it takes on average.
+    """
+    p, labels = known
+    covered, answers = [], []
+    for seed in range(draws):
+        drawn = sample(p, 500, seed)
+        n, x = np.zeros((2, len(drawn.sizes)))
+        for number, (stratum, member) in enumerate(zip(drawn.strata, drawn.members, strict=True), 1):
+            n[stratum] += 1
+            x[stratum] += labels[member]
+            if number >= 20 and number % 5 == 0:
+                share = estimate(drawn.sizes, drawn.expected, n, x)
+                if share.high - share.low <= 2 * goal:
+                    break
+        share = estimate(drawn.sizes, drawn.expected, n, x)
+        covered.append(share.low <= labels.mean() <= share.high)
+        answers.append(n.sum())
+    return float(np.mean(covered)), float(np.mean(answers))
+
+
 def needed(known: Known, method: str) -> int | None:
     """How many judgments make the interval +- 2 points wide on average over 40 draws; None: more than there are."""
     low, high = 10, len(known[0])
@@ -156,7 +180,7 @@ def needed(known: Known, method: str) -> int | None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path)
-    parser.add_argument("--draws", type=int, default=500)
+    parser.add_argument("--draws", type=int, default=1000)
     parser.add_argument("--model", help="a sentence-transformers model; left out: all-MiniLM-L6-v2 from its package")
     parser.add_argument("--cache", type=Path, help="keep embeddings there")
     parser.add_argument("--json", type=Path, help="write the records there")
@@ -168,8 +192,9 @@ def main() -> None:
     sets |= dict(harder(sets))
     records = [record for name, known in sets.items() for record in measured(name, known, options.draws)]
     wanted = {name: {method: needed(known, method) for method in ("ours", "simple")} for name, known in sets.items()}
+    looked = {name: (goal, *stopped(sets[name], goal)) for name, goal in GOALS.items()}
     if options.json:
-        options.json.write_text(json.dumps({"records": records, "needed": wanted}, indent=1) + "\n")
+        options.json.write_text(json.dumps({"records": records, "needed": wanted, "stopped": looked}, indent=1) + "\n")
     print("| set | members | false, % | judgments | covers, % (95 %) | ± | simple covers | ± | normal covers |")
     print("| --- | --- | --- | --- | --- | --- | --- | --- | --- |")
     by = {(r["set"], r["judgments"], r["method"]): r for r in records}
@@ -184,6 +209,8 @@ def main() -> None:
     print("\n| set | judgments for ± 2 points | by a simple random sample |\n| --- | --- | --- |")
     for name, row in wanted.items():
         print(f"| {name} | {row['ours'] or 'more than there are'} | {row['simple'] or 'more than there are'} |")
+    for name, (goal, cover, answers) in looked.items():
+        print(f"{name}, stopped when within ± {100 * goal:.0f} points: covers {cover:.1%}, {answers:.0f} answers")
     for method in ("ours", "simple", "normal"):
         own = [r for r in records if r["method"] == method]
         cover = [r["coverage"] for r in own]

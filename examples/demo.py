@@ -78,5 +78,5 @@ if __name__ == "__main__":
     if status == 0:
         print("\nRefused, and rightly: Wikipedia describes these articles by the very words of the query.\n")
         status = main(["dropped", JOB, "-n", "10", "--qrels", str(DATA / "qrels" / "test.tsv")])
-        print("\nTraining files: runs/demo/exports/   more: hardneg run examples/demo.yaml")
+        print("\nTraining files: runs/demo/exports/   to look at in a browser: runs/demo/report.html")
     sys.exit(status)

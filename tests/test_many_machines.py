@@ -63,7 +63,7 @@ def test_the_kubernetes_example_runs_every_share_and_then_the_merge() -> None:
 
 
 def test_the_commands_of_the_page_are_there() -> None:
-    page = (ROOT / "docs/many_machines.md").read_text()
+    page = (ROOT / "docs/how-to/many-machines.md").read_text()
     commands = [line for line in page.splitlines() if line.startswith("hardneg ")]
     assert len(commands) == 3
     for line in commands:

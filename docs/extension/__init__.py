@@ -20,6 +20,9 @@ MARKER = re.compile(r"<!-- generated: (\w+)(?: (\S+))? -->")
 OUTSIDE = re.compile(r"\[([^\]]+)\]\((?:\.\./)+(?:examples|bench|tests|src|[A-Z]+\.md)[^)]*\)")
 """A link to a file of the repository that is no page of the site: there, its text alone."""
 
+NAMED = re.compile(r"\[[\w-]+\.md\]\((?=[^)]*\.md)")
+"""A link whose text is a page's file: in HTML the page's title takes its place."""
+
 
 def file(path: str) -> str:
     """A file of the repository as a code block."""
@@ -51,7 +54,7 @@ def expanded(text: str) -> str:
 
 
 def _expand(_app: Any, _name: str, source: list[str]) -> None:
-    source[0] = expanded(source[0])
+    source[0] = NAMED.sub("[](", expanded(source[0]))
 
 
 def _beside(app: Any, exception: Exception | None) -> None:

@@ -81,7 +81,13 @@ def _kind(option: dict[str, Any], group: str) -> str:
 
 def group(name: str) -> str:
     """All kinds of a group."""
-    return "\n\n".join(_kind(option, name) for option in definitions()[name]["oneOf"])
+    first: dict[str, str] = {}
+    out = []
+    for option in definitions()[name]["oneOf"]:
+        kind = option["properties"]["kind"]["const"]
+        same = first.setdefault(kinds.kinds(name)[kind], kind)
+        out.append(_kind(option, name) if same == kind else f"### `{kind}`\n\nThe same part as `{same}`.")
+    return "\n\n".join(out)
 
 
 def mappings() -> str:

@@ -13,6 +13,7 @@ import pytest
 from filelock import Timeout
 from support import on_linux
 
+from hardneg import progress
 from hardneg.cache import folders, memo
 from hardneg.cache.folders import Cache
 from hardneg.cache.memo import Memo, keys_of
@@ -62,6 +63,11 @@ class Overtaken(Cache):
         return other.lock(group, name)
 
 
+def write_folder(folder: Path, text: str) -> None:
+    folder.mkdir(parents=True)
+    write(folder, text)
+
+
 def write(folder: Path, text: str) -> None:
     (folder / "file").write_text(text)
 
@@ -84,6 +90,28 @@ def test_the_lock_is_held_when_a_finished_folder_is_looked_for_and_named(tmp_pat
         write(folder, "one")
         cache.publish(folder, "things", "one")
     assert cache.looked == [True]
+
+
+def test_waiting_for_another_process_is_shown_and_what_it_made_is_taken(tmp_path: Path) -> None:
+    cache, titles = Cache(tmp_path), []
+    lock = cache.lock("things", "one")
+
+    class Listener:
+        def start(self, title: str, total: int | None) -> int:
+            titles.append(title)
+            write_folder(tmp_path / "things" / "one", "theirs")
+            lock.release()
+            return 0
+
+        def advance(self, task: int, amount: int) -> None: ...
+        def stop(self, task: int) -> None: ...
+        def note(self, text: str) -> None: ...
+
+    lock.acquire()
+    with progress.listening(Listener()):
+        found = cache.made("things", "one", lambda folder: write(folder, "ours"))
+    assert (found / "file").read_text() == "theirs"
+    assert titles == ["wait for another process: things"]
 
 
 def test_what_another_process_made_first_is_taken(tmp_path: Path) -> None:

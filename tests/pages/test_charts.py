@@ -4,7 +4,7 @@ from xml.etree.ElementTree import fromstring
 
 import pytest
 
-from hardneg.pages.charts import Series, bar, interval, plot, ticks
+from hardneg.pages.charts import Series, bar, interval, plot, scatter, ticks
 
 HOSTILE = '</svg><script>alert("1")</script>\u202e'
 
@@ -69,3 +69,14 @@ def test_bars_and_intervals_are_shares_of_their_scale() -> None:
     assert root.get("aria-hidden") == "true"
     lines = root.findall("line")
     assert [line.get("x1") for line in lines] == ["50", "21.8"]
+
+
+def test_named_points_and_axes_of_powers() -> None:
+    root = fromstring(scatter({HOSTILE: (0.2, 1.0), "b": (0.4, 3.0)}, title="t", x_label="x", y_label="y"))
+    assert len([one for one in root if one.tag == "circle"]) == 2
+    assert "b: 0.4, 3" in root.get("aria-label", "")
+    assert scatter({}, title="t", x_label="x", y_label="y") == ""
+    made = plot([Series("a", [-3, 0], [1, 2])], title="t", x_label="x", y_label="y", x_marks={"t": -2}, powers=True)
+    root = fromstring(f"<div>{made}</div>")
+    assert {"0.001", "0.01", "0.1", "1"} <= {text.text for text in root.findall(".//text")}
+    assert "t (0.01)" in "".join(root.itertext())

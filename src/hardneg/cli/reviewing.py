@@ -153,13 +153,19 @@ def _print(found: dict[str, Any]) -> None:
             kappa = "not defined" if row["kappa"] is None else f"{row['kappa']:.2f}"
             names = one_line(" and ".join(row["annotators"]))
             out.print(f"{names}: {row['both']:,} in common, {row['agree']:.0%} alike, Cohen's kappa {kappa}")
+    if found["conflicts"]:
+        out.print("they differ on:")
     for row in found["conflicts"][:10]:
         said = ", ".join(f"{name}: {answer}" for name, answer in row["answers"].items())
         out.print(f"   query {one_line(row['query_id'])}, passage {one_line(row['passage_id'])}: {one_line(said)}")
     if (more := len(found["conflicts"]) - 10) > 0:
         out.print(f"   and {more:,} more (--json has all)")
     out.print("")
-    for name, row in found["filters"].items():
+    rows = found["filters"]
+    if rows and not any(row["relevant_refused"] + row["not_relevant_refused"] for row in rows.values()):
+        out.print("no filter refused any of these; `hardneg review --set unfiltered` tells more about filters")
+        rows = {}
+    for name, row in rows.items():
         out.print(
             f"filter {one_line(name)} refused {row['relevant_refused']:,} of {row['relevant']:,} judged relevant and "
             f"{row['not_relevant_refused']:,} of {row['not_relevant']:,} judged not relevant"

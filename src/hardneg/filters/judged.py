@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from hardneg.arrays import taken
 from hardneg.data.answers import Pair, answers_of, by_pair
 from hardneg.data.batch import Batch
 from hardneg.data.candidates import Verdicts
@@ -43,9 +44,8 @@ class Judged:
         """The value is the mean answer (1 relevant, 0.5 unsure, 0 not relevant), the limit 0.5."""
         known = _known(self.files, self.identity())
         ids = batch.passage_ids(np.arange(len(batch.rows)))
-        owners = batch.owners.tolist()
-        pairs = zip(owners, ids, strict=True)
-        values = np.array([known.get((batch.ids[i], passage), np.nan) for i, passage in pairs], dtype=np.float32)
+        pairs = zip(taken(batch.ids, batch.owners), ids, strict=True)
+        values = np.array([known.get(pair, np.nan) for pair in pairs], dtype=np.float32)
         relevant = values > UNSURE
         moved = relevant & (batch.rows >= 0)
         own_texts = batch.hashes() ^ (batch.owners.astype(np.uint64) << np.uint64(32))

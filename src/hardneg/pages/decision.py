@@ -131,7 +131,7 @@ def side_by_side(reports: Mapping[str, Mapping[str, Any]]) -> list[dict[str, str
         rows.append(
             {
                 "run": name,
-                "decision": (report.get("decision") or {}).get("set") or "unknown",
+                "decision": (report.get("decision") or {}).get("set") or "final, by default",
                 "chosen": f"{counts['chosen']:,}",
                 "short": f"{counts['short examples'] + counts['examples without a negative']:,}",
                 "estimated": percent(false["estimated"]) if false["estimated"] else "",

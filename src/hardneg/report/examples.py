@@ -63,6 +63,7 @@ class Examples:
 def _fitting(batch: Batch, i: int, target: str) -> str:
     """One example as JSON of at most `BYTES` in a page."""
     whole = _example(batch, i, target)
+    text = ""
     for length in LENGTHS:
         text = json.dumps(_shortened(whole, length), ensure_ascii=False)
         if _in_page(text) <= BYTES:

@@ -28,7 +28,7 @@ def _warnings(report: Mapping[str, Any]) -> Iterator[str]:
     sets = report["sets"]
     for name, count in report["generated"].items():
         if not count:
-            yield f"generator `{name}` proposed nothing"
+            yield f"generator `{name}` proposed nothing; look at its file, depth or answers, or take it out"
     for file, count in report["read"]["bad_lines"].items():
         yield f"{count:,} lines of {file} cannot be used and are left out; bad_lines.jsonl has them with their reasons"
     if left_out := report["left_out"]:
@@ -40,7 +40,10 @@ def _warnings(report: Mapping[str, Any]) -> Iterator[str]:
         )
     yield from _easy_winners(report)
     for name in report.get("decision", {}).get("easier controls win", ()):
-        yield f"the probe finds the easy control `{name}` better than the set to train on: harder ones do not pay here"
+        yield (
+            f"the probe finds the easy control `{name}` better than the set to train on: harder ones do not pay here; "
+            "look at the false share and at the examples, and try a stricter filter"
+        )
     for view, found in (report["shortcut"] or {}).items():
         if isinstance(found, dict) and found["auc"] > ALARM:
             yield (

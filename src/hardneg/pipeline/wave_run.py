@@ -1,0 +1,161 @@
+"""One wave under way: stage by stage, every shard that this process has to do."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from hardneg import progress
+from hardneg.errors import WorkerError
+from hardneg.llm import budget
+from hardneg.pipeline import rounds, shard_work, unchanged
+from hardneg.pipeline.batches import Loader
+from hardneg.pipeline.deeper import deeper
+from hardneg.pipeline.graph import Wave, trial_of
+from hardneg.pipeline.left_out import culprits, lacking, lost_of
+from hardneg.pipeline.memory import peak_memory
+from hardneg.pipeline.plan import Group
+from hardneg.pipeline.stage import Stage
+from hardneg.pipeline.turns import Turns, side_by_side
+from hardneg.protocols import Asker, Learner, clients_of, learns
+
+if TYPE_CHECKING:
+    from hardneg.pipeline.run import Pipeline
+
+
+@dataclass
+class WaveRun:
+    """One wave under way: how many examples its shards have, the names of the stages that were computed, and whose turn
+    it is.
+    """
+
+    pipeline: Pipeline
+    loader: Loader
+    of: Wave
+    shards: Mapping[int, int]
+    ran: list[str]
+    turns: Turns
+
+    def wave(self) -> Loader:
+        """Takes the wave's examples through generators, scorers and filters. Returns what makes its batches."""
+        plan, wave = self.pipeline.plan, self.of
+        trial: rounds.Trial = [(group, name, plan.members(group)[name]) for group, name in trial_of(plan)]
+        for _, name in plan.order("generators"):
+            generator, stage = deeper(plan, name, wave.number), wave.generate[name]
+            if wave.number and generator is plan.generators[name]:
+                self.each(stage, shard_work.keep_shard, name)
+                continue
+            asking = (generator, trial) if isinstance(generator, Asker) else generator
+            self.each(stage, shard_work.generate_shard, name, generator, trial, part=asking)
+        self.each(wave.merge, shard_work.merge_shard)
+        for group, name in plan.order("scorers", "filters"):
+            stage = wave.member(group, name)
+            part = self._ready(group, name) if self.turns.chosen(stage) else None
+            step = shard_work.score_shard if group == "scorers" else shard_work.judge_shard
+            self.each(stage, step, name, part, part=part)
+        return self.loader
+
+    def missing(self, stage: Stage) -> list[int] | None:
+        """The shards that are to do. None for a stage that is complete."""
+        store = self.pipeline.store
+        there = store.shards(stage, self.shards)
+        to_do = [shard for shard in self.shards if shard not in there]
+        return to_do if to_do or store.summary(stage) is None else None
+
+    def each(self, stage: Stage, work: shard_work.Step, *what: object, part: object = None) -> None:
+        """Does ``work`` on every shard that ``stage`` lacks, if it is its turn."""
+        if not self.turns.due(stage, self.shards):
+            return
+        asks = bool(clients_of(part))
+        to_do = self.missing(stage)
+        if asks:  # a budget is the whole job's, also what earlier runs spent
+            there = [shard for shard in self.shards if shard not in (to_do or ())]
+            done = self.pipeline.usage(stage) if to_do is None and self.turns.share is None else None
+            budget.current().settle(0, 0.0, done or self.pipeline.spent(stage, there))
+        if to_do is not None:
+            # a client is concurrent inside, and its limits and the budget hold for all of the job: one process
+            for shard in set(self.shards).difference(to_do):  # what an earlier run wrote
+                self._without(dict.fromkeys(lacking(self.pipeline.store.read(stage, shard)), stage.name))
+            here = map(partial(work, self.loader, self.of, stage, *what), to_do)
+            done_shards = here if asks else self._surviving(stage, work, what, to_do)
+            self.finish(stage, done_shards, to_do, asks=asks)
+
+    def _surviving(
+        self, stage: Stage, work: shard_work.Step, what: tuple[object, ...], shards: Sequence[int]
+    ) -> Iterator[object]:
+        """Does ``work`` on shards in the engine. Where processes die of one, without the examples that they die of."""
+        engine, wave = self.pipeline.engine, self.of
+        try:
+            yield from engine.map(partial(work, self.loader, wave, stage, *what), shards)
+        except WorkerError as error:
+            for shard in error.shards:
+                attempt = partial(shard_work.try_examples, work, self.loader, wave, stage, what, shard)
+                ids = self.loader.examples(shard, wave.number).ids
+                found = culprits(ids, partial(lost_of, engine, attempt))
+                self._without(dict.fromkeys(found, stage.name))
+                yield from engine.map(partial(work, self.loader, wave, stage, *what), [shard])
+
+    def _without(self, found: Mapping[str, str]) -> None:
+        """Goes on without these examples; each has the stage that left it out, unless an earlier one did."""
+        self.loader = replace(self.loader, left_out={**found, **self.loader.left_out})
+
+    def finish(self, stage: Stage, work: Iterable[Any], shards: Iterable[int], *, asks: bool = False) -> None:
+        """Waits for the shards of a stage and marks it as complete, where no other process has some to do."""
+        begin = time.monotonic()
+        sizes = [self.shards[shard] for shard in shards]
+        if sizes or self.turns.share is None:
+            self.ran.append(stage.name)
+        with progress.task(stage.name, sum(sizes)) as bar:
+            for size, _ in zip(sizes, work, strict=True):
+                bar.advance(size)
+        every: Collection[int] = self.shards
+        if self.turns.share is not None:
+            if self.of.number or not self.turns.completes(stage):
+                return
+            every = self.turns.every
+            self._without(self.pipeline.left_out(self.loader.stages))
+            for shard in set(every).difference(self.shards):
+                self._without(dict.fromkeys(lacking(self.pipeline.store.read(stage, shard)), stage.name))
+        summary: dict[str, Any] = {"shards": len(every), "seconds": round(time.monotonic() - begin, 3)}
+        if (most := peak_memory()) is not None:
+            summary["peak_memory"] = most
+        if asks:
+            summary["usage"] = asdict(self.pipeline.spent(stage, every))
+        if self.loader.left_out:
+            summary["left_out"] = dict(sorted(self.loader.left_out.items()))
+        self.pipeline.store.complete(stage, summary)
+
+    def _ready(self, group: Group, name: str) -> Any:
+        """The part, with what it learns from the whole job before it looks at any of it."""
+        stage, store = self.pipeline.stages.first.learn.get((group, name)), self.pipeline.store
+        part = self.pipeline.plan.members(group)[name]
+        if stage is None or not learns(part) or not self.turns.complete([*stage.inputs, *self._earlier(group, name)]):
+            return self.pipeline.learnt(group, name)
+        if store.summary(stage) is None:
+            with self.pipeline.once(stage):
+                if store.summary(stage) is None:
+                    self._learn(stage, part)
+        return self.pipeline.learnt(group, name)
+
+    def _earlier(self, group: Group, name: str) -> list[Stage]:
+        """The stages before a member, each of which may leave examples out; without those that wait for what is learnt
+        themselves.
+        """
+        wave, order = self.of, self.pipeline.plan.order("scorers", "filters")
+        before = (wave.member(*other) for other in order[: order.index((group, name))])
+        early = {stage.name for stage in side_by_side(wave)[0]}
+        return [stage for stage in (*wave.generate.values(), wave.merge, *before) if stage.name in early]
+
+    def _learn(self, stage: Stage, part: Learner) -> None:
+        self.ran.append(stage.name)
+        loader, shards = self.loader, self.shards if self.turns.share is None else self.turns.every
+        if self.turns.share is not None:
+            loader = replace(loader, left_out=self.pipeline.left_out(loader.stages))
+        with progress.task(stage.name, len(shards)) as bar:
+            batches = (loader.given(self.of, stage, shard) for shard in shards)
+            learnt = part.learn(progress.counted(batches, bar))
+            unchanged.part(part, stage)
+            self.pipeline.store.complete(stage, learnt)
