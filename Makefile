@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test test-engines lint docs figure study clean
+.PHONY: demo test test-engines soak lint docs figure study clean
 
 # LLM=1: a second job, with negatives that a small model writes behind a vLLM server on this machine.
 demo: .venv/demo $(if $(LLM),.venv/llm)
@@ -14,9 +14,17 @@ WORKERS ?= 2
 test: .venv/dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m "not engines"
 
-# What takes minutes: vLLM's engine and server, Ray, a browser, the whole demo, a judged collection with a real encoder.
+# What takes minutes: vLLM's engine and server, Ray, a browser, the whole demo, a judged collection with a real
+# encoder, and jobs under many faults.
 test-engines: .venv/dev .venv/browser
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m engines
+
+# Random faults on a small job; what differs is printed with its seed and round.
+MINUTES ?= 120
+SEED ?= 0
+ROUND ?= 0
+soak: .venv/dev
+	OMP_NUM_THREADS=1 PYTHONPATH=tests $(BIN)/python tests/soak.py $(MINUTES) $(SEED) $(ROUND)
 
 lint: .venv/dev
 	$(BIN)/ruff format --check

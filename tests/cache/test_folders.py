@@ -136,14 +136,16 @@ def fill(root: Path) -> None:
     cache.made("things", "one", lambda folder: write(folder, "one"))
     with cache.workspace("thing") as folder:
         write(folder, "two")
-        cache.publish(folder, "things", "two")
+        cache.publish(folder, "others", "two")
     Memo(cache, "name").get(keys_of(["a"]), lambda places: np.ones((len(places), 2), np.float32))
 
 
 @on_linux
 def test_things_outlive_a_power_cut(tmp_path: Path) -> None:
     assert run(fill, tmp_path, faults.POWER, faults.END).status == 0
-    assert all(Cache(tmp_path / "cache").find("things", name) for name in ("one", "two"))
+    cache = Cache(tmp_path / "cache")
+    assert cache.find("things", "one")
+    assert cache.find("others", "two")
     [segment] = (tmp_path / "cache" / "memo" / "name").glob("*.npy")
     assert memo.whole(segment)
 
@@ -152,8 +154,8 @@ def test_things_outlive_a_power_cut(tmp_path: Path) -> None:
 def test_things_are_on_the_disk_before_they_have_their_name(tmp_path: Path) -> None:
     (tmp_path / "root").mkdir()
     for _ in some_faults(fill, tmp_path / "root", 15, faults=[faults.POWER, faults.POWER_BUT_NAMES]):
-        for name in ("one", "two"):
-            Cache(tmp_path / "root" / "cache").find("things", name)  # a damaged one would be said, as a warning
+        for group, name in (("things", "one"), ("others", "two")):
+            Cache(tmp_path / "root" / "cache").find(group, name)  # a damaged one would be said, as a warning
         assert all(memo.whole(segment) for segment in tmp_path.glob("root/cache/memo/name/*.npy"))
 
 

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from hardneg.cache.folders import Cache
-from hardneg.cache.housekeeping import entries, in_use, prune, sweep
+from hardneg.cache.housekeeping import MARGIN, entries, in_use, prune, sweep
 from hardneg.cache.memo import Memo, keys_of
 from hardneg.cli import main
 
@@ -67,6 +67,21 @@ def test_what_a_killed_process_left_goes_and_what_a_live_one_has_stays(cache: Ca
             assert (used / "half").exists()
             assert not list((cache.root / "locks").glob(f"{left.name}*"))
     assert len(sweep(cache)) == 1
+
+
+def test_the_lock_of_a_workspace_that_is_gone_goes_when_it_is_old(cache: Cache) -> None:
+    """As after a kill between the renaming of the workspace and the removal of its lock."""
+    locks = cache.root / "locks"
+    locks.mkdir(parents=True)
+    old, young = locks / ".corpus-0123456789abcdef.lock", locks / ".corpus-0123456789abcde0.lock"
+    for lock in (old, young):
+        lock.touch()
+    os.utime(old, (time.time() - 2 * MARGIN,) * 2)
+    with cache.workspace("corpus") as folder:
+        used = locks / f"{folder.name}.lock"
+        os.utime(used, (time.time() - 2 * MARGIN,) * 2)
+        sweep(cache)
+        assert {young, used} == set(locks.glob(".*"))
 
 
 def test_leftovers_of_earlier_versions_go_when_they_are_old(cache: Cache) -> None:

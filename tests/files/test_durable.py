@@ -119,13 +119,13 @@ def test_a_disk_that_takes_nothing_is_named_with_the_way_out(tmp_path: Path) -> 
 def publish_two_versions(root: Path) -> None:
     for version in ("one", "two"):
         publish(root / "deep" / "out", version)
-        with replacing(root / "deep" / "file") as temporary:
+        with replacing(root / "other" / "file") as temporary:
             temporary.write_text(version)
 
 
 def versions(root: Path) -> list[dict[str, str]]:
     """What stands under the final names: of the folder, and of the file."""
-    file = root / "deep" / "file"
+    file = root / "other" / "file"
     return [contents(root / "deep" / "out"), {"file": file.read_text()} if file.exists() else {}]
 
 

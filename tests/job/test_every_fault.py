@@ -13,7 +13,7 @@ from support import REMOVED, as_yaml, changed, on_linux, small_shards, write_dat
 
 from hardneg.llm import answer_log
 from hardneg.testing import FaultServer, faults
-from hardneg.testing.faults import Fault, run
+from hardneg.testing.faults import Fault
 
 pytestmark = on_linux
 TRIALS = int(os.environ.get("HARDNEG_FAULTS", "30"))
@@ -32,7 +32,7 @@ def test_after_any_fault_a_rerun_is_equal(tmp_path: Path, monkeypatch: pytest.Mo
     ("trials", "which"),
     [
         pytest.param(2, (faults.KILL, faults.POWER), id="two"),
-        pytest.param(TRIALS, faults.FAULTS, id="many", marks=pytest.mark.engines),
+        pytest.param(max(TRIALS // 3, 10), faults.FAULTS, id="many", marks=pytest.mark.engines),
     ],
 )
 def test_what_was_paid_is_kept_whatever_fails(
@@ -62,5 +62,5 @@ def test_what_was_paid_is_kept_whatever_fails(
             assert paid.total() <= len(every) + 1, f"{trial}\n{paid}"
             shutil.rmtree(tmp_path / "runs")
             before = server.delivered.copy()
-            assert run(faulty.job, tmp_path).status == 0
+            assert faulty.run(faulty.job, tmp_path).status == 0
             assert server.delivered == before, f"{trial}\nanswers were lost"

@@ -69,7 +69,7 @@ def sweep(cache: Cache) -> list[Path]:
             continue
         shutil.rmtree(folder, ignore_errors=True)
         gone.append(folder)
-    for lock, began in _runs(cache):
+    for lock, began in [*_runs(cache), *_workspaces(cache)]:
         if time.time() - began > MARGIN:  # a younger one may be about to be taken
             _free(lock)
     return gone
@@ -79,6 +79,13 @@ def _runs(cache: Cache) -> list[tuple[Path, float]]:
     """The locks of runs, of which some may be dead, and when each began, in seconds since the epoch."""
     locks = sorted((cache.root / LOCKS).glob(f"{LIVE}*.lock"))
     return [(lock, int(lock.name.split("-")[1]) / 1e9) for lock in locks]
+
+
+def _workspaces(cache: Cache) -> Iterator[tuple[Path, float]]:
+    """The locks of workspaces, of which some may have no folder any more, and when each was taken."""
+    for lock in sorted((cache.root / LOCKS).glob(".*.lock")):
+        with suppress(FileNotFoundError):
+            yield lock, lock.stat().st_mtime
 
 
 def _dead(cache: Cache, folder: Path) -> bool:

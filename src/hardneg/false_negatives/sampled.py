@@ -79,7 +79,8 @@ def estimate(sizes: ArrayLike, expected: ArrayLike, judged: ArrayLike, relevant:
     are ``relevant``. The share is the mean of the strata's shares, weighted by size: the probabilities cannot bias it.
     The interval is Wilson's for as many answers as a simple random sample would need for the same variance; in that
     variance, and there alone, each stratum's share is drawn towards what the others and the probabilities say. Members
-    that are judged are certain, so the interval closes when all are. `docs/review.md` has how often it covers.
+    that are judged are certain, so the interval closes when all are. How often it covers is measured in
+    `docs/how-to/judge-by-hand.md`.
 
     A stratum without an answer is taken together with the next likelier one. Without any answer: 0 to 1.
 

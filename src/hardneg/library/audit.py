@@ -49,7 +49,7 @@ def audit(
     limits: Limits = USUAL,
     cache: str | Path | None = None,
 ) -> dict[str, Any]:
-    """What is wrong with a training file, as one document of plain values (`docs/audit.md` lists its keys).
+    """What is wrong with a training file, as one document of plain values.
 
     ``file``: JSONL, CSV or TSV (``.gz``, ``.zst``), Parquet, or a folder saved by ``datasets``, in a format that the
     reader ``jsonl`` knows. ``model``, the encoder that will be trained, adds the estimated false negatives, those

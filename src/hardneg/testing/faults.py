@@ -143,7 +143,7 @@ def every_fault(program: Program, folder: Path, faults: Sequence[Fault] = FAULTS
 
 
 def some_faults(
-    program: Program, folder: Path, count: int, *, seed: int = 0, faults: Sequence[Fault] = FAULTS
+    program: Program, folder: Path, count: int, *, seed: float = 0, faults: Sequence[Fault] = FAULTS
 ) -> Iterator[Trial]:
     """``count`` of the trials of `every_fault`, drawn without bias to the faults that can hit most; an undisturbed run
     tells how many there are. A seed has the same trials wherever the program does the same.
@@ -156,7 +156,7 @@ def some_faults(
 
 
 def draw(
-    operations: Sequence[Operation], count: int, *, seed: int = 0, faults: Sequence[Fault] = FAULTS
+    operations: Sequence[Operation], count: int, *, seed: float = 0, faults: Sequence[Fault] = FAULTS
 ) -> list[tuple[Fault, int]]:
     """``count`` faults with their numbers, each fault in turn, for a program that does these operations."""
     rng = random.Random(seed)  # noqa: S311
