@@ -50,7 +50,7 @@ def test_what_is_asked_is_told_and_where_is_not(make_job: MakeJob, tmp_path: Pat
             "budget": {"max_tokens": 10},
         }
     )
-    _, document, _ = read(path)
+    document = read(path).document
     told = yaml.safe_load(published(document))
     assert str(tmp_path) not in published(document)
     generators = told["generators"]

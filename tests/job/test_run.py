@@ -38,7 +38,7 @@ def test_a_run_writes_everything(make_job: Callable[..., Path], capsys: pytest.C
     capsys.readouterr()  # what making the models printed
     assert main(["run", str(path)]) == 0
     out = path.parent / "runs" / "job"
-    assert (out / "job.yaml").read_bytes() == path.read_bytes()
+    assert (out / "job.yaml").read_text() == f"{path.read_text()}relative_to: ../..\n"
     report = json.loads((out / "report.json").read_text())
     assert set(report["sets"]) - set(report["hybrids"]) == {"final", "lexical", "semantic", "reranked", "easy"}
     assert len(report["hybrids"]) == 4  # the unions of three sources, controls left out

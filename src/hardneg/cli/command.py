@@ -1,10 +1,16 @@
-"""How a command is added to the command line."""
+"""How a command is added to the command line, and how it reads a job."""
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hardneg.errors import JobError
+
+if TYPE_CHECKING:
+    from hardneg.job.run_folder import Job
 
 
 def command(
@@ -16,3 +22,36 @@ def command(
     if machine:
         sub.add_argument("--json", action="store_true", help="print JSON for a program")
     return sub
+
+
+def takes_job(sub: argparse.ArgumentParser, *, optional: bool = False) -> None:
+    """Adds the job and `--set` to a command."""
+    sub.add_argument("job", type=Path, nargs="?" if optional else None, help="the job's YAML file")
+    sub.add_argument(
+        "--set",
+        dest="overrides",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="another value at a dotted key, as YAML, as if it stood in the file: filters.safe.margin=0.1; repeatable",
+    )
+
+
+def read_job(options: argparse.Namespace) -> Job:
+    """The job of a command with its overrides."""
+    from hardneg.job.run_folder import Job
+
+    return Job.read(options.job, overrides(options))
+
+
+def overrides(options: argparse.Namespace) -> dict[str, object]:
+    """The values of `--set` by dotted key; of one that is set twice the last."""
+    from hardneg.job.yaml_document import parse
+
+    out: dict[str, object] = {}
+    for text in options.overrides:
+        key, equals, value = text.partition("=")
+        if not equals or not key:
+            raise JobError("--set wants KEY=VALUE, for example --set filters.safe.margin=0.1")
+        out[key] = parse(value.encode(), Path(f"--set {key}"))[0] if value.strip() else None
+    return out

@@ -9,7 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hardneg.cli.command import command
+from hardneg.cli.command import command, read_job, takes_job
 from hardneg.cli.output import console, print_json
 from hardneg.errors import JobError
 
@@ -46,7 +46,7 @@ def add(commands: Any) -> None:
     )
     run.add_argument("--stage", metavar="NAME", help="do this stage alone, of the share (or of all: 1/1)")
     for sub in (run, merge, check, forecast):
-        sub.add_argument("job", type=Path, help="the job's YAML file")
+        takes_job(sub)
     forecast.add_argument(
         "--ask",
         type=int,
@@ -57,31 +57,27 @@ def add(commands: Any) -> None:
 
 
 def _run(options: argparse.Namespace) -> None:
-    from hardneg.job.run_folder import Job
-
     if options.shard is not None or options.stage is not None:
         _work(options)
         return
-    job = Job.read(options.job)
+    job = read_job(options)
     _tell(job, job.run(), options)
 
 
 def _merge(options: argparse.Namespace) -> None:
-    from hardneg.job.run_folder import Job
-
-    job = Job.read(options.job)
+    job = read_job(options)
     _tell(job, job.merge(), options)
 
 
 def _work(options: argparse.Namespace) -> None:
     """A share of a job: what was done, and what others must do first."""
-    from hardneg.job.run_folder import Job
     from hardneg.pipeline.share import Share
 
     if options.qrels is not None:
         raise JobError("--qrels needs the whole job; give it to `hardneg merge`")
     share = Share.parsed(options.shard or "1/1", options.stage)
-    worked = Job.read(options.job).work(share)
+    job = read_job(options)
+    worked = job.work(share)
     if options.json:
         print_json({"share": str(share)} | asdict(worked))
         return
@@ -92,7 +88,7 @@ def _work(options: argparse.Namespace) -> None:
     if first := sorted({name for inputs in worked.waiting.values() for name in inputs} - set(worked.waiting)):
         console().print(
             f"{', '.join(first)} needs every shard of the job: when the other shares are done too, this command goes "
-            f"on, or `hardneg merge {options.job}` does the rest in one process"
+            f"on, or `hardneg merge {job.source.named}` does the rest in one process"
         )
 
 
@@ -117,7 +113,7 @@ def _tell(job: Job, result: Result, options: argparse.Namespace) -> None:
     for name, export in report["exports"].items():
         counts = ", ".join(f"{count:,} {what}" for what, count in export["counts"].items())
         out.print(f"{name}: {job.output / export['folder']} ({counts})")
-    out.print(f"look at the negatives of a query: hardneg show {options.job} --query ID")
+    out.print(f"look at the negatives of a query: hardneg show {job.source.named} --query ID")
     out.print(f"numbers: {job.output / 'report.json'}")
     if job.page:
         out.print(f"report, to open in a browser: {job.output / 'report.html'}")
@@ -142,9 +138,8 @@ def _check(options: argparse.Namespace) -> None:
     from rich.text import Text
 
     from hardneg.job import readiness
-    from hardneg.job.run_folder import Job
 
-    job = Job.read(options.job)
+    job = read_job(options)
     problems = [*readiness.problems(job), *(readiness.unanswered(job) if options.ping else ())]
     if problems:
         raise JobError("\n".join(f"{options.job}: {problem}" for problem in problems))
@@ -168,12 +163,11 @@ def _estimate(options: argparse.Namespace) -> None:
     from rich.text import Text
 
     from hardneg.data.chat import Usage
-    from hardneg.job.run_folder import Job
     from hardneg.pipeline.estimate import estimate
 
     if options.ask < 0:
         raise JobError(f"--ask must be at least 0, not {options.ask!r}")
-    job = Job.read(options.job)
+    job = read_job(options)
     with job.opened():
         found = estimate(job.pipeline, asked=options.ask)
     total = sum((forecast.usage for forecast in found), start=Usage())

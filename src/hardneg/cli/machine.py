@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from hardneg.cli.command import command
+from hardneg.cli.command import command, overrides, takes_job
 from hardneg.cli.output import console, print_json
 from hardneg.errors import HardnegError, JobError, StoreError
 
@@ -26,7 +26,7 @@ def add(commands: Any) -> None:
         "it, keys and model servers included. Exit status 1 when something is missing.",
         _doctor,
     )
-    doctor.add_argument("job", nargs="?", type=Path, help="the job's YAML file")
+    takes_job(doctor, optional=True)
     cache = command(
         commands,
         "cache",
@@ -84,7 +84,7 @@ def _doctor(options: argparse.Namespace) -> None:
     from hardneg.cache.folders import Cache, default_cache
     from hardneg.job import doctor
 
-    read = None if options.job is None else doctor.read(options.job)
+    read = None if options.job is None else doctor.read(options.job, overrides(options))
     job = None if isinstance(read, doctor.Finding) else read
     cache = Cache(default_cache()) if job is None else job.pipeline.cache
     found = [*doctor.findings(job, cache), *([read] if isinstance(read, doctor.Finding) else [])]

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import argparse
 import sys
-from pathlib import Path
 from typing import Any
 
-from hardneg.cli.command import command
+from hardneg.cli.command import command, read_job, takes_job
 from hardneg.cli.output import print_json
 from hardneg.errors import JobError, StoreError
 
@@ -15,7 +14,7 @@ from hardneg.errors import JobError, StoreError
 def add(commands: Any) -> None:
     """Adds these commands."""
     push = command(commands, "push", "Upload an export, with its data card, to a hub.", _push)
-    push.add_argument("job", type=Path, help="the job's YAML file")
+    takes_job(push)
     push.add_argument("export", help="the export's name in the job")
     push.add_argument("--repo", required=True, help="the data set's name on the hub: user/name")
     push.add_argument("--private", action="store_true", help="make a private one")
@@ -23,22 +22,23 @@ def add(commands: Any) -> None:
 
 
 def _push(options: argparse.Namespace) -> None:
-    from hardneg.job.run_folder import Job, changed_files
+    from hardneg.job.run_folder import changed_files
     from hardneg.kinds import did_you_mean, listed
 
-    job = Job.read(options.job)
+    job = read_job(options)
     if options.export not in job.plan.exports:
         hint = did_you_mean(options.export, job.plan.exports)
         raise JobError(f"no export is called `{options.export}`{hint}; there are: {listed(job.plan.exports) or 'none'}")
     folder = job.output / "exports" / options.export
     if not (folder / "README.md").is_file():
-        raise JobError(f"{folder}: is not there yet; run `hardneg run {options.job}`")
+        raise JobError(f"{folder}: is not there yet; run `hardneg run {job.source.named}`")
     if (folder / ".fingerprint").read_bytes() != job.pipeline.stages.export[options.export].fingerprint.encode():
-        raise JobError(f"{folder}: is of an earlier state of the job; run `hardneg run {options.job}`")
+        raise JobError(f"{folder}: is of an earlier state of the job; run `hardneg run {job.source.named}`")
     written = (job.store.summary(job.pipeline.stages.export[options.export]) or {"files": {}})["files"]
     if changed := changed_files(folder, written):
         raise StoreError(
-            f"{folder}: {listed(changed)} changed since it was written; `hardneg run {options.job}` writes it again"
+            f"{folder}: {listed(changed)} changed since it was written; `hardneg run {job.source.named}` writes it "
+            "again"
         )
     files = [file for file in sorted(folder.rglob("*")) if file.is_file() and not file.name.startswith(".")]
     if "\nlicense: other\nlicense_name: to-be-filled-in\n" in (folder / "README.md").read_text(encoding="utf-8"):

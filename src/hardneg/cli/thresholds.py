@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from hardneg.cli.command import command
+from hardneg.cli.command import command, read_job, takes_job
 from hardneg.cli.output import console, print_json
 from hardneg.errors import JobError
 from hardneg.report.visible import one_line
@@ -25,7 +25,7 @@ def add(commands: Any) -> None:
         "and which one to take.",
         _tune,
     )
-    tune.add_argument("job", type=Path, help="the job's YAML file")
+    takes_job(tune)
     tune.add_argument("--filter", help="which `eci_safety` filter; needed where the job has several")
     wish = tune.add_mutually_exclusive_group()
     wish.add_argument("--survival", type=float, metavar="SHARE", help="suggest the threshold that keeps this share")
@@ -47,20 +47,19 @@ def add(commands: Any) -> None:
     dropped = command(
         commands, "dropped", "Show refused candidates with their reasons, the surest cases first.", _dropped
     )
-    dropped.add_argument("job", type=Path, help="the job's YAML file")
+    takes_job(dropped)
     dropped.add_argument("-n", type=int, default=10, help="how many (10)")
     dropped.add_argument("--filter", help="only those that this filter refused")
     dropped.add_argument(
         "--qrels", type=Path, help="BEIR judgments: only candidates that they call relevant, and how many were refused"
     )
     show = command(commands, "show", "Show one query with its positives, chosen, kept and refused passages.", _show)
-    show.add_argument("job", type=Path, help="the job's YAML file")
+    takes_job(show)
     show.add_argument("--query", required=True, metavar="ID", help="the id of a query, or its text")
 
 
 def _tune(options: argparse.Namespace) -> None:
     from hardneg.job.report_page import PAGE, keep_curves, write_page
-    from hardneg.job.run_folder import Job
     from hardneg.kinds import listed
     from hardneg.protocols import Threshold
     from hardneg.readers.beir import grades_of
@@ -71,7 +70,7 @@ def _tune(options: argparse.Namespace) -> None:
         share = getattr(options, name)
         if share is not None and not 0 < share < 1:
             raise JobError(f"--{name.replace('_', '-')} must be between 0 and 1, not {share!r}")
-    job = Job.read(options.job)
+    job = read_job(options)
     plan = job.plan
     known = [name for name, judge in plan.filters.items() if isinstance(judge, Threshold)]
     if options.filter not in known and (options.filter is not None or len(known) != 1):
@@ -152,23 +151,22 @@ def _advice(found: Any, survival: float | None, wanted: float | None) -> dict[st
 
 def _apply(job: Any, name: str, judge: Any, threshold: float, level: dict[str, float] | None) -> None:
     from hardneg.files.durable import replacing
-    from hardneg.job.yaml_document import with_value
+    from hardneg.job.yaml_editing import with_value
 
-    text = with_value(job.source, ("filters", name, judge.rule), float(f"{threshold:.4g}"), job.path)
+    text = with_value(job.source.written, f"filters.{name}.{judge.rule}", float(f"{threshold:.4g}"), job.path)
     if level is not None:
         for field, value in (("level", level["value"]), ("spread", level["spread"])):
-            text = with_value(text, ("scorers", judge.scorer, field), round(value, 2), job.path)
+            text = with_value(text, f"scorers.{judge.scorer}.{field}", round(value, 2), job.path)
     with replacing(job.path) as file:
         file.write_bytes(text)
-    print(f"{job.path}: written; run `hardneg run {job.path}` to use it", file=sys.stderr)
+    print(f"{job.path}: written; run `hardneg run {job.source.named}` to use it", file=sys.stderr)
 
 
 def _dropped(options: argparse.Namespace) -> None:
-    from hardneg.job.run_folder import Job
     from hardneg.readers.beir import grades_of
     from hardneg.report.dropped import caught, clearest
 
-    job = Job.read(options.job)
+    job = read_job(options)
     batches, estimator = job.finished().batches, job.plan.estimator
     relevant = None if options.qrels is None else grades_of(options.qrels)
     cases = clearest(batches, options.n, options.filter, relevant, estimator)
@@ -194,10 +192,9 @@ def _dropped(options: argparse.Namespace) -> None:
 
 
 def _show(options: argparse.Namespace) -> None:
-    from hardneg.job.run_folder import Job
     from hardneg.report.one_query import one_query
 
-    job = Job.read(options.job)
+    job = read_job(options)
     found = one_query(job.finished().batches, options.query, job.plan.target)
     if options.json:
         print_json(found)

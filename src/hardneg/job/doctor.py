@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
@@ -154,10 +154,10 @@ def _data(job: Job) -> Iterator[str]:
         yield str(error)
 
 
-def read(path: Path) -> Job | Finding:
+def read(path: Path, overrides: Mapping[str, object]) -> Job | Finding:
     """The job, or what is wrong with it."""
     try:
-        return Job.read(path)
+        return Job.read(path, overrides)
     except HardnegError as error:
         return Finding("job", str(error), missing=True)
 

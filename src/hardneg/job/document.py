@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from types import MappingProxyType
+from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
@@ -13,8 +14,9 @@ from hardneg import kinds
 from hardneg.bounds import Natural
 from hardneg.engines.local import Local
 from hardneg.errors import JobError
-from hardneg.job import checks, yaml_document
+from hardneg.job import checks, yaml_document, yaml_editing
 from hardneg.job.schema import json_schema, with_references
+from hardneg.job.source import Source
 from hardneg.llm import keys
 from hardneg.paths import relative_to, resolved
 from hardneg.pipeline.plan import Plan
@@ -29,7 +31,8 @@ from hardneg.protocols import (
     clients_of,
 )
 
-OPTIONAL = ("controls", "deepen", "filters", "exports", "engine", "cache", "budget")
+NONE: Mapping[str, object] = MappingProxyType({})
+OPTIONAL = ("controls", "deepen", "filters", "exports", "engine", "cache", "budget", "relative_to")
 """Keys that may be left empty."""
 
 
@@ -85,6 +88,8 @@ class Document(BaseModel):
     engine: AnyEngine = Local()
     output: Annotated[Path, AfterValidator(resolved)]
     cache: Annotated[Path, AfterValidator(resolved)] | None = None
+    relative_to: str | None = None
+    """Where relative paths start; left out, in the folder of the job's file. A run writes it into its copy."""
 
     def plan(self) -> Plan:
         """The parts, ready to run."""
@@ -119,13 +124,54 @@ NAMED = 20
 SECTIONS: dict[str, type[BaseModel]] = {"eci": ECI, "budget": Cap}
 
 
-def read(path: Path) -> tuple[bytes, Document, Plan]:
-    """The bytes of a job's file, its document and its plan. Paths in it are relative to the folder of that file.
+class Read(NamedTuple):
+    """A job's text, and what it says."""
 
-    Raises `JobError` with file, line and key for everything that is wrong with the document.
+    source: Source
+    document: Document
+    plan: Plan
+
+
+def read(path: Path, overrides: Mapping[str, object] = NONE) -> Read:
+    """A job from its file, with other values at the dotted keys of ``overrides``, as if they stood in the file.
+
+    Paths are relative to the folder of the file, or to the one that it names as `relative_to`. Raises `JobError` with
+    file, line and key for everything that is wrong with the document, and says which override made it so.
     """
-    source = yaml_document.source(path)
-    raw, lines = yaml_document.parse(source, path)
+    written = yaml_document.source(path)
+    _, lines = yaml_document.parse(written, path)
+    texts = [written]
+    for key, value in overrides.items():
+        texts.append(yaml_editing.with_value(texts[-1], key, value, path))
+    try:
+        folder, document, plan = _checked(texts[-1], path, lines)
+    except JobError as error:
+        if not overrides:
+            raise
+        problems = [*(_problems(text, path, lines) for text in texts[:-1]), str(error).split("\n")]
+        raise JobError("\n".join(_told(line, problems, [*overrides]) for line in problems[-1])) from error
+    return Read(Source(path, written, overrides, texts[-1], folder), document, plan)
+
+
+def _problems(text: bytes, path: Path, lines: Mapping[yaml_document.Place, int]) -> list[str]:
+    try:
+        _checked(text, path, lines)
+    except JobError as error:
+        return str(error).split("\n")
+    return []
+
+
+def _told(line: str, problems: Sequence[Sequence[str]], keys: Sequence[str]) -> str:
+    """A problem with the override since which it is there. ``problems``: those without any, with the first, …"""
+    since = len(keys)
+    while since and line in problems[since - 1]:
+        since -= 1
+    return f"{line} (from --set {keys[since - 1]})" if since else line
+
+
+def _checked(text: bytes, path: Path, lines: Mapping[yaml_document.Place, int]) -> tuple[Path, Document, Plan]:
+    """The folder of a job's paths, its document and its plan. ``lines``: those of the keys in the file."""
+    raw, _ = yaml_document.parse(text, path)
     if not isinstance(raw, dict):
         raise JobError(f"{path}: a job is a mapping of keys, this is a {type(raw).__name__}; see `hardneg schema`")
 
@@ -134,11 +180,15 @@ def read(path: Path) -> tuple[bytes, Document, Plan]:
             raise JobError(f"{path}:{_line(place, lines)}: {'.'.join(place)}: {problem}")
 
     refuse_first(checks.literal_keys(raw))
-    if line := checks.line_with_key(raw, source.decode("utf-8-sig")):
+    if line := checks.line_with_key(raw, text.decode("utf-8-sig")):
         raise JobError(f"{path}:{line}: {keys.WAY_OUT}")
     refuse_first(checks.outdated(raw))
+    folder = path.absolute().parent
+    if isinstance(elsewhere := raw.get("relative_to"), str):
+        with relative_to(folder):
+            folder = resolved(elsewhere)
     try:
-        with relative_to(path.absolute().parent):
+        with relative_to(folder):
             document = Document.model_validate({k: v for k, v in raw.items() if v is not None or k not in OPTIONAL})
     except ValidationError as error:
         messages = list(islice(_messages(error, path, lines), NAMED))
@@ -147,7 +197,7 @@ def read(path: Path) -> tuple[bytes, Document, Plan]:
         raise JobError("\n".join(messages)) from error
     plan = document.plan()
     refuse_first(checks.contradictions(plan, document.budget.max_cost is not None))
-    return source, document, plan
+    return folder, document, plan
 
 
 def schema() -> Any:

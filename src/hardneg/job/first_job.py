@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from hardneg.cache.folders import Cache, default_cache
 from hardneg.cache.housekeeping import in_use
 from hardneg.data.corpus import Corpus
@@ -18,7 +16,7 @@ from hardneg.data.passage_style import passage_style
 from hardneg.errors import PartError
 from hardneg.filters.eci_safety import DEFAULT
 from hardneg.job.known_data import Known, known
-from hardneg.job.yaml_document import Loader
+from hardneg.job.yaml_editing import flow
 from hardneg.kinds import Kind
 from hardneg.library.eci_filter import FEWEST as RANKED
 from hardneg.library.eci_filter import INSTEAD
@@ -127,7 +125,7 @@ def _encoder(model: str, prompts: Mapping[Any, str] | None) -> tuple[list[str], 
 
     ``prompts``: those of its own configuration, {} where that has none, None where it cannot be seen.
     """
-    lines = ["kind: sentence_transformers", f"model: {_scalar(model)}"]
+    lines = ["kind: sentence_transformers", f"model: {flow(model)}"]
     if prompts:
         told = ", ".join(f"{role} {json.dumps(prompt, ensure_ascii=False)}" for role, prompt in prompts.items())
         return [*lines, f"# the prompts of its own configuration are used: {told}"], []
@@ -144,7 +142,7 @@ def _encoder(model: str, prompts: Mapping[Any, str] | None) -> tuple[list[str], 
 def _text(path: Path, found: Known, size: Size, encoder: list[str]) -> str:
     words = _words(size.language)
     further = "".join(f", {key}: {value}" for key, value in words.items())
-    given = {"given": _flow({"kind": "file", "path": str(found.given)})} if found.given else {}
+    given = {"given": flow({"kind": "file", "path": str(found.given)})} if found.given else {}
     depth, probe = size.depth, str(size.queries >= PROBED).lower()
     lines = [
         f"# Written by `hardneg init {one_line(str(path))}`: {size.line()}.",
@@ -152,7 +150,7 @@ def _text(path: Path, found: Known, size: Size, encoder: list[str]) -> str:
         "# folder of this file. `hardneg kinds` lists every part with its fields.",
         "",
         *([f"# {one_line(found.remark)}"] if found.remark else []),
-        f"data: {_flow(found.data)}",
+        f"data: {flow(found.data)}",
         "",
         "# Where candidates come from. The names are recorded as the origin of every negative.",
         "generators:",
@@ -164,7 +162,7 @@ def _text(path: Path, found: Known, size: Size, encoder: list[str]) -> str:
         "    encoder: &target",
         *(f"      {line}" for line in encoder),
         *(f"  {name}: {part}  # the negatives that the file has already" for name, part in given.items()),
-        f"  easy: {_flow({'kind': 'random', 'depth': depth})}",
+        f"  easy: {flow({'kind': 'random', 'depth': depth})}",
         "# Scored and reported beside the others, never trained on.",
         "controls: [easy]",
         "",
@@ -187,7 +185,7 @@ def _text(path: Path, found: Known, size: Size, encoder: list[str]) -> str:
         "exports:",
         "  n_tuples: {kind: sentence_transformers, format: n-tuple}",
         "",
-        f"output: {_scalar('runs/' + (_stem(path) or 'first'))}",
+        f"output: {flow('runs/' + (_stem(path) or 'first'))}",
     ]
     return "\n".join(lines) + "\n"
 
@@ -209,20 +207,3 @@ def _words(language: str | None) -> dict[str, str]:
 def _stem(path: Path) -> str:
     """The data's name as the name of a folder."""
     return re.sub(r"[^\w-]+", "-", path.resolve().name.split(".")[0]).strip("-")
-
-
-def _flow(values: Mapping[str, Any]) -> str:
-    inner = (
-        f"{key}: {_flow(value) if isinstance(value, Mapping) else _scalar(value)}" for key, value in values.items()
-    )
-    return f"{{{', '.join(inner)}}}"
-
-
-def _scalar(value: object) -> str:
-    """A value as YAML that reads as the same within braces: plain where that does, else quoted."""
-    text = str(value)
-    try:
-        plain = yaml.load(f"[{text}]", Loader) == [value]  # noqa: S506  our loader is a safe one
-    except yaml.YAMLError:
-        plain = False
-    return text if plain and "\n" not in text else json.dumps(value, ensure_ascii=False)

@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from hardneg import kinds
 from hardneg.paths import LIKE_A_PATH
 
-NOT_PUBLISHED = {"budget", "engine", "output", "cache", "report"}
+NOT_PUBLISHED = {"budget", "engine", "output", "cache", "relative_to", "report"}
 NAMES = {"path", "corpus", "collection", "queries", "qrels", "model", "revision", "tokenizer"}
 """Neutral fields that say what was used. All others say how: addresses, names of keys, batch sizes."""
 

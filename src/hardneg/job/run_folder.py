@@ -21,9 +21,10 @@ from hardneg.exports.rows import write_lines
 from hardneg.files.durable import make_folder, publishing, replacing
 from hardneg.files.text_lines import file_hash
 from hardneg.job import shares
-from hardneg.job.document import Cap, read
+from hardneg.job.document import NONE, Cap, read
 from hardneg.job.published import published
 from hardneg.job.report_page import PAGE, write_page
+from hardneg.job.source import Source
 from hardneg.llm.budget import Budget, limited
 from hardneg.models.embeddings import begun
 from hardneg.pipeline.admission import nothing
@@ -41,10 +42,9 @@ PACKAGES = ("hardneg", "numpy", "pyarrow", "bm25s", "PyStemmer", "sentence-trans
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A job as read. ``source`` holds the file's bytes."""
+    """A job as read."""
 
-    path: Path
-    source: bytes
+    source: Source
     plan: Plan
     output: Path
     pipeline: Pipeline
@@ -56,14 +56,22 @@ class Job:
     """Whether `report.html` is written."""
 
     @classmethod
-    def read(cls, path: Path) -> Job:
-        """A job from its YAML file. Raises `JobError` for everything that is wrong with it."""
-        source, document, plan = read(path)
+    def read(cls, path: Path, overrides: Mapping[str, object] = NONE) -> Job:
+        """A job from its YAML file, with other values at the dotted keys of ``overrides``.
+
+        Raises `JobError` for everything that is wrong with it.
+        """
+        source, document, plan = read(path, overrides)
         store = Folder(document.output)
         pipeline = Pipeline(plan, store, Cache(document.cache or default_cache()), document.engine)
         return cls(
-            path, source, plan, document.output, pipeline, store, document.budget, published(document), document.report
+            source, plan, document.output, pipeline, store, document.budget, published(document), document.report
         )
+
+    @property
+    def path(self) -> Path:
+        """The job's file."""
+        return self.source.path
 
     @contextmanager
     def opened(self, share: Share | None = None) -> Iterator[Budget]:
@@ -102,7 +110,7 @@ class Job:
 
     def _keep_source(self) -> None:
         with replacing(self.output / "job.yaml") as file:
-            file.write_bytes(self.source)
+            file.write_bytes(self.source.copy_in(self.output))
 
     def run(self, first: Callable[[], None] = nothing) -> Result:
         """Runs the job, or goes on with it, and writes everything into its folder. ``first``: done once the folder is
@@ -139,7 +147,8 @@ class Job:
         missing = [name for name, state, _ in self.state() if state != "cached" and not name.startswith("export.")]
         if missing:
             raise JobError(
-                f"{self.path}: has not been run to the end ({', '.join(missing)}); run `hardneg run {self.path}`"
+                f"{self.path}: has not been run to the end ({', '.join(missing)}); run `hardneg run "
+                f"{self.source.named}`"
             )
         return self.pipeline.run()
 
@@ -291,7 +300,10 @@ class Job:
         }
         return {
             "versions": {name: _version(name) for name in PACKAGES},
-            "job": {"path": str(self.path.resolve()), "sha256": hashlib.sha256(self.source).hexdigest()},
+            "job": {
+                "sha256": hashlib.sha256(self.source.written).hexdigest(),
+                "set": dict(self.source.overrides),
+            },
             "corpus": result.corpus.fingerprint,
             "stages": stages,
             "ran": result.ran,

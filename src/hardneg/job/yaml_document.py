@@ -111,23 +111,3 @@ def _check(node: yaml.Node, place: Place, lines: dict[Place, int], path: Path, c
     elif isinstance(node, yaml.SequenceNode):
         for number, item in enumerate(node.value):
             _check(item, (*place, number), lines, path, count)
-
-
-def with_value(source: bytes, place: Place, value: float, path: Path) -> bytes:
-    """The YAML with a number at a key path: replaced where the key is there, else added after the mapping's first key.
-
-    Everything else stays as it is, comments included. Raises `JobError` where the mapping is not written out there.
-    """
-    text = source.decode("utf-8-sig")
-    node = yaml.compose(text, Loader=yaml.SafeLoader)
-    for key in place[:-1]:
-        node = next((v for k, v in node.value if k.value == key), None) if isinstance(node, yaml.MappingNode) else None
-    if not isinstance(node, yaml.MappingNode) or not node.value:
-        raise JobError(f"{path}: `{'.'.join(map(str, place))}` cannot be written there; write it by hand: {value}")
-    for key, old in node.value:
-        if key.value == place[-1]:
-            return (text[: old.start_mark.index] + f"{value:g}" + text[old.end_mark.index :]).encode()
-    key, first = node.value[0]
-    line_break = ", " if node.flow_style else "\n" + " " * key.start_mark.column
-    end = first.end_mark.index
-    return (text[:end] + f"{line_break}{place[-1]}: {value:g}" + text[end:]).encode()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -13,6 +13,14 @@ from hardneg import eci
 from hardneg.arrays import Bool, Float, Float64, Int64, owners_of
 from hardneg.data.records import Reason
 from hardneg.false_negatives import Histogram, Share
+from hardneg.pages.notebook import as_pandas, shown
+from hardneg.pages.similarity import distributions
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+TERMS = ("examples", "size", "positive", "hardness", "safety", "capacity", "efficiency", "eci_v1", "above_positive")
+HEADINGS = ("", "negatives", "false, estimated", "hardness", "above s+", "eci_v1")
 
 
 class Refused(NamedTuple):
@@ -30,6 +38,16 @@ class Change(NamedTuple):
     before: eci.Report
     after: eci.Report
 
+    def to_pandas(self) -> DataFrame:
+        """A row for each moment: the terms, and the bounds of eci_v1. Raises `MissingExtraError` without pandas."""
+        columns = {term: [getattr(own, term) for own in self] for term in TERMS}
+        bounds = [own.intervals["eci_v1"] for own in self]
+        low, high = ([bound[side] for bound in bounds] for side in (0, 1))
+        return as_pandas({"moment": self._fields, **columns, "low": low, "high": high})
+
+    def _repr_html_(self) -> str:
+        return shown((), HEADINGS, [_cells(name, own, None) for name, own in self._asdict().items()])
+
 
 class Falsity(NamedTuple):
     """The estimated share of false negatives before and after filtering."""
@@ -38,7 +56,7 @@ class Falsity(NamedTuple):
     after: Share
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Filtered:
     """What a filter made of some examples. Negatives are counted flat, [m], example by example.
 
@@ -63,6 +81,43 @@ class Filtered:
     positives: Float64
     offsets: Int64
     spread: float = 0.0
+
+    def __repr__(self) -> str:
+        """How many were refused, by which rule."""
+        return self._line()
+
+    def _line(self) -> str:
+        left = np.bincount(owners_of(self.offsets)[self.keep], minlength=len(self.negatives))
+        return (
+            f"{left.sum():,} of {len(self.keep):,} negatives kept, the others refused by {self.rule}; "
+            f"{(left == 0).sum():,} of {len(self.negatives):,} queries have none left"
+        )
+
+    def _repr_html_(self) -> str:
+        false = self.false
+        moments = [_cells(name, own, false and getattr(false, name)) for name, own in self.report._asdict().items()]
+        found = {
+            "positives": self.positives,
+            "refused": self.similarities[~self.keep],
+            "kept": self.similarities[self.keep],
+        }
+        return shown([self._line()], HEADINGS, moments, distributions(found))
+
+    def to_pandas(self) -> DataFrame:
+        """A row for each negative, in the order given: the number of its example, its text, s(q, n), whether it is
+        kept, what the rule looked at and the limit. Raises `MissingExtraError` without pandas.
+        """
+        owners = owners_of(self.offsets)
+        return as_pandas(
+            {
+                "example": owners,
+                "negative": [text for own in self.negatives for text in own],
+                "similarity": self.similarities,
+                "kept": self.keep,
+                "value": self.values,
+                "limit": self.limits[owners],
+            }
+        )
 
     @property
     def kept(self) -> list[list[str]]:
@@ -97,3 +152,10 @@ class Filtered:
             return None
         before, after = Histogram.of(self.values), Histogram.of(self.values[self.keep])
         return Falsity(before.share(self.spread), after.share(self.spread))
+
+
+def _cells(moment: str, terms: eci.Report, false: Share | None) -> list[str]:
+    low, high = terms.intervals["eci_v1"]
+    share = f"{false.value:.1%} ({100 * false.low:.1f} to {100 * false.high:.1f})" if false else ""
+    numbers = (f"{terms.size:.1f}", share, f"{terms.hardness:.3f}", f"{terms.above_positive:.1%}")
+    return [moment, *numbers, f"{terms.eci_v1:.3f} ±{(high - low) / 2:.3f}"]

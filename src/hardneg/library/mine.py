@@ -19,6 +19,7 @@ from hardneg.generators.bm25 import BM25
 from hardneg.generators.dense import Dense
 from hardneg.generators.random import Random
 from hardneg.models.in_memory import as_encoder
+from hardneg.pages.notebook import Report
 from hardneg.pipeline.plan import Plan
 from hardneg.pipeline.run import Pipeline
 from hardneg.pipeline.store import Memory
@@ -37,14 +38,23 @@ CONTROL = "random"
 
 
 class Mined(NamedTuple):
-    """A training set, and the report of the run, as in a job's ``report.json``.
+    """A training set, and the report of the run, as in a job's ``report.json``. In a notebook, the report's table.
 
-    >>> Mined(dataset=None, report={"warnings": []}).report["warnings"]
+    >>> from hardneg.pages.notebook import Report
+    >>> Mined(dataset=None, report=Report(warnings=[])).report["warnings"]
     []
     """
 
     dataset: Dataset
-    report: dict[str, Any]
+    report: Report
+
+    def __repr__(self) -> str:
+        """The report's first lines, and the shape of the data set."""
+        columns = ", ".join(self.dataset.column_names)
+        return "\n".join([*self.report.lines, f"{len(self.dataset):,} rows: {columns}"])
+
+    def _repr_html_(self) -> str:
+        return self.report._repr_html_()
 
 
 def mine(
@@ -138,7 +148,7 @@ def mine(
         for problem in problems:
             warnings.warn(f"{problem}; loosen the filters, raise `depth`, or add a generator", stacklevel=2)
         report = result.report | {"left out": left_out, "warnings": [*result.report["warnings"], *problems]}
-        return Mined(Dataset(rows), report)
+        return Mined(Dataset(rows), Report(report))
 
 
 def _columns(dataset: Any, query: str | None, positive: str | None) -> tuple[list[str], list[str]]:

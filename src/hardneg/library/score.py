@@ -11,6 +11,7 @@ from hardneg.engines.local import Local
 from hardneg.filters.eci_safety import ECISafety
 from hardneg.generators.file import File
 from hardneg.models.in_memory import as_encoder
+from hardneg.pages.notebook import Report
 from hardneg.pipeline.plan import Plan
 from hardneg.pipeline.run import Pipeline
 from hardneg.pipeline.store import Folder
@@ -27,7 +28,7 @@ def score(
     query_prompt: str | None = None,
     passage_prompt: str | None = None,
     cache: Path | None = None,
-) -> dict[str, Any]:
+) -> Report:
     """The report of a training file, as in a job's ``report.json``; its one source is called ``file``.
 
     ``file``: any format that the generator ``file`` reads. ``model``: the encoder that will be trained. ``margin`` also

@@ -41,6 +41,12 @@ def page(template: str, *, title: str, data: Any, **context: Any) -> bytes:
     return text.encode("utf-8", "backslashreplace")
 
 
+def fragment(template: str, **context: Any) -> str:
+    """A piece of HTML with a style of its own, for pages of others. Every text in ``context`` is escaped."""
+    style = Markup(_text(template.replace(".html", ".css")))  # noqa: S704 - our own file
+    return _environment().get_template(template).render(style=style, **context)
+
+
 def embedded(value: Any) -> str:
     r"""JSON that may stand inside a ``script`` element: nothing in it ends the element or the line.
 

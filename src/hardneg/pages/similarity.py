@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 from markupsafe import Markup
 
 from hardneg.pages.charts import Series, plot
@@ -25,7 +26,7 @@ NORMAL_95 = 1.959964
 def similarity(report: Mapping[str, Any], tuning: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """The pictures by topic, for the template."""
     return {
-        "whole": _whole(report),
+        "whole": whole(report),
         "sources": [*_sources(report)],
         "filters": [*_filters(report)],
         "reliability": _reliability(report),
@@ -65,7 +66,8 @@ def _histograms(report: Mapping[str, Any], name: str, kinds: Sequence[str], mark
     )
 
 
-def _whole(report: Mapping[str, Any]) -> Markup:
+def whole(report: Mapping[str, Any]) -> Markup:
+    """The distributions over all sources together."""
     filters = report["similarities"]["filters"]
     marks = {
         f"ceiling of {name}": own["threshold"]
@@ -74,6 +76,20 @@ def _whole(report: Mapping[str, Any]) -> Markup:
     }
     positive = report["sets"]["final"]["after"]["positive"]
     return _histograms(report, "all", KINDS, {"mean positive": positive, **marks})
+
+
+def distributions(similarities: Mapping[str, Any]) -> Markup:
+    """Arrays of similarities by name (``positives`` or one of `KINDS`), each as shares of its own total."""
+    width = 0.02
+    series = []
+    for name, values in similarities.items():
+        places, counts = np.unique(np.floor(np.asarray(values, np.float64) / width), return_counts=True)
+        if len(places):
+            filled = np.zeros(int(places[-1] - places[0]) + 1, np.int64)
+            filled[(places - places[0]).astype(np.int64)] = counts
+            series.append(_steps(name, filled.tolist(), float(places[0]) * width, width))
+    across = f"share of each, per {width:.2g}"
+    return plot(series, title="Similarity to the query", x_label="similarity", y_label=across, percent=True)
 
 
 def _sources(report: Mapping[str, Any]) -> Iterator[dict[str, Any]]:

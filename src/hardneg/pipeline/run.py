@@ -20,6 +20,7 @@ from hardneg.data.corpus import Corpus
 from hardneg.data.subset import subset
 from hardneg.files.text_lines import file_hash
 from hardneg.llm import budget
+from hardneg.pages.notebook import Report
 from hardneg.pipeline import unanswered, unchanged
 from hardneg.pipeline.batches import Batches, Loader
 from hardneg.pipeline.graph import SHARD, Stages, Wave, stages_of
@@ -35,15 +36,25 @@ from hardneg.protocols import Engine, Judged
 from hardneg.report.language_models import failures
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Result:
-    """What a run gave: the batches with everything known of them, the report, and the stages that were computed."""
+    """What a run gave: the batches with everything known of them, the report, and the stages that were computed.
+
+    In a notebook it is shown as its report is.
+    """
 
     stages: Stages
     corpus: Corpus
     batches: Batches
-    report: dict[str, Any]
+    report: Report
     ran: list[str]
+
+    def __repr__(self) -> str:
+        """The report's first lines, and what was computed."""
+        return "\n".join([*self.report.lines, f"computed: {', '.join(self.ran) or 'nothing: everything was there'}"])
+
+    def _repr_html_(self) -> str:
+        return self.report._repr_html_()
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +189,7 @@ class Pipeline:
             report, examples = report_of(self.plan, batches, found, spread, grades, self.left_out(stages))
             self.store.write(stages.evaluate, 0, pa.table({"example": pa.array(examples, pa.string())}))
             self.store.complete(stages.evaluate, report)
-        return Result(stages, loader.corpus, batches, report | self._asked(report), ran)
+        return Result(stages, loader.corpus, batches, Report(report | self._asked(report)), ran)
 
     def _asked(self, report: dict[str, Any]) -> dict[str, Any]:
         """What language models cost, by stage, and a warning for each stage with requests that failed."""

@@ -1,0 +1,36 @@
+"""The text of a job: its file, and what was set on the command line in the place of some of it."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from hardneg.job.yaml_editing import flow, with_value
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A job as written: the bytes of its file, the values by dotted key that stand in for some of it, and both as one
+    text. Relative paths in it start in ``folder``.
+    """
+
+    path: Path
+    written: bytes
+    overrides: Mapping[str, object]
+    effective: bytes
+    folder: Path
+
+    @property
+    def named(self) -> str:
+        """The job as it is named on the command line."""
+        return shlex.join([str(self.path), *(f"--set={key}={flow(value)}" for key, value in self.overrides.items())])
+
+    def copy_in(self, folder: Path) -> bytes:
+        """The text for a file in ``folder``, with the values set and paths that lead to where they did."""
+        start = os.path.relpath(self.folder, folder)
+        if (folder / start).resolve() != self.folder.resolve():  # a link lies between
+            start = str(self.folder)
+        return with_value(self.effective, "relative_to", start, self.path)
