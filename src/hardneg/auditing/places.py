@@ -26,7 +26,7 @@ def found(path: Path) -> Path:
 
 def spared(path: Path, out: Path | None, folder: Path | None) -> None:
     """Raises `DataError` where something that is written would take the place of what is read, or of something else."""
-    written = [] if folder is None else [folder / "audit.json", folder / "findings.jsonl"]
+    written = [] if folder is None else [folder / name for name in ("audit.html", "audit.json", "findings.jsonl")]
     if out is not None:
         written += [out, removed_of(out)]
     source = path.resolve()

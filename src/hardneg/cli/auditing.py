@@ -41,7 +41,9 @@ def add(commands: Any) -> None:
         default="repeat",
         help="an n-tuple that loses a negative repeats another, or goes (repeat)",
     )
-    audit.add_argument("--output", type=Path, metavar="FOLDER", help="write audit.json, and every finding as a line")
+    audit.add_argument(
+        "--output", type=Path, metavar="FOLDER", help="write a page, the report, and every finding as a line"
+    )
 
 
 def _audit(options: argparse.Namespace) -> None:
@@ -70,3 +72,4 @@ def _audit(options: argparse.Namespace) -> None:
         out.print(part, style="yellow" if isinstance(part, str) and part.startswith("warning: ") else None)
     if options.output is not None:
         out.print(f"all findings: {options.output / 'findings.jsonl'}; this report: {options.output / 'audit.json'}")
+        out.print(f"a page to look at: {options.output / 'audit.html'}")

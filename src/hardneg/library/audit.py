@@ -28,6 +28,7 @@ from hardneg.files.text_lines import USUAL, Limits
 from hardneg.filters.eci_safety import DEFAULT
 from hardneg.library.audited import Judged, judged
 from hardneg.models.in_memory import as_encoder
+from hardneg.pages.audit import audit_page
 from hardneg.report.audit_warnings import warnings_of
 
 
@@ -60,7 +61,8 @@ def audit(
     went and why. Rows of which nothing is refused stay byte by byte. ``also`` and ``keep`` name kinds of findings to
     refuse besides the usual ones, or not to refuse. ``relabel`` makes positives of negatives that are known positives
     of their query, where the format has room. ``short`` says what an n-tuple does that loses a negative: ``repeat``
-    another, or ``drop`` the row. ``output``: a folder for ``audit.json`` and ``findings.jsonl``, every finding a line.
+    another, or ``drop`` the row. ``output``: a folder for ``audit.html``, ``audit.json`` and ``findings.jsonl``, every
+    finding a line.
 
     Memory holds about 80 bytes a passage and 500 a refused finding, and no texts. Raises `DataError` for a file of
     which no line can be read, and where something that is written would take the place of the input; `PartError` for
@@ -124,6 +126,8 @@ def audit(
             with replacing(folder / "audit.json") as temporary:
                 text = json.dumps(report, indent=2, ensure_ascii=False, allow_nan=False)
                 temporary.write_text(text + "\n", encoding="utf-8")
+            with replacing(folder / "audit.html") as temporary:
+                temporary.write_bytes(audit_page(report))
     return report
 
 
