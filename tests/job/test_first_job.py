@@ -279,7 +279,8 @@ def test_a_folder_of_no_known_shape_says_which_are_known(tmp_path: Path, capsys:
         write_lines(tmp_path / "several" / name, records())
     assert "name one of its files: `a.jsonl`, `b.jsonl`" in said("several")
     beir(tmp_path / "beir")
-    assert "is one file of a collection; name its folder: beir" in said("beir/corpus.jsonl")
+    for part in ("beir/corpus.jsonl", "beir/qrels", "beir/qrels/train.tsv"):
+        assert f"{part}: is a part of a collection; name its folder: beir\n" in said(part)
     shutil.rmtree(tmp_path / "beir" / "qrels")
     assert "no judgments; write them as qrels/train.tsv" in said("beir")
     assert "name its folder: msmarco" in said(

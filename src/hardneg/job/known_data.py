@@ -34,6 +34,9 @@ class Known:
 
 def known(path: Path) -> Known:
     """What ``path`` is. Raises `DataError` that says what to do with anything that no reader knows."""
+    if any(folder.name == "qrels" and _is_beir(folder.parent) for folder in (path, path.parent)):
+        folder = path.parent if path.name == "qrels" else path.parent.parent
+        raise DataError(f"{path}: is a part of a collection; name its folder: {folder}")
     if path.is_dir():
         return _folder(path)
     if not path.is_file():
@@ -44,7 +47,7 @@ def known(path: Path) -> Known:
     marco = _ms_marco(path.parent)
     parts = [str(value) for value in marco.data.values()] if marco else []
     if str(path) in parts or (_is_beir(path.parent) and path.name.startswith(("corpus.", "queries."))):
-        raise DataError(f"{path}: is one file of a collection; name its folder: {path.parent}")
+        raise DataError(f"{path}: is a part of a collection; name its folder: {path.parent}")
     return _file(path)
 
 
