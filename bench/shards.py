@@ -57,7 +57,7 @@ def job(data: Path, model: str, output: Path, cache: Path) -> str:
 def started(shard: int, *arguments: str | Path) -> subprocess.Popen[bytes]:
     environment = os.environ | {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
     command = [sys.executable, "-c", RUN, str(shard), *map(str, arguments)]
-    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment)
+    return subprocess.Popen(command, stdout=subprocess.DEVNULL, env=environment)
 
 
 def seconds(shard: int, *commands: tuple[str | Path, ...]) -> tuple[float, float]:
@@ -65,7 +65,7 @@ def seconds(shard: int, *commands: tuple[str | Path, ...]) -> tuple[float, float
     begin, busiest = time.monotonic(), 0.0
     for process in [started(shard, *command) for command in commands]:
         _, status, used = os.wait4(process.pid, 0)
-        assert status == 0
+        assert status == 0, f"{process.args[4:]} ended with {os.waitstatus_to_exitcode(status)}"
         busiest = max(busiest, used.ru_utime + used.ru_stime)
     return time.monotonic() - begin, busiest
 
