@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import csv
 import hashlib
-import math
 import re
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -103,7 +103,10 @@ def table_records(path: Path, limits: Limits = USUAL, bad: BadLines = STRICT) ->
             yield text + "\n"
 
     table = csv.reader(texts(), delimiter=delimiter)
-    header = [cell.strip() for cell in next(table, [])]
+    try:
+        header = [cell.strip() for cell in next(table, [])]
+    except csv.Error as error:
+        raise DataError(f"{path}:{numbers[-1]}: the header is no line of a table ({error})") from error
     if not set(header) & {*QUERY, *PASSAGE_ID}:
         raise DataError(
             f"{path}:1: the header names no known column; expected one of {', '.join(QUERY)}, found {header!r:.120}"
@@ -126,15 +129,15 @@ def parquet_records(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    try:
-        file = pq.ParquetFile(path)
-    except (pa.ArrowInvalid, OSError) as error:
-        raise DataError(f"{path}: not a Parquet file ({error})") from error
     number = 0
-    for batch in file.iter_batches():
-        for record in batch.to_pylist():
-            number += 1
-            yield number, record
+    try:
+        for batch in pq.ParquetFile(path).iter_batches():
+            for record in batch.to_pylist():
+                number += 1
+                yield number, record
+    except (pa.ArrowException, OSError, ValueError) as error:  # a text that is not UTF-8 is a ValueError
+        where = f"damaged behind row {number}" if number else "not a Parquet file, or damaged"
+        raise DataError(f"{path}: {where} ({' '.join(str(error).split())})") from error
 
 
 def row(record: dict[str, Any], path: Path, line: int) -> Row:
@@ -182,9 +185,13 @@ def _numbers(record: dict[str, Any], key: str, path: Path, line: int) -> list[fl
     values = record.get(key)
     if values is None:
         return None
-    if not isinstance(values, list) or not all(isinstance(v, (int, float)) and math.isfinite(v) for v in values):
+    if not isinstance(values, list) or not all(map(_finite, values)):
         raise DataError.at(path, line, f"`{key}` must be a list of finite numbers, not {values!r:.80}")
     return values
+
+
+def _finite(value: Any) -> bool:
+    return isinstance(value, (int, float)) and abs(value) <= sys.float_info.max
 
 
 def _texts(
@@ -205,7 +212,7 @@ def _texts(
             raise DataError.at(path, line, f"`{key}` must hold strings or passages, not {type(item).__name__}")
         found = passage(item, path, line, named=False)
         own = item.get("score", score)
-        if own is not None and not (isinstance(own, (int, float)) and math.isfinite(own)):
+        if own is not None and not _finite(own):
             raise DataError.at(path, line, f"`score` in `{key}` must be a finite number, not {own!r}")
         out.append(Text(found.contents, found.id or None, found.title, found.text, own))
     return out
