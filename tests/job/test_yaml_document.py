@@ -33,7 +33,10 @@ BOMB = b"a: &a [x,x,x,x,x,x,x,x,x,x]\n" + b"".join(
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"!!python/object/apply:os.system ['touch /tmp/x']", "could not determine a constructor"),
+        (
+            b"!!python/object/apply:os.system ['touch /tmp/x']",
+            r"job.yaml:1: the tag 'tag:yaml.org,2002:python/object/apply:os.system' is not for jobs",
+        ),
         (BOMB, "its aliases make it too large"),
         (b"[" * 500 + b"]" * 500, "too deep"),
         (b"a: 1\na: 2\n", r"job.yaml:2: the key `a` is there already, in line 1"),
@@ -45,6 +48,10 @@ BOMB = b"a: &a [x,x,x,x,x,x,x,x,x,x]\n" + b"".join(
         (b"x" * (2 << 20), "larger than 128 KiB"),
         (b"? {a: 1}\n: b\n", r"job.yaml:1: a key must be a single word"),
         (b"a: \x00\n", "job.yaml"),
+        (b"a: 1\nb: !!bool x\n", r"job.yaml:2: the tag 'tag:yaml.org,2002:bool' is not for jobs"),
+        (b"!!float '': 1\n", r"job.yaml:1: the tag"),
+        (b"a: !!timestamp x\n", r"job.yaml:1: the tag"),
+        (b"a: !!set {b}\n", r"job.yaml:1: the tag"),
     ],
 )
 def test_what_is_refused(tmp_path: Path, content: bytes, message: str) -> None:

@@ -124,3 +124,22 @@ def test_names_that_nothing_has() -> None:
     with pytest.raises(PartError, match="there is no such file"):
         prompt("/nowhere/mine.md")
     assert set(TEXTS) == set(INPUTS)
+
+
+BOMB = "a0: &a0 {k: 1}\n" + "".join(f"a{n}: &a{n} {{<<: [{', '.join([f'*a{n - 1}'] * 10)}]}}\n" for n in range(1, 10))
+
+
+@pytest.mark.parametrize("head", [BOMB, "version: !!bool x\n", "version: !!timestamp x\n", "name: !!int ''\n"])
+def test_front_matter_is_plain(head: str, tmp_path: Path) -> None:
+    """The first would fill the memory: a thousand million keys."""
+    file = tmp_path / "mine.md"
+    file.write_text(WELL.replace("---\n", f"---\n{head}", 1))
+    with pytest.raises(PartError, match="front matter has no anchors, aliases or tags"):
+        prompt(str(file))
+
+
+def test_front_matter_that_is_too_deep(tmp_path: Path) -> None:
+    file = tmp_path / "mine.md"
+    file.write_text(f"---\nname: {'[' * 1_500}\n---\n# user\n")
+    with pytest.raises(PartError, match="mine.md: "):
+        prompt(str(file))

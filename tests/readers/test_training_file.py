@@ -12,6 +12,8 @@ from hardneg.cache.folders import Cache
 from hardneg.data import corpus
 from hardneg.data import training_rows as formats
 from hardneg.errors import DataError
+from hardneg.files.bad_lines import BadLines
+from hardneg.files.text_lines import json_lines
 from hardneg.readers.huggingface import HuggingFace
 from hardneg.readers.training_file import TrainingFile
 
@@ -129,6 +131,8 @@ def test_rows_of_one_query_are_one_example(tmp_path: Path) -> None:
         ),
         ({"anchor": QUERY, "positive": "p", "score": 0.5}, r"t.jsonl:1: a pair with a `score` and no `label`"),
         ({"query": QUERY, "positive": "\ud83d"}, r"t.jsonl:1: half of a surrogate pair"),
+        ({"query": QUERY, "pos": "p", "pos_scores": [10**400]}, r"t.jsonl:1: `pos_scores` must be a list of finite"),
+        ({"query": QUERY, "pos": {"text": "p", "score": -(10**400)}}, r"t.jsonl:1: `score` in `pos` must be a finite"),
         ({"query": QUERY, "positive": "p", "label": 0.5}, r"t.jsonl:1: `label` must be 0 or 1, not 0.5"),
     ],
 )
@@ -155,3 +159,29 @@ def test_not_what_it_seems(tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
     with pytest.raises(DataError, match="not a folder saved by `datasets`"):
         read(TrainingFile(path=tmp_path / "folder"), tmp_path / "cache")
+
+
+def test_half_a_surrogate_pair_too_deep_to_look_at(tmp_path: Path) -> None:
+    lines = [f'{{"query": "q", "positive": {"[" * depth}"\\ud800"{"]" * depth}}}' for depth in range(800, 1_000)]
+    (tmp_path / "t.jsonl").write_text("\n".join(lines))
+    bad = BadLines("skip")
+    assert list(json_lines(tmp_path / "t.jsonl", bad=bad)) == []
+    assert len(bad.found) == len(lines)
+
+
+def test_a_header_that_is_no_line_of_a_table(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_bytes(b"query\r,positive\na,b\n")
+    with pytest.raises(DataError, match=r"t.csv:1: the header is no line of a table"):
+        read(TrainingFile(path=tmp_path / "t.csv"), tmp_path / "cache")
+
+
+def test_a_damaged_parquet_file_is_blamed_and_not_the_cache(tmp_path: Path) -> None:
+    file = tmp_path / "t.parquet"
+    pq.write_table(pa.table({"query": ["a", "b"], "positive": ["c", "d"]}), file)
+    whole = file.read_bytes()
+    file.write_bytes(whole[:4] + b"\xff" * 8 + whole[12:])
+    with pytest.raises(DataError, match=r"t.parquet: not a Parquet file, or damaged"):
+        read(TrainingFile(path=file), tmp_path / "cache")
+    pq.write_table(pa.table({"query": pa.array([b"a", b"\xff"]).view(pa.string()), "positive": ["c", "d"]}), file)
+    with pytest.raises(DataError, match=r"t.parquet: .*utf-8"):
+        read(TrainingFile(path=file), tmp_path / "cache")

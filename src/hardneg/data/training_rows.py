@@ -108,7 +108,10 @@ def table_records(path: Path, limits: Limits = USUAL, bad: BadLines = STRICT) ->
             yield text + "\n"
 
     table = csv.reader(texts(), delimiter=delimiter)
-    header = [cell.strip() for cell in next(table, [])]
+    try:
+        header = [cell.strip() for cell in next(table, [])]
+    except csv.Error as error:
+        raise DataError(f"{path}:{numbers[-1]}: the header is no line of a table ({error})") from error
     if not set(header) & {*QUERY, *PASSAGE_ID}:
         raise DataError(
             f"{path}:1: the header names no known column; expected one of {', '.join(QUERY)}, found {header!r:.120}"
@@ -131,15 +134,15 @@ def parquet_records(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    try:
-        file = pq.ParquetFile(path)
-    except (pa.ArrowInvalid, OSError) as error:
-        raise DataError(f"{path}: not a Parquet file ({error})") from error
     number = 0
-    for batch in file.iter_batches():
-        for record in batch.to_pylist():
-            number += 1
-            yield number, record
+    try:
+        for batch in pq.ParquetFile(path).iter_batches():
+            for record in batch.to_pylist():
+                number += 1
+                yield number, record
+    except (pa.ArrowException, OSError, ValueError) as error:  # a text that is not UTF-8 is a ValueError
+        where = f"damaged behind row {number}" if number else "not a Parquet file, or damaged"
+        raise DataError(f"{path}: {where} ({' '.join(str(error).split())})") from error
 
 
 def row(record: dict[str, Any], path: Path, line: int) -> Row:

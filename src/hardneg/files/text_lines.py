@@ -136,7 +136,7 @@ def _object(text: str, path: Path, number: int) -> dict[str, Any]:
     if SURROGATE.search(text):
         try:
             json.dumps(value, ensure_ascii=False).encode()
-        except UnicodeEncodeError as error:
+        except (UnicodeEncodeError, RecursionError) as error:
             raise DataError.at(path, number, "half of a surrogate pair (\\ud800 to \\udfff) is no text") from error
     if not isinstance(value, dict):
         raise DataError.at(path, number, f"expected a JSON object, found {type(value).__name__}")

@@ -17,6 +17,8 @@ LARGEST = 128 << 10
 DEEPEST = 40
 MOST_NODES = 10_000
 
+STRING = "tag:yaml.org,2002:str"
+
 Place = tuple[str | int, ...]
 
 
@@ -73,7 +75,7 @@ def parse(data: bytes, path: Path) -> tuple[Any, dict[Place, int]]:
         lines: dict[Place, int] = {}
         if node is None:
             raise JobError(f"{path}: the file is empty; `hardneg init DATA > job.yaml` writes a job")
-        _check(node, (), lines, path, [0])
+        _check(loader, node, (), lines, path, [0])
         return loader.construct_document(node), lines
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
@@ -89,8 +91,11 @@ def parse(data: bytes, path: Path) -> tuple[Any, dict[Place, int]]:
         loader.dispose()
 
 
-def _check(node: yaml.Node, place: Place, lines: dict[Place, int], path: Path, count: list[int]) -> None:
+def _check(
+    loader: Loader, node: yaml.Node, place: Place, lines: dict[Place, int], path: Path, count: list[int]
+) -> None:
     line = node.start_mark.line + 1
+    _refuse_tag(loader, node, path)
     lines.setdefault(place, line)
     count[0] += 1
     if len(place) > DEEPEST or count[0] > MOST_NODES:
@@ -101,13 +106,22 @@ def _check(node: yaml.Node, place: Place, lines: dict[Place, int], path: Path, c
             here = key.start_mark.line + 1
             if not isinstance(key, yaml.ScalarNode):
                 raise JobError(f"{path}:{here}: a key must be a single word")
+            _refuse_tag(loader, key, path)
             if key.value in seen:
                 first = seen[key.value]
                 raise JobError(f"{path}:{here}: the key `{key.value}` is there already, in line {first}; keep one")
             seen[key.value] = here
             inner = (*place, key.value)
             lines[inner] = here
-            _check(value, inner, lines, path, count)
+            _check(loader, value, inner, lines, path, count)
     elif isinstance(node, yaml.SequenceNode):
         for number, item in enumerate(node.value):
-            _check(item, (*place, number), lines, path, count)
+            _check(loader, item, (*place, number), lines, path, count)
+
+
+def _refuse_tag(loader: Loader, node: yaml.Node, path: Path) -> None:
+    """Raises `JobError` for a value whose tag is another than it has by itself; `!!str` makes a text of anything."""
+    plain = loader.resolve(type(node), node.value, (True, False))  # type: ignore[no-untyped-call]
+    if node.tag != plain and not (node.tag == STRING and isinstance(node, yaml.ScalarNode)):
+        line = node.start_mark.line + 1
+        raise JobError(f"{path}:{line}: the tag {node.tag!r} is not for jobs; write the value without it")

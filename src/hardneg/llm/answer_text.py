@@ -10,9 +10,10 @@ from pydantic import BaseModel, ValidationError
 
 T = TypeVar("T", bound=BaseModel)
 
-THINKING = re.compile(r"<(think|thinking|reasoning)>.*?</\1>", re.DOTALL | re.IGNORECASE)
-END_OF_THINKING = re.compile(r"</(?:think|thinking|reasoning)>", re.IGNORECASE)
-START_OF_THINKING = re.compile(r"<(?:think|thinking|reasoning)>", re.IGNORECASE)
+THINKING = ("think", "thinking", "reasoning")
+START_OF_THINKING = re.compile(rf"<({'|'.join(THINKING)})>", re.IGNORECASE)
+END_OF_THINKING = {name: re.compile(rf"</{name}>", re.IGNORECASE) for name in THINKING}
+ANY_END = re.compile(rf"</(?:{'|'.join(THINKING)})>", re.IGNORECASE)
 FENCE = re.compile(r"```[\w-]*[ \t]*\n(.*?)\n?```", re.DOTALL)
 LONGEST = 1 << 20
 """Characters of an answer that are looked at; no prompt asks for a thousandth of it."""
@@ -24,9 +25,24 @@ def without_thinking(text: str) -> str:
     >>> without_thinking("<think>let me see</think> yes"), without_thinking("let me see</think> yes")
     ('yes', 'yes')
     """
-    text = THINKING.sub("", text)
-    text = END_OF_THINKING.split(text)[-1]  # some templates open the tag in the prompt
-    return START_OF_THINKING.split(text)[0].strip()
+    text = ANY_END.split(_without_pairs(text))[-1]  # some templates open the tag in the prompt
+    begun = START_OF_THINKING.search(text)
+    return text[: begun.start() if begun else None].strip()
+
+
+def _without_pairs(text: str) -> str:
+    """The text without what stands between a start and the next end of the same name, in time that grows as it does."""
+    kept, at, unended = [], 0, set()
+    for start in START_OF_THINKING.finditer(text):
+        name = start[1].lower()
+        if start.start() < at or name in unended:
+            continue
+        if end := END_OF_THINKING[name].search(text, start.end()):
+            kept.append(text[at : start.start()])
+            at = end.end()
+        else:
+            unended.add(name)
+    return "".join([*kept, text[at:]])
 
 
 def parsed(text: str, shape: type[T]) -> T:

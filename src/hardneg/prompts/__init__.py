@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -128,8 +129,16 @@ def prompt(name: str) -> Prompt:
 def _cached(path: Path, source: bytes) -> Prompt:
     try:
         return _read(source.decode("utf-8").replace("\r\n", "\n"), hashlib.sha256(source).hexdigest()[:12])
-    except (ValueError, yaml.YAMLError) as error:
-        raise PartError(f"prompt {path}: {error}") from error
+    except (ValueError, RecursionError, yaml.YAMLError) as error:
+        raise PartError(f"prompt {path}: {' '.join(str(error).split())}") from error
+
+
+def _plain(text: str) -> Any:
+    """The value of YAML without anchors, which can make a few lines too large for the memory, and without tags."""
+    for event in yaml.parse(text, Loader=yaml.SafeLoader):
+        if isinstance(event, yaml.NodeEvent) and (event.anchor or getattr(event, "tag", None)):
+            raise ValueError("front matter has no anchors, aliases or tags")
+    return yaml.safe_load(text)
 
 
 def _read(text: str, checksum: str) -> Prompt:
@@ -137,7 +146,7 @@ def _read(text: str, checksum: str) -> Prompt:
     if not text.startswith("---\n") or not mark:
         raise ValueError("it must begin with front matter between two lines of ---")
     try:
-        front = Front.model_validate(yaml.safe_load(head))
+        front = Front.model_validate(_plain(head))
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         raise ValueError(f"front matter: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
