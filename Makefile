@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test test-engines soak lint docs figure study clean
+.PHONY: demo test test-engines soak mutants lint docs figure study clean
 
 # LLM=1: a second job, with negatives that a small model writes behind a vLLM server on this machine.
 demo: .venv/demo $(if $(LLM),.venv/llm)
@@ -25,6 +25,11 @@ SEED ?= 0
 ROUND ?= 0
 soak: .venv/dev
 	OMP_NUM_THREADS=1 PYTHONPATH=tests $(BIN)/python tests/soak.py $(MINUTES) $(SEED) $(ROUND)
+
+# Small random changes of the code, each against the tests of its room; what no test notices is printed.
+NUMBER ?= 100
+mutants: .venv/dev
+	$(BIN)/python tests/mutants.py $(NUMBER) $(SEED)
 
 lint: .venv/dev
 	$(BIN)/ruff format --check
