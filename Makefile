@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test test-engines lint docs figure study clean
+.PHONY: demo test test-engines fuzz lowest licences audit-packages lint docs figure study clean
 
 # LLM=1: a second job, with negatives that a small model writes behind a vLLM server on this machine.
 demo: .venv/demo $(if $(LLM),.venv/llm)
@@ -17,6 +17,27 @@ test: .venv/dev
 # Real vLLM engines, Ray, the whole demo, and equal bytes with a real encoder in many processes.
 test-engines: .venv/dev
 	$(BIN)/python -m pytest -m engines
+
+# Files, jobs, prompts and answers of any bytes: EXAMPLES to each test, in 4 GB of address space.
+EXAMPLES ?= 20000
+fuzz: .venv/dev
+	ulimit -v 4000000; OMP_NUM_THREADS=1 HARDNEG_EXAMPLES=$(EXAMPLES) $(BIN)/python -m pytest tests/*/test_any_*.py
+
+# The lowest versions that pyproject.toml allows, in an environment of their own, and the tests that need nothing else.
+LOWEST := eci filters readers exports/test_exports.py job/test_run.py llm/test_openai.py models/test_models.py
+lowest: .venv/lowest/installed
+	OMP_NUM_THREADS=1 .venv/lowest/bin/python -m pytest -p no:anyio -m "not engines" $(addprefix tests/,$(LOWEST))
+
+# What installing hardneg installs, with licences; a test holds them to a list.
+licences: .venv/dev
+	@$(BIN)/python .ci/licences.py
+
+# Whether any of that has a known hole. Asks PyPI, so it needs a network.
+audit-packages: .venv/dev
+	$(BIN)/python .ci/licences.py > .venv/packages.txt
+	$(PYTHON) -m venv .venv/audit
+	.venv/audit/bin/python -m pip install --quiet --disable-pip-version-check pip-audit
+	.venv/audit/bin/pip-audit --strict --no-deps --disable-pip --requirement .venv/packages.txt
 
 lint: .venv/dev
 	$(BIN)/ruff format --check
@@ -56,6 +77,13 @@ CONSUMERS := beir FlagEmbedding tevatron pylate peft accelerate ir_datasets
 	$(PIP) --editable ".[dev]"
 	$(PIP) --no-deps $(CONSUMERS)
 	$(PIP) datatrove distilabel pdoc
+	touch $@
+
+.venv/lowest/installed: pyproject.toml .ci/lowest.py
+	$(PYTHON) -m venv --clear .venv/lowest
+	.venv/lowest/bin/python .ci/lowest.py > .venv/lowest/constraints.txt
+	.venv/lowest/bin/python -m pip install --quiet --disable-pip-version-check \
+		--constraint .venv/lowest/constraints.txt --editable ".[st,datasets]" pytest hypothesis jsonschema
 	touch $@
 
 # The figure of the rooms in docs/architecture.md.
