@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test test-engines soak mutants lint docs figure study clean
+.PHONY: demo test test-engines soak mutants fuzz lowest licences audit-packages lint docs figure study clean
 
 # LLM=1: a second job, with negatives that a small model writes behind a vLLM server on this machine.
 demo: .venv/demo $(if $(LLM),.venv/llm)
@@ -30,6 +30,27 @@ soak: .venv/dev
 NUMBER ?= 100
 mutants: .venv/dev
 	$(BIN)/python tests/mutants.py $(NUMBER) $(SEED)
+
+# Files, jobs, prompts and answers of any bytes: EXAMPLES to each test, in 4 GB of address space.
+EXAMPLES ?= 20000
+fuzz: .venv/dev
+	ulimit -v 4000000; OMP_NUM_THREADS=1 HARDNEG_EXAMPLES=$(EXAMPLES) $(BIN)/python -m pytest tests/*/test_any_*.py
+
+# The lowest versions that pyproject.toml allows, in an environment of their own, and the tests that need nothing else.
+LOWEST := eci filters readers exports/test_exports.py job/test_run.py llm/test_openai.py models/test_models.py
+lowest: .venv/lowest/installed
+	OMP_NUM_THREADS=1 .venv/lowest/bin/python -m pytest -p no:anyio -m "not engines" $(addprefix tests/,$(LOWEST))
+
+# What installing hardneg installs, with licences; a test holds them to a list.
+licences: .venv/dev
+	@$(BIN)/python .ci/licences.py
+
+# Whether any of that has a known hole. Asks PyPI, so it needs a network.
+audit-packages: .venv/dev
+	$(BIN)/python .ci/licences.py > .venv/packages.txt
+	$(PYTHON) -m venv .venv/audit
+	.venv/audit/bin/python -m pip install --quiet --disable-pip-version-check pip-audit
+	.venv/audit/bin/pip-audit --strict --no-deps --disable-pip --requirement .venv/packages.txt
 
 lint: .venv/dev
 	$(BIN)/ruff format --check
@@ -76,6 +97,13 @@ CONSUMERS := beir FlagEmbedding tevatron pylate peft accelerate ir_datasets
 	command -v chromium || command -v chromium-browser || command -v google-chrome || { \
 	  ROOT=$$([ "$$(id -u)" = 0 ] || echo sudo); \
 	  $$ROOT apt-get update -qq && $$ROOT apt-get install -qq -y --no-install-recommends chromium fonts-dejavu-core; }
+	touch $@
+
+.venv/lowest/installed: pyproject.toml .ci/lowest.py
+	$(PYTHON) -m venv --clear .venv/lowest
+	.venv/lowest/bin/python .ci/lowest.py > .venv/lowest/constraints.txt
+	.venv/lowest/bin/python -m pip install --quiet --disable-pip-version-check \
+		--constraint .venv/lowest/constraints.txt --editable ".[st,datasets]" pytest hypothesis jsonschema
 	touch $@
 
 # The figure of the rooms in docs/explanation/architecture.md.

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 MANY = int(os.environ.get("HARDNEG_EXAMPLES", "0"))
 tried = settings(
-    max_examples=MANY or 25,
+    max_examples=MANY or 20,
     deadline=timedelta(seconds=20) if MANY else None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_base_example],
     derandomize=not MANY,
@@ -54,6 +54,10 @@ def damaged(draw: st.DrawFn, good: Sequence[bytes], pieces: Sequence[bytes]) -> 
         elif edit == "flip" and begin < len(data):
             data = data[:begin] + bytes([data[begin] ^ 1 << draw(st.integers(0, 7))]) + data[begin + 1 :]
         elif edit == "many":
-            data = data[:begin] + piece * draw(st.sampled_from((10, 300, 3_000))) + data[begin:]
+            data = (
+                data[:begin]
+                + piece * min(draw(st.sampled_from((10, 300, 3_000))), (1 << 20) // len(piece))
+                + data[begin:]
+            )
         data = data[: 1 << 20]
     return data

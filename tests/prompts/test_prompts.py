@@ -141,5 +141,5 @@ def test_front_matter_is_plain(head: str, tmp_path: Path) -> None:
 def test_front_matter_that_is_too_deep(tmp_path: Path) -> None:
     file = tmp_path / "mine.md"
     file.write_text(f"---\nname: {'[' * 1_500}\n---\n# user\n")
-    with pytest.raises(PartError, match="mine.md: "):
+    with pytest.raises(PartError, match=r"mine.md: "):
         prompt(str(file))

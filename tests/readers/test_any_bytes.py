@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from hardneg.cache.folders import Cache
 from hardneg.data import corpus
 from hardneg.errors import DataError
-from hardneg.files.bad_lines import Rule
+from hardneg.files.bad_lines import BadLines, Rule
 from hardneg.files.text_lines import lines
 from hardneg.protocols import Reader
 from hardneg.readers.beir import BEIR
@@ -28,7 +28,8 @@ CORPUS = (
     b'{"_id": "d1", "text": "a cat", "title": ""}\n{"_id": 2, "text": "a dog \\u00e9"}\n{"_id": "d3", "text": " "}\n'
 )
 QUERIES = b'{"_id": "q1", "text": "which animal"}\n{"_id": "q2", "text": "who barks"}\n'
-QRELS = b"query-id\tcorpus-id\tscore\nq1\td1\t1\nq2\t2\t1\nq1\t2\t0\n"
+HEADER = b"query-id\tcorpus-id\tscore\n"
+QRELS = b"q1\td1\t1\nq2\t2\t1\nq1\t2\t0\n"
 COLLECTION = b"d1\ta cat\nd2\thttp://x\ttitle\ta dog\n"
 TOPICS = b"q1\twhich animal\nq2\twho barks\n"
 TREC = b"q1 0 d1 1\nq2 0 d2 1\nq1 0 d2 0\n"
@@ -53,12 +54,24 @@ def folder() -> Iterator[Path]:
         yield Path(name)
 
 
-def read(reader: Reader, here: Path) -> None:
-    """Reads all as a job does. What is wrong must be said with the file."""
+def read(reader: Reader, here: Path, judged: Path | None = None, headers: int = 0) -> None:
+    """Reads all as a job does. What is wrong must be said with the file, and every line ``judged`` counted once."""
+    lost: set[int] = set()
+    count = headers
     with refused(DataError, str(here)):
         built = corpus.build(Cache(here / "cache"), (found for found in reader.passages() if found.problem is None))
         for found in reader.examples(built.corpus, built.empty):
             assert found.item is not None or found.skipped
+            if found.item is not None:
+                count += len(found.item.positives)
+            elif found.file == str(judged) and found.problem is None:
+                count += found.count
+            elif found.file == str(judged):
+                lost.add(found.line)
+        if judged is not None:
+            bad = BadLines("skip")
+            whole = sum(1 for _ in lines(judged, bad=bad)) + len(bad.found)
+            assert count + len(lost) == whole
 
 
 def of(good: bytes) -> st.SearchStrategy[bytes]:
@@ -75,8 +88,8 @@ def test_a_beir_folder(which: int, passages: bytes, queries: bytes, qrels: bytes
         (here / "qrels").mkdir()
         (here / "corpus.jsonl").write_bytes(passages if which == 0 else CORPUS)
         (here / "queries.jsonl").write_bytes(queries if which == 1 else QUERIES)
-        (here / "qrels" / "train.tsv").write_bytes(qrels if which == 2 else QRELS)
-        read(BEIR(path=here, bad_lines=rule), here)
+        (here / "qrels" / "train.tsv").write_bytes(HEADER + (qrels if which == 2 else QRELS))
+        read(BEIR(path=here, bad_lines=rule), here, here / "qrels" / "train.tsv", headers=1)
 
 
 @tried
@@ -87,10 +100,8 @@ def test_ms_marco(which: int, passages: bytes, queries: bytes, qrels: bytes, rul
             (("collection", COLLECTION, passages), ("queries", TOPICS, queries), ("qrels", TREC, qrels))
         ):
             (here / name).write_bytes(bad if number == which else good)
-        read(
-            MSMARCO(collection=here / "collection", queries=here / "queries", qrels=here / "qrels", bad_lines=rule),
-            here,
-        )
+        reader = MSMARCO(collection=here / "collection", queries=here / "queries", qrels=here / "qrels", bad_lines=rule)
+        read(reader, here, here / "qrels")
 
 
 @tried

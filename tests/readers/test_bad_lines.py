@@ -91,6 +91,10 @@ def test_lines_of_a_beir_folder(make_job: MakeJob, tmp_path: Path, capsys: pytes
     assert read["passages"] + read["bad_lines"]["corpus.jsonl"] == lines_in["corpus.jsonl"]
     left_out = sum(count for reason, count in read["skipped"].items() if reason.startswith("query"))
     assert read["examples"] + left_out + read["bad_lines"]["queries.jsonl"] == lines_in["queries.jsonl"]
+    judgments = sum(count for reason, count in read["skipped"].items() if reason.startswith("judgment"))
+    assert judgments == 1, "of the query of white space"
+    header, positives = 1, json.loads((tmp_path / "runs/job/report.json").read_text())["counts"]["positives"]
+    assert header + positives + judgments + read["bad_lines"]["train.tsv"] == lines_in["qrels/train.tsv"]
 
 
 def test_lines_of_a_table_and_rows_of_a_parquet_file(make_job: MakeJob, tmp_path: Path) -> None:

@@ -49,6 +49,7 @@ def test_positives_and_what_is_left_out(tmp_path: Path) -> None:
         "passage without text": 1,
         "query without a positive": 1,
         "query without a judgment in this split": 1,
+        "judgment below `min_grade`": 1,
     }
 
 

@@ -26,6 +26,7 @@ def test_judged_queries(tmp_path: Path) -> None:
         Example("7", "seven", ("2", "1")),
         "query without a positive",
         "query without a judgment in this split",
+        "judgment below `min_grade`",
     ]
 
 
@@ -51,3 +52,25 @@ def test_the_collection_of_documents_has_titles(tmp_path: Path) -> None:
 def test_errors_name_the_line(tmp_path: Path, files: tuple[str, str, str], message: str) -> None:
     with pytest.raises(DataError, match=message):
         read(tmp_path, *files)
+
+
+def test_every_judgment_is_counted_once(tmp_path: Path) -> None:
+    files = {
+        "c.tsv": "1\tone\n2\t \n3\tthree\n",
+        "q.tsv": "7\tseven\n8\t \n",
+        "r.tsv": "7 0 1 1\n7 0 1 1\n7 0 2 1\n7 0 3 0\n8 0 1 1\n8 0 3 0\n9 0 1 1\n9 0 3 1\n7 0 lost 1\n",
+    }
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    c, q, r = (tmp_path / name for name in files)
+    reader = MSMARCO(collection=c, queries=q, qrels=r, bad_lines="skip")
+    built = corpus.build(Cache(tmp_path / "cache"), reader.passages())
+    found = list(reader.examples(built.corpus, built.empty))
+    assert [read.item.positives for read in found if read.item is not None] == [("1",)]
+    assert {read.skipped: read.count for read in found if read.file == str(r) and read.problem is None} == {
+        "judgment below `min_grade`": 2,
+        "judgment that is there already": 1,
+        "judgment of a passage without text": 1,
+        "judgment of a query that cannot be used": 1,
+    }
+    assert sorted(read.line for read in found if read.file == str(r) and read.problem is not None) == [7, 8, 9]

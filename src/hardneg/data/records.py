@@ -5,6 +5,7 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from hardneg.errors import DataError
@@ -56,7 +57,8 @@ class Example:
 class Read(Generic[T]):
     """What a reader found at one place: an item, or the reason for which it is skipped and counted.
 
-    ``problem`` says what is wrong with a line that cannot be used: such lines are listed one by one.
+    ``problem`` says what is wrong with a line that cannot be used: such lines are listed one by one. ``count``: of how
+    many lines this is said.
     """
 
     item: T | None
@@ -64,6 +66,7 @@ class Read(Generic[T]):
     line: int
     skipped: str | None = None
     problem: str | None = None
+    count: int = 1
 
 
 UNUSABLE = "line that cannot be used"
@@ -73,6 +76,19 @@ def unusable(found: Iterable[DataError]) -> Iterator[Read[Any]]:
     """What a reader says of the lines that it put aside."""
     for error in found:
         yield Read(None, error.file or "", error.line or 0, UNUSABLE, error.problem or str(error))
+
+
+BELOW = "judgment below `min_grade`"
+NO_TEXT = "judgment of a passage without text"
+TWICE = "judgment that is there already"
+NO_QUERY = "judgment of a query that cannot be used"
+
+
+def unused(judgments: Mapping[str, int], file: Path) -> Iterator[Read[Any]]:
+    """What a reader says of the judgments in ``file`` that make no positive: how many, by the reasons above."""
+    for reason, count in judgments.items():
+        if count:
+            yield Read(None, str(file), 0, reason, count=count)
 
 
 @dataclass(frozen=True, slots=True)

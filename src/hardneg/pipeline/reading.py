@@ -113,7 +113,7 @@ def _usable(found: Iterable[Read[T]], bad: dict[tuple[str, int], str]) -> Iterat
 def _examples(found: Iterable[Read[Example]], skipped: Counter[str]) -> Iterator[Example]:
     for read in found:
         if read.item is None:
-            skipped[read.skipped or "skipped"] += 1
+            skipped[read.skipped or "skipped"] += read.count
         else:
             yield read.item
 

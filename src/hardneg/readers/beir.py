@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import field
 from pathlib import Path
 
 from hardneg.data import training_rows as formats
 from hardneg.data.corpus import Corpus
-from hardneg.data.records import Example, Passage, Read, unusable
+from hardneg.data.records import BELOW, NO_QUERY, NO_TEXT, TWICE, Example, Passage, Read, unusable, unused
 from hardneg.errors import DataError
 from hardneg.files.bad_lines import STRICT, BadLines, Rule
 from hardneg.files.text_lines import USUAL, Limits, existing, file_hash, json_lines, lines, text_of
@@ -48,7 +49,8 @@ class BEIR:
 
     A judgment counts as positive from ``min_grade`` on. ``judged`` names a split with all judgments: they are never
     shown to the job, and the report counts with them how many negatives are really false. Counted and left out:
-    passages without text, queries without a judgment in this split, queries without a positive. Errors: an id that
+    passages without text, queries without a judgment in this split, queries without a positive, and judgments that make
+    no positive. Errors: an id that
     occurs twice, a judged query of white space, a judgment of an unknown query or passage, two different grades of one
     pair. ``bad_lines: skip`` puts aside and lists the lines with such an error, or that cannot be read; of two that
     contradict each other the first stays. A passage id that occurs twice is an error still.
@@ -114,7 +116,8 @@ class BEIR:
                         queries_file, number, f"query id `{identifier}` is there already, in line {first}"
                     )
                 queries[identifier] = number, query
-        grades = self._grades(judged_file, queries, corpus, empty, bad)
+        left: Counter[str] = Counter()
+        grades = self._grades(judged_file, queries, corpus, empty, bad, left)
         for identifier, (number, query) in queries.items():
             judged = grades.get(identifier)
             if judged is None:
@@ -126,18 +129,28 @@ class BEIR:
                     raise DataError.at(
                         queries_file, number, f"the text of query `{identifier}` is empty; give it a text or delete it"
                     )
+                left[NO_QUERY] += len(judged)
                 continue
             positives = [p for p, grade in judged.items() if grade >= self.min_grade]
             with_text = tuple(p for p in positives if p not in empty)
+            left[BELOW] += len(judged) - len(positives)
+            left[NO_TEXT] += len(positives) - len(with_text)
             if with_text:
                 yield Read(Example(identifier, query, with_text), str(queries_file), number)
             else:
                 reason = "query whose positives have no text" if positives else "query without a positive"
                 yield Read(None, str(queries_file), number, reason)
+        yield from unused(left, judged_file)
         yield from unusable(bad)
 
     def _grades(
-        self, file: Path, queries: dict[str, tuple[int, str]], corpus: Corpus, empty: frozenset[str], bad: BadLines
+        self,
+        file: Path,
+        queries: dict[str, tuple[int, str]],
+        corpus: Corpus,
+        empty: frozenset[str],
+        bad: BadLines,
+        left: Counter[str],
     ) -> dict[str, dict[str, int]]:
         grades: dict[str, dict[str, int]] = {}
         for number, query, passage, grade in judgments(file, self.limits, bad):
@@ -149,7 +162,11 @@ class BEIR:
                         file, number, f"corpus id `{passage}` is not in corpus.jsonl; correct or delete the line"
                     )
                 judged = grades.setdefault(query, {})
-                if judged.setdefault(passage, grade) != grade:
+                if passage not in judged:
+                    judged[passage] = grade
+                elif judged[passage] == grade:
+                    left[TWICE] += 1
+                else:
                     first = judged[passage]
                     raise DataError.at(
                         file, number, f"passage `{passage}` has two grades for query `{query}`: {first}, {grade}"

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import field
 from pathlib import Path
 
 from hardneg.data.corpus import Corpus
-from hardneg.data.records import Example, Passage, Read, unusable
+from hardneg.data.records import BELOW, NO_QUERY, NO_TEXT, TWICE, Example, Passage, Read, unusable, unused
 from hardneg.errors import DataError
 from hardneg.files.bad_lines import BadLines, Rule
 from hardneg.files.text_lines import USUAL, Limits, existing, lines
@@ -49,7 +50,10 @@ class MSMARCO:
         _, queries_file, qrels_file = self.files()
         bad = BadLines(self.bad_lines)
         positives: dict[str, list[str]] = {}
-        first_line: dict[str, int] = {}
+        lines_of: dict[str, list[int]] = {}
+        below: Counter[str] = Counter()
+        twice: Counter[str] = Counter()
+        left: Counter[str] = Counter()
         for number, text in lines(qrels_file, self.limits, bad):
             with bad:
                 columns = text.split()
@@ -61,27 +65,33 @@ class MSMARCO:
                         qrels_file, number, f"expected query id, 0, passage id and grade, found {text!r:.80}"
                     ) from error
                 query, passage = columns[0], columns[2]
-                first_line.setdefault(query, number)
                 if passage not in empty and passage not in corpus:
                     raise DataError.at(qrels_file, number, f"passage id `{passage}` is not in the collection")
+                lines_of.setdefault(query, []).append(number)
                 known = positives.setdefault(query, [])
-                if relevant and passage not in known:
+                if not relevant:
+                    below[query] += 1
+                elif passage in known:
+                    twice[query] += 1
+                else:
                     known.append(passage)
         seen: dict[str, int] = {}
         for number, text in lines(queries_file, self.limits, bad):
             identifier, _, query = text.partition("\t")
             with bad:
-                if not query.strip():
-                    raise DataError.at(queries_file, number, f"the text of query `{identifier}` is empty")
                 if identifier in seen:
                     first = seen[identifier]
                     raise DataError.at(
                         queries_file, number, f"query id `{identifier}` is there already, in line {first}"
                     )
                 seen[identifier] = number
-            if seen.get(identifier) != number:
+                if not query.strip():
+                    left[NO_QUERY] += len(positives.get(identifier, ()))
+                    raise DataError.at(queries_file, number, f"the text of query `{identifier}` is empty")
+            if seen[identifier] != number or not query.strip():
                 continue
             with_text = tuple(passage for passage in positives.get(identifier, ()) if passage not in empty)
+            left[NO_TEXT] += len(positives.get(identifier, ())) - len(with_text)
             if with_text:
                 yield Read(Example(identifier, query, with_text), str(queries_file), number)
             else:
@@ -89,8 +99,13 @@ class MSMARCO:
                     "query without a positive" if identifier in positives else "query without a judgment in this split"
                 )
                 yield Read(None, str(queries_file), number, reason)
-        for query, number in first_line.items():
-            if query not in seen:
+        for query, numbers in lines_of.items():
+            if query in seen:
+                left[BELOW] += below[query]
+                left[TWICE] += twice[query]
+                continue
+            for number in numbers:
                 with bad:
                     raise DataError.at(qrels_file, number, f"query id `{query}` is not in {queries_file.name}")
+        yield from unused(left, qrels_file)
         yield from unusable(bad)
