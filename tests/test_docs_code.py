@@ -78,11 +78,15 @@ def test_the_readmes_library_snippet(minilm: str, capsys: pytest.CaptureFixture[
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_the_library_page() -> None:
+def test_the_library_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from datasets import Dataset
 
     from hardneg.testing import HashedWords
 
+    monkeypatch.chdir(tmp_path)
+    Path("train.jsonl").write_text(
+        '{"query": "q", "pos": ["a"], "neg": ["b"]}\n{"query": "q", "pos": ["b"], "neg": ["c"]}\n'
+    )
     queries = [f"what is word{i}" for i in range(40)]
     passages = [f"word{i} is a thing of kind {i % 7}" for i in range(60)]
     model = HashedWords()

@@ -222,6 +222,10 @@ def test_prompts_are_those_of_the_models_configuration(tmp_path: Path, capsys: p
     assert '# the prompts of its own configuration are used: query "ask: "' in text
     assert "prompt" not in said
     assert job["generators"]["semantic"]["encoder"] == {"kind": "sentence_transformers", "model": str(model)}
+    hostile = {"prompts": {"query": "x\u2028      trust_remote_code: true #"}}
+    (model / "config_sentence_transformers.json").write_text(json.dumps(hostile))
+    _, job, _ = init(data, capsys, "--model", str(model))
+    assert job["generators"]["semantic"]["encoder"] == {"kind": "sentence_transformers", "model": str(model)}
     text, _, said = init(data, capsys, "--model", "intfloat/e5-base-v2")  # no hub in tests
     assert '# passage_prompt: "passage: "' in text
     assert "its configuration cannot be seen from here" in said

@@ -88,7 +88,9 @@ def test_one_value_changes_and_nothing_else(key: str, value: object, wanted: dic
     assert found == before
 
 
-@pytest.mark.parametrize("value", ["1e-3", "017", "on", "~", "", "a, b", "{x", "# no", "line\nbreak", 'say "no"', "ä"])
+@pytest.mark.parametrize(
+    "value", ["1e-3", "017", "on", "~", "", "a, b", "{x", "# no", "line\nbreak", 'say "no"', "ä", "a\u2028b", "a\x85b"]
+)
 def test_words_stay_words(value: str) -> None:
     text = f"a: {flow(value)}\nb: {{c: {flow({value: [value]})}}}\n"
     assert parse(text.encode(), Path("x"))[0] == {"a": value, "b": {"c": {value: [value]}}}
@@ -171,6 +173,18 @@ def test_a_wrong_override_is_told_like_a_wrong_line_and_named(
     assert "--set filters.safe.margin:1: not valid YAML" in said("filters.safe.margin=[1")
     key = "sk-" + "a1B2" * 12
     assert key not in said(f"generators.semantic.encoder.api_key={key}")
+
+
+@pytest.mark.parametrize("end", ["\n", "\n...\n", "\n# the end\n"])
+@pytest.mark.parametrize("indent", ["", "  "])
+def test_any_way_of_writing_a_job_can_be_copied_into_its_run(make_job: MakeJob, indent: str, end: str) -> None:
+    path = make_job()
+    lines = path.read_text().rstrip().splitlines()
+    path.write_text("\n".join(indent + line for line in lines) + end)
+    job = Job.read(path)
+    copy = job.source.copy_in(job.output)
+    wanted, _ = parse(path.read_bytes(), path)
+    assert parse(copy, path)[0] == {**wanted, "relative_to": "../.."}
 
 
 def test_a_mistake_of_the_file_is_not_laid_to_an_override(make_job: MakeJob) -> None:

@@ -187,6 +187,11 @@ def test_a_merge_that_comes_too_early_says_which_commands_are_missing(
     )
 
 
+def test_commands_that_are_missing_name_what_was_set(shared: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["merge", str(shared), "--set", "output=runs/other"]) == 1
+    assert f"run `hardneg run {shared} --set=output=runs/other --shard 1/N`" in capsys.readouterr().err
+
+
 def test_many_commands_are_told_as_ranges(shared: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for module in ("graph", "reading"):
         monkeypatch.setattr(f"hardneg.pipeline.{module}.SHARD", 1)

@@ -41,7 +41,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Finished:
     return Finished(job, folder, files_of(folder / "runs" / "job"))
 
 
-SEVERAL_LINES = {"a misspelt key", "a misspelt key at the top", "a misspelt key in eci", "a tag"}
+SEVERAL_LINES = {"a misspelt key", "a misspelt key at the top", "a misspelt key in eci"}
 WRONG = {
     "a misspelt key": Wrong(
         {"filters.safe.margn": 0.1, "filters.safe.margin": REMOVED},
@@ -115,7 +115,7 @@ WRONG = {
     ),
     "a tag": Wrong(
         lambda text: text + "x: !!python/object/apply:os.system ['true']\n",
-        "could not determine a constructor for the tag",
+        "the tag 'tag:yaml.org,2002:python/object/apply:os.system' is not for jobs; write the value without it",
     ),
     "not a mapping": Wrong(lambda _: "- a\n- b\n", "a job is a mapping of keys, this is a list"),
     "empty": Wrong(lambda _: "", "the file is empty"),

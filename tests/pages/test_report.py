@@ -76,11 +76,19 @@ def test_histograms_have_every_candidate(run: Run) -> None:
     counts, similar = run.report["counts"], run.report["similarities"]["counts"]
     assert sum(similar["positives"]) == counts["positives"]
     for what in ("candidates", "kept", "chosen"):
-        assert sum(similar["all"][what]) == counts[what]
-    assert sum(similar["all"]["refused"]) == counts["candidates"] - counts["kept"]
+        assert sum(similar[what]) == counts[what]
+    assert sum(similar["refused"]) == counts["candidates"] - counts["kept"]
     looked_at = run.report["similarities"]["filters"]["doubtful"]["counts"]
     assert sum(looked_at["refused"]) == run.report["dropped"]["doubtful"]["all"]
     assert sum(row["count"] for row in run.report["reliability"]) == counts["candidates"]
+
+
+def test_sources_may_be_called_anything(make_job: MakeJob, tmp_path: Path) -> None:
+    names = {"generators.positives": {"kind": "random", "depth": 3}, "generators.all": {"kind": "random", "depth": 2}}
+    report = Job.read(make_job(changes=names)).run().report
+    similar, generated = report["similarities"], report["generated"]
+    assert sum(similar["counts"]["candidates"]) == report["counts"]["candidates"]
+    assert {name: sum(own["candidates"]) for name, own in similar["sources"].items()} == generated
 
 
 def test_a_job_can_leave_the_page_out(make_job: MakeJob, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -124,7 +132,9 @@ def test_the_command_writes_one_run_or_several(
     assert f"{tmp_path}: there is no report.json; name the `output` folder" in capsys.readouterr().err
 
 
-def test_tune_draws_its_curves_into_the_page_until_what_they_show_changes(make_job: MakeJob, tmp_path: Path) -> None:
+def test_tune_draws_its_curves_into_the_page_until_what_they_show_changes(
+    make_job: MakeJob, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     path, page = make_job(changes={"filters.veto": REMOVED}), tmp_path / "runs" / "job" / "report.html"
     Job.read(path).run()
     assert b"threshold of margin" not in page.read_bytes()
@@ -132,6 +142,16 @@ def test_tune_draws_its_curves_into_the_page_until_what_they_show_changes(make_j
     assert b"threshold of margin" in page.read_bytes()
     Job.read(make_job(changes={"filters.veto": REMOVED}, margin=0.2)).run()
     assert b"threshold of margin" in page.read_bytes(), "its own threshold changes nothing in the curves"
+    assert "in force (0.2)" in page.read_text(), "the line is where the threshold is now"
+    Job.read(make_job(changes={"filters.veto": REMOVED, "select.per_query": 1})).run()
+    assert b"threshold of margin" not in page.read_bytes(), "short of another number"
+    Job.read(make_job(changes={"filters.veto": REMOVED})).run()
+    assert b"threshold of margin" in page.read_bytes()
+    broken = tmp_path / "runs" / "job" / "tune" / "broken.json"
+    broken.write_text("{")
+    assert main(["report", str(path)]) == 0
+    assert "broken.json: not shown on the page" in capsys.readouterr().err
+    broken.unlink()
     Job.read(make_job(changes={"filters.veto": REMOVED, "filters.copies": REMOVED})).run()
     assert b"threshold of margin" not in page.read_bytes()
 

@@ -14,6 +14,8 @@ from hardneg.report.visible import one_line
 
 WANTED = 0.05
 """The false share of the chosen negatives that `tune` aims at unless told otherwise."""
+FITTED = (("level", "value"), ("spread", "spread"))
+"""Fields of the scorer, and what a fitted level calls them."""
 
 
 def add(commands: Any) -> None:
@@ -101,7 +103,8 @@ def _tune(options: argparse.Namespace) -> None:
     )
     if options.plot is not None:
         tuning_view.plot(found, options.plot)
-    keep_curves(job.output, job.pipeline.stages, name, tuning_view.columns(found))
+    drawn_for = {"per_query": plan.selector.per_query, "target": plan.target}
+    keep_curves(job.output, job.pipeline.stages, name, tuning_view.columns(found) | drawn_for)
     page = job.output / PAGE
     if page.is_file():
         write_page([job.output], page)
@@ -153,13 +156,15 @@ def _apply(job: Any, name: str, judge: Any, threshold: float, level: dict[str, f
     from hardneg.files.durable import replacing
     from hardneg.job.yaml_editing import with_value
 
-    text = with_value(job.source.written, f"filters.{name}.{judge.rule}", float(f"{threshold:.4g}"), job.path)
+    values = {f"filters.{name}.{judge.rule}": float(f"{threshold:.4g}")}
     if level is not None:
-        for field, value in (("level", level["value"]), ("spread", level["spread"])):
-            text = with_value(text, f"scorers.{judge.scorer}.{field}", round(value, 2), job.path)
+        values |= {f"scorers.{judge.scorer}.{field}": round(level[key], 2) for field, key in FITTED}
+    text = job.source.written
+    for key, value in values.items():
+        text = with_value(text, key, value, job.path)
     with replacing(job.path) as file:
         file.write_bytes(text)
-    print(f"{job.path}: written; run `hardneg run {job.source.named}` to use it", file=sys.stderr)
+    print(f"{job.path}: written; run `hardneg run {job.source.without(values).named}` to use it", file=sys.stderr)
 
 
 def _dropped(options: argparse.Namespace) -> None:

@@ -86,7 +86,7 @@ def estimate(sizes: ArrayLike, expected: ArrayLike, judged: ArrayLike, relevant:
 
     >>> found = estimate([1000], [0.0], [100], [5])
     >>> round(found.value, 3), round(found.low, 3), round(found.high, 3)
-    (0.05, 0.023, 0.107)
+    (0.05, 0.022, 0.108)
     """
     size, p, n, x = _together(*(np.asarray(a, dtype=np.float64) for a in (sizes, expected, judged, relevant)))
     if n.sum() == 0:

@@ -127,7 +127,7 @@ def _encoder(model: str, prompts: Mapping[Any, str] | None) -> tuple[list[str], 
     """
     lines = ["kind: sentence_transformers", f"model: {flow(model)}"]
     if prompts:
-        told = ", ".join(f"{role} {json.dumps(prompt, ensure_ascii=False)}" for role, prompt in prompts.items())
+        told = ", ".join(f"{role} {json.dumps(prompt)}" for role, prompt in prompts.items())
         return [*lines, f"# the prompts of its own configuration are used: {told}"], []
     wanted = next((own for pattern, own in HINTS.items() if pattern.search(model)), None)
     if wanted is None and prompts is not None:

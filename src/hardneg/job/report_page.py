@@ -9,7 +9,8 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from hardneg.errors import JobError
+from hardneg import progress
+from hardneg.errors import HardnegError, JobError
 from hardneg.files.durable import replacing
 from hardneg.pages.report_page import Run, report_page
 from hardneg.pipeline.graph import Stages
@@ -66,5 +67,15 @@ def _examples(folder: Path, manifest: Mapping[str, Any]) -> list[dict[str, Any]]
 def _curves(folder: Path, manifest: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The curves of `tune` that were drawn from what the run now consists of."""
     now = {name: stage["fingerprint"] for name, stage in manifest["stages"].items()}
-    found = [read_json(file) for file in sorted((folder / CURVES).glob("*.json"))]
-    return [curves for curves in found if curves["drawn from"].items() <= now.items()]
+    found = [_drawn(file, now) for file in sorted((folder / CURVES).glob("*.json"))]
+    return [curves for curves in found if curves is not None]
+
+
+def _drawn(file: Path, now: Mapping[str, str]) -> dict[str, Any] | None:
+    """The curves in a file, if they were drawn from these stages. A file that cannot be read is named."""
+    try:
+        curves = read_json(file)
+        return curves if curves["drawn from"].items() <= now.items() else None
+    except (HardnegError, LookupError, TypeError, AttributeError) as error:
+        progress.note(f"{file}: not shown on the page ({error}); `hardneg tune` draws it again")
+        return None

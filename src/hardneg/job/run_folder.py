@@ -93,12 +93,12 @@ class Job:
 
         Raises `JobError` for a stage that no share works on.
         """
-        shares.check_stage(self.path, self.pipeline.stages, share)
+        shares.check_stage(self.source, self.pipeline.stages, share)
         with self.opened(share):
             self._keep_source()
             worked = replace(self.pipeline, share=share).work()
         if share.stage is not None:
-            shares.refuse_to_wait(self.path, worked, share)
+            shares.refuse_to_wait(self.source, worked, share)
         return worked
 
     def merge(self) -> Result:
@@ -106,7 +106,7 @@ class Job:
 
         Raises `HardnegError` where a share has not done its part.
         """
-        return self.run(first=partial(shares.refuse_unfinished, self.path, self.pipeline, self.output))
+        return self.run(first=partial(shares.refuse_unfinished, self.source, self.pipeline, self.output))
 
     def _keep_source(self) -> None:
         with replacing(self.output / "job.yaml") as file:

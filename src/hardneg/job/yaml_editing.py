@@ -114,12 +114,10 @@ def _added(text: str, key: Any, mapping: yaml.MappingNode, entry: str, *, at_the
             return _replaced(text, key, mapping, f"{{{entry}}}")
         end = _end(text, mapping.value[-1][1])
         return f"{text[:end]}, {entry}{text[end:]}"
-    if at_the_end:
-        return f"{text.rstrip()}\n{entry}\n"
     first_key, first = mapping.value[0]
     column = " " * first_key.start_mark.column
-    if isinstance(first, yaml.ScalarNode):
-        end = text.find("\n", _end(text, first))
+    if at_the_end or isinstance(first, yaml.ScalarNode):
+        end = text.find("\n", _end(text, mapping.value[-1][1] if at_the_end else first))
         end = len(text) if end < 0 else end
         return f"{text[:end]}\n{column}{entry}{text[end:]}"
     begin = first_key.start_mark.index
@@ -135,7 +133,7 @@ def flow(value: object) -> str:
     if not isinstance(value, str):
         return json.dumps(value)
     try:
-        plain = "\n" not in value and yaml.load(f"[{value}]", Loader) == [value]  # noqa: S506  ours is a safe loader
+        plain = value.isprintable() and yaml.load(f"[{value}]", Loader) == [value]  # noqa: S506  ours is a safe loader
     except yaml.YAMLError:
         plain = False
-    return value if plain else json.dumps(value, ensure_ascii=False)
+    return value if plain else json.dumps(value)

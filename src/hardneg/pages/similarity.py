@@ -30,7 +30,7 @@ def similarity(report: Mapping[str, Any], tuning: Sequence[Mapping[str, Any]]) -
         "sources": [*_sources(report)],
         "filters": [*_filters(report)],
         "reliability": _reliability(report),
-        "curves": [picture for curves in tuning for picture in _curves(curves)],
+        "curves": [picture for curves in tuning if _of_this_run(curves, report) for picture in _curves(curves, report)],
     }
 
 
@@ -51,11 +51,17 @@ def _steps(name: str, counts: Sequence[int], first: float, width: float) -> Seri
     return Series(name, x, [joined.get(p, 0) / total / together for p in places], stepped=True, colour=COLOUR[name])
 
 
-def _histograms(report: Mapping[str, Any], name: str, kinds: Sequence[str], marks: Mapping[str, float]) -> Markup:
+def _histograms(
+    report: Mapping[str, Any],
+    name: str,
+    counts: Mapping[str, Sequence[int]],
+    kinds: Sequence[str],
+    marks: Mapping[str, float],
+) -> Markup:
     found = report["similarities"]
-    first, width, counts = found["first"], found["width"], found["counts"]
-    series = [_steps("positives", counts["positives"], first, width)]
-    series += [_steps(kind, counts[name][kind], first, width) for kind in kinds]
+    first, width = found["first"], found["width"]
+    series = [_steps("positives", found["counts"]["positives"], first, width)]
+    series += [_steps(kind, counts[kind], first, width) for kind in kinds]
     return plot(
         [one for one in series if len(one.x)],
         title=f"Similarity to the query: {name}",
@@ -75,7 +81,8 @@ def whole(report: Mapping[str, Any]) -> Markup:
         if own["rule"] == "ceiling" and own["scorer"] == report["scorer"]
     }
     positive = report["sets"]["final"]["after"]["positive"]
-    return _histograms(report, "all", KINDS, {"mean positive": positive, **marks})
+    counts = report["similarities"]["counts"]
+    return _histograms(report, "all sources", counts, KINDS, {"mean positive": positive, **marks})
 
 
 def distributions(similarities: Mapping[str, Any]) -> Markup:
@@ -93,10 +100,14 @@ def distributions(similarities: Mapping[str, Any]) -> Markup:
 
 
 def _sources(report: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    counts = report["similarities"]["sources"]
     for name in list(report["generated"])[:SOURCES]:
         control = name in report["controls"]
         kinds = ("candidates",) if control else ("candidates", "refused", "chosen")
-        yield {"name": name + (" (control)" if control else ""), "picture": _histograms(report, name, kinds, {})}
+        yield {
+            "name": name + (" (control)" if control else ""),
+            "picture": _histograms(report, name, counts[name], kinds, {}),
+        }
 
 
 def _filters(report: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
@@ -157,12 +168,19 @@ def _wilson(share: float, count: int) -> tuple[float, float]:
     return max(0.0, middle - half), min(1.0, middle + half)
 
 
-def _curves(curves: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+def _of_this_run(curves: Mapping[str, Any], report: Mapping[str, Any]) -> bool:
+    """Whether the filter that was tuned is still there, with the rule and the selection that it was tuned for."""
+    own = report["similarities"]["filters"].get(curves["filter"])
+    same = (curves.get("per_query"), curves.get("target")) == (report["per_query"], report["scorer"])
+    return same and own is not None and own["rule"] == curves["rule"]
+
+
+def _curves(curves: Mapping[str, Any], report: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     """What `tune` found for one filter: shares, and how hard and how short the chosen set would be."""
     columns, powers = curves["columns"], curves["rule"] == "calibrated"
     places = [place for place, value in enumerate(columns["threshold"]) if not powers or value > 0]
     x = [math.log10(columns["threshold"][p]) if powers else columns["threshold"][p] for p in places]
-    now = curves["threshold"]
+    now = report["similarities"]["filters"][curves["filter"]]["threshold"]
     marks = {IN_FORCE: math.log10(now) if powers else now} if not powers or now > 0 else {}
     shares = {
         "candidates kept": columns["survival"],

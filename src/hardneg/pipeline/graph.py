@@ -103,7 +103,7 @@ def stages_of(plan: Plan, files: Mapping[str, str], left_out: Sequence[str] = ()
             "sem": plan.sem,
             "judged": judged,
             "probe": plan.loss if plan.probe else None,
-            "version": 10,
+            "version": 11,
         },
         (*(wave.score[plan.target] for wave in waves), *estimator, *filters, select),
     )

@@ -79,7 +79,9 @@ def report_of(
     found_by = FoundBy(views.generators)
     written = LanguageModels(judges, tuple(name for name, s in scorers.items() if s is not None and name not in judges))
     examples = int(read["examples"])
-    shown = Examples(plan.target, examples - len(left_out))
+    deciding = {plan.target, plan.estimator, *plan.named(plan.selector, "scorers")}
+    deciding |= {name for part in plan.filters.values() for name in plan.named(part, "scorers")}
+    shown = Examples(plan.target, examples - len(left_out), tuple(name for name in plan.scorers if name in deciding))
     probing = probing_of(plan, examples) if plan.probe and encoder is not None else None
     with progress.task("evaluate", examples) as bar:
         for batch in batches:

@@ -40,7 +40,7 @@ class Turns:
         return not lacking
 
     def complete(self, stages: Iterable[Stage]) -> bool:
-        """Whether all of these stages is there, whoever made it."""
+        """Whether all of these stages are complete, whichever process completed them."""
         return self.share is None or all(self.store.summary(stage) is not None for stage in stages)
 
     def completes(self, stage: Stage) -> bool:

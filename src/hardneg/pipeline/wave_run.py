@@ -106,7 +106,7 @@ class WaveRun:
         """Waits for the shards of a stage and marks it as complete, where no other process has some to do."""
         begin = time.monotonic()
         sizes = [self.shards[shard] for shard in shards]
-        if sizes or self.turns.share is None:
+        if sizes or (self.turns.share is None and not self.shards):
             self.ran.append(stage.name)
         with progress.task(stage.name, sum(sizes)) as bar:
             for size, _ in zip(sizes, work, strict=True):

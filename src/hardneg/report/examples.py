@@ -45,10 +45,15 @@ def drawn(number: int, total: int, most: int) -> bool:
 
 @dataclass
 class Examples:
-    """Collected batch by batch. ``target``: the scorer by which candidates are hard; ``total``: examples of the run."""
+    """Collected batch by batch.
+
+    ``target``: the scorer by which candidates are hard; ``total``: examples of the run; ``scorers``: those whose scores
+    are shown.
+    """
 
     target: str
     total: int
+    scorers: tuple[str, ...]
     seen: int = 0
     found: list[str] = field(default_factory=list)
     """Each a JSON document."""
@@ -57,12 +62,12 @@ class Examples:
         """Takes the sampled examples of one batch that has been through selection."""
         sampled = [i for i in range(len(batch)) if drawn(self.seen + i, self.total, EXAMPLES)]
         self.seen += len(batch)
-        self.found += [_fitting(batch, i, self.target) for i in sampled]
+        self.found += [_fitting(batch, i, self.target, self.scorers) for i in sampled]
 
 
-def _fitting(batch: Batch, i: int, target: str) -> str:
+def _fitting(batch: Batch, i: int, target: str, scorers: tuple[str, ...]) -> str:
     """One example as JSON of at most `BYTES` in a page."""
-    whole = _example(batch, i, target)
+    whole = _example(batch, i, target, scorers)
     text = ""
     for length in LENGTHS:
         text = json.dumps(_shortened(whole, length), ensure_ascii=False)
@@ -91,7 +96,7 @@ def _shortened(example: dict[str, Any], length: int) -> dict[str, Any]:
     }
 
 
-def _example(batch: Batch, i: int, target: str) -> dict[str, Any]:
+def _example(batch: Batch, i: int, target: str, scorers: tuple[str, ...]) -> dict[str, Any]:
     span, own = batch.candidates_of(i), batch.positives_of(i)
     numbers = np.arange(span.start, span.stop)
     numbers = numbers[batch.trainable[numbers]]
@@ -113,10 +118,10 @@ def _example(batch: Batch, i: int, target: str) -> dict[str, Any]:
         },
         "positives": [
             _passage(batch.corpus.passage(int(batch.positive_rows[p])))
-            | {"scores": {name: _rounded(s.positives[p]) for name, s in batch.scores.items()}}
+            | {"scores": {name: _rounded(batch.scores[name].positives[p]) for name in scorers}}
             for p in range(own.start, min(own.stop, own.start + POSITIVES))
         ],
-        "candidates": [_candidate(batch, int(j), what) for what, some in groups.items() for j in some],
+        "candidates": [_candidate(batch, int(j), what, scorers) for what, some in groups.items() for j in some],
     }
 
 
@@ -134,10 +139,10 @@ def _passage(passage: Any) -> dict[str, Any]:
     return {"id": cut(passage.id, NAME), "text": passage.contents, "length": len(passage.contents)}
 
 
-def _candidate(batch: Batch, j: int, what: str) -> dict[str, Any]:
+def _candidate(batch: Batch, j: int, what: str, scorers: tuple[str, ...]) -> dict[str, Any]:
     return _passage(batch.passage(j)) | {
         "what": what,
-        "scores": {name: _rounded(s.negatives[j]) for name, s in batch.scores.items()},
+        "scores": {name: _rounded(batch.scores[name].negatives[j]) for name in scorers},
         "origins": list(_origins(batch, j)),
         "reasons": {name: cut(str(reason), NAME) for name, reason in batch.reasons(j).items()},
     }

@@ -21,6 +21,8 @@ SMALLEST = 1e-4
 """Probabilities are counted by their logarithm, those below as this."""
 CONSTANT = ("ceiling", "calibrated")
 """Rules whose limit is one number. Those of others depend on the query: counted is the distance from it."""
+WHOLE = ""
+"""Stands for all sources together; no generator has this name."""
 EDGES = (0.0, 0.01, 0.03, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0)
 """Bins of the reliability curve."""
 
@@ -44,8 +46,8 @@ class Similarities:
     def add(self, batch: Batch) -> None:
         """Counts one batch that has been through selection."""
         scores, real, kept, chosen = batch.scores[self.target], batch.trainable, batch.kept, batch.chosen
-        self.counted["positives", ""] += Binned.of(scores.positives)
-        sets = {"all": real} | {name: source.proposed for name, source in batch.sources.items()}
+        self.counted[WHOLE, "positives"] += Binned.of(scores.positives)
+        sets = {WHOLE: real} | {name: source.proposed for name, source in batch.sources.items()}
         for name, own in sets.items():
             masks = {"candidates": own, "refused": own & ~kept, "kept": own & kept, "chosen": own & chosen}
             for what, mask in masks.items():
@@ -88,14 +90,12 @@ class Similarities:
             for name, judge in self.thresholds.items()
         }
         whole = together(dict(self.counted))
-        nested: dict[str, Any] = {}
+        nested: dict[str, dict[str, list[int]]] = {}
         for (name, what), counts in whole["counts"].items():
-            if what:
-                nested.setdefault(name, {})[what] = counts
-            else:
-                nested[name] = counts
+            nested.setdefault(name, {})[what] = counts
+        sets = {"counts": nested.pop(WHOLE, {}), "sources": nested}
         return {
-            "similarities": whole | {"counts": nested, "filters": filters},
+            "similarities": whole | sets | {"filters": filters},
             "reliability": self._curve(),
         }
 

@@ -54,7 +54,7 @@ class Fault:
 
 
 KILL = Fault("kill", CHANGES, "kill")
-"""SIGKILL before an operation. Killed after an operation is killed before the next one."""
+"""SIGKILL before an operation. A kill after one operation is the same as a kill before the next."""
 TORN = Fault("kill inside a write", frozenset({"write"}), "tear")
 NO_SPACE = Fault("ENOSPC", GROWING, error=errno.ENOSPC, lasting=True)
 NO_SPACE_ONCE = Fault("ENOSPC once", GROWING, error=errno.ENOSPC)
@@ -117,8 +117,10 @@ def run(program: Program, folder: Path, fault: Fault | None = None, number: int 
     folder = folder.resolve()
     with tempfile.TemporaryFile() as output, started(program, folder, output.fileno()) as (child, watch):
         referee = _Referee(folder, fault, number)
-        referee.attend(child, watch, time.monotonic() + seconds)
-        status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        try:
+            referee.attend(child, watch, time.monotonic() + seconds)
+        finally:
+            status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
         while watch.next(10) not in ("gone", None):
             pass
         referee.end()
