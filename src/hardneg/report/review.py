@@ -85,7 +85,8 @@ def drawn(
     """The design, and what a page shows of each candidate, in the order of judging.
 
     ``of``: one of `SETS`; ``target``: the scorer by which candidates are hard; ``estimator``: the one that gives
-    probabilities, or None. Reads the batches twice and holds 16 bytes a member of the set. Raises `JobError` for an empty set.
+    probabilities, or None. Reads the batches twice and holds 16 bytes a member of the set. Raises `JobError` for an
+    empty set.
     """
     numbers: list[Int64] = []
     probabilities: list[Float64] = []
