@@ -7,8 +7,13 @@ import numpy as np
 import pytest
 
 import hardneg
-from hardneg.auditing.evaluation import Texts, runs_of
+from hardneg.auditing import evaluation
+from hardneg.auditing.case import rows
+from hardneg.auditing.evaluation import EvaluationSet, Texts, runs_of
+from hardneg.auditing.facts import gather
 from hardneg.errors import DataError
+from hardneg.files.bad_lines import BadLines
+from hardneg.files.text_lines import Limits
 
 EACH = 20
 
@@ -77,6 +82,22 @@ def test_without_judgments_everything_counts(tmp_path: Path) -> None:
     assert "has no judgments" in report["warnings"][0]
     with pytest.raises(DataError, match="`--against` wants BEIR folders"):
         hardneg.audit(path, against=[tmp_path / "nowhere"])
+
+
+def test_what_was_found_of_passages_is_held_of_so_many(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    queries, answers, _ = beir(tmp_path / "beir")
+    path = tmp_path / "train.jsonl"
+    negatives = [*answers[:5], *queries[:5], *answers[:5]]
+    path.write_text(json.dumps({"query": "a query to train on", "pos": ["other"], "neg": negatives}))
+    whole = hardneg.audit(path, against=[tmp_path / "beir"])["findings"]
+    monkeypatch.setattr(evaluation, "KNOWN", 3)
+    assert hardneg.audit(path, against=[tmp_path / "beir"])["findings"] == whole
+    assert whole["evaluation_negative"]["count"] == 10
+    known, limits = EvaluationSet.read(tmp_path / "beir"), Limits()
+    facts = gather(path, limits, BadLines("skip"))
+    for number, (row, wrong) in enumerate(rows(path, limits, BadLines("skip"))):
+        assert len(list(known.check(facts.case(number, row, wrong)))) == 10
+    assert len(known.known) <= 3
 
 
 def test_runs_are_contained_in_the_shorter_text() -> None:

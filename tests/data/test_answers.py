@@ -34,6 +34,21 @@ def test_the_later_answer_of_one_person_counts_and_people_are_averaged(tmp_path:
     assert by_pair(found) == {("q", "p"): 0.25}
 
 
+def test_one_person_in_two_reviews_counts_in_both_and_once_among_people(tmp_path: Path) -> None:
+    first, second = tmp_path / "a.jsonl", tmp_path / "b.jsonl"
+    first.write_text(LINE % ("unsure", "1"))
+    second.write_text((LINE % ("not relevant", "1")).replace("final-1", "kept-2"))
+    (tmp_path / "c.jsonl").write_text(LINE % ("relevant", "1"))
+    (tmp_path / "bob.tsv").write_text("q\tp\t1\n")
+    found = answers_of([first, second])
+    assert [(answer.review, answer.value) for answer in found] == [("final-1", 0.5), ("kept-2", 0.0)]
+    assert by_pair(found) == {("q", "p"): 0.0}
+    assert by_pair(answers_of([first, second, tmp_path / "bob.tsv"])) == {("q", "p"): 0.5}
+    found = answers_of([first, second, tmp_path / "c.jsonl"])
+    assert [(answer.review, answer.value) for answer in found] == [("kept-2", 0.0), ("final-1", 1.0)]
+    assert by_pair(found) == {("q", "p"): 1.0}
+
+
 @pytest.mark.parametrize(
     ("name", "text", "problem"),
     [

@@ -80,6 +80,17 @@ def test_files_are_read_beside_the_job_and_their_content_decides(make_job: Calla
     assert first in json.dumps(next(row for row in rows if row["query_id"] == "q1-0")["positives"])
 
 
+def test_the_name_of_a_file_decides_too(tmp_path: Path) -> None:
+    """Two people who say different things are unsure; the same two files as one person's are the later answer."""
+    first, second = tmp_path / "ada.tsv", tmp_path / "bob.tsv"
+    first.write_text("q1\tdog\t1\n")
+    second.write_text("q1\tdog\t0\n")
+    apart = Judged(files=(first, second)).identity()
+    assert Judged(files=(first, second)).identity() == apart
+    other = second.rename(tmp_path / "ada.second.tsv")
+    assert Judged(files=(first, other)).identity() != apart
+
+
 def test_what_is_wrong_is_said(tmp_path: Path) -> None:
     with pytest.raises(PartError, match="at least one file"):
         Judged(files=())

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -11,6 +13,7 @@ import pytest
 from training_files import lines_of, write
 
 import hardneg
+from hardneg.auditing.rewriting import rewrite
 from hardneg.errors import DataError, PartError
 
 KNOWN = [
@@ -146,6 +149,78 @@ def test_nothing_takes_the_place_of_the_input(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no folder saved by `datasets`"):
         hardneg.audit(tmp_path / "set", clean=tmp_path / "mine")
     assert (tmp_path / "mine" / "notes.txt").read_text() == "keep"
+
+
+def strict(text: str) -> None:
+    raise AssertionError(f"{text} is no JSON")
+
+
+def test_the_list_of_what_went_is_json_that_any_reader_takes(tmp_path: Path) -> None:
+    path, out = tmp_path / "train.jsonl", tmp_path / "clean.jsonl"
+    path.write_text(
+        '{"anchor": "q", "positive": "yes", "negative": "rain", "score": NaN, "more": {"at": [1, -Infinity]}}\n'
+        '{"anchor": "r", "positive": "also", "negative": "hail", "score": 0.5}\n'
+    )
+    hardneg.audit(path, clean=out, output=tmp_path / "found")
+    [line] = Path(f"{out}.removed.jsonl").read_text().splitlines()
+    entry = json.loads(line, parse_constant=strict)
+    assert (entry["record"]["score"], entry["record"]["more"]) == ("nan", {"at": [1, "-inf"]})
+    for line in (tmp_path / "found" / "findings.jsonl").read_text().splitlines():
+        json.loads(line, parse_constant=strict)
+
+
+def test_of_equal_rows_one_with_finite_scores_stays(tmp_path: Path) -> None:
+    path, out = tmp_path / "train.jsonl", tmp_path / "clean.jsonl"
+    row = {"anchor": "q", "positive": "yes", "negative": "rain", "score": 0.5}
+    other = {"anchor": "r", "positive": "also", "negative": "hail", "score": 0.5}
+    bad = json.dumps(row | {"score": float("nan")}) + "\n"
+    good = json.dumps(row) + "\n" + json.dumps(other) + "\n"
+    for text in (bad + good, bad + bad + good, bad + good + bad + json.dumps(row) + "\n"):
+        path.write_text(text)
+        hardneg.audit(path, clean=out)
+        assert lines_of(out) == [row, other]
+    path.write_text(bad + bad)
+    report = hardneg.audit(path, clean=out)
+    assert report["findings"]["duplicate_row"]["count"] == 1
+    assert lines_of(out) == []
+
+
+@pytest.mark.parametrize("name", ["corpus.jsonl", "qrels/dev.tsv"])
+def test_nothing_takes_the_place_of_an_evaluation_set(tmp_path: Path, name: str) -> None:
+    known = tmp_path / "known"
+    (known / "qrels").mkdir(parents=True)
+    write(known / "queries.jsonl", [{"_id": "q", "text": "a question"}])
+    write(known / "corpus.jsonl", [{"_id": "d", "title": "", "text": "an answer"}])
+    (known / "qrels" / "test.tsv").write_text("query-id\tcorpus-id\tscore\nq\td\t1\n")
+    rows = [{"anchor": "q", "positive": "yes", "negative": "rain"}]
+    path = tmp_path / f"train{Path(name).suffix}"
+    path.write_text("anchor\tpositive\tnegative\nq\tyes\train\n") if path.suffix == ".tsv" else write(path, rows)
+    before = {file: file.read_bytes() for file in known.rglob("*") if file.is_file()}
+    (tmp_path / "link").symlink_to(known)
+    for options in ({"clean": known / name}, {"clean": tmp_path / "link" / name}, {"output": known}):
+        with pytest.raises(DataError, match=r"this is the folder of an evaluation set, or lies in it"):
+            hardneg.audit(path, against=[known], **options)
+    assert {file: file.read_bytes() for file in known.rglob("*") if file.is_file()} == before
+    hardneg.audit(path, against=[known], clean=tmp_path / f"clean{path.suffix}", output=tmp_path / "found")
+
+
+def test_a_file_that_changes_while_it_is_cleaned_gives_no_clean_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, out = tmp_path / "train.jsonl", tmp_path / "clean.jsonl"
+    write(path, KNOWN)
+    out.write_text("the old one")
+
+    def changed(*arguments: Any) -> None:
+        with path.open("a") as stream:
+            stream.write('{"query": "q"')
+        rewrite(*arguments)
+
+    monkeypatch.setattr("hardneg.library.audit.rewrite", changed)
+    with pytest.raises(DataError, match="changed while it was read"):
+        hardneg.audit(path, clean=out)
+    assert out.read_text() == "the old one"
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["clean.jsonl", "train.jsonl"]
 
 
 def test_a_disk_that_is_full_leaves_what_was_there(tmp_path: Path) -> None:

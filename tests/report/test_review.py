@@ -12,7 +12,7 @@ import pytest
 from support import write_data
 
 from hardneg.cli import main
-from hardneg.data.answers import Answer
+from hardneg.data.answers import Answer, answers_of
 from hardneg.job.run_folder import Job
 from hardneg.report import agreement
 from hardneg.report.review import Design, designs, drawn
@@ -150,6 +150,22 @@ def test_mistakes_are_said(
     names = {"RUN": finished, "DATA": tmp_path / "data", "EMPTY": tmp_path / "empty.jsonl"}
     assert main([str(names.get(argument, argument)) for argument in arguments]) == 2
     assert problem in capsys.readouterr().err
+
+
+def test_one_person_s_answers_to_two_reviews_give_both_their_rates(tmp_path: Path) -> None:
+    reviews = [
+        Design(f"{of}-1", of, 0, [30], [0.0], [("q", str(n), 0) for n in numbers])
+        for of, numbers in (("final", range(6)), ("unfiltered", range(2, 8)))
+    ]
+    files = []
+    for design in reviews:
+        said = [
+            {"review": design.id, "query_id": q, "passage_id": p, "answer": "not relevant", "annotator": "ada"}
+            for q, p, _ in design.items
+        ]
+        files.append(tmp_path / f"{design.id}.jsonl")
+        files[-1].write_text("".join(json.dumps(line) + "\n" for line in said))
+    assert [rate["judged"] for rate in agreement.rates(answers_of(files), reviews)] == [6, 6]
 
 
 def test_several_people_are_a_majority_and_their_kappa_is_told() -> None:

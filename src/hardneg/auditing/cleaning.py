@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -92,6 +93,20 @@ def _sides(row: Row) -> Iterator[tuple[str, Text]]:
 def _entry(
     line: int, reasons: list[tuple[str, str]], *, side: str = "row", record: dict[str, Any] | None = None
 ) -> dict[str, Any]:
-    """A line of the list: ``removed`` is ``row``, ``positive``, ``negative`` or ``relabelled``."""
+    """A line of the list: ``removed`` is ``row``, ``positive``, ``negative`` or ``relabelled``.
+
+    Numbers that are not finite are texts (``nan``, ``inf``), since JSON has none.
+    """
     found = [{"kind": kind, "reason": reason} for kind, reason in reasons]
-    return {"line": line, "removed": side, "reasons": found} | ({} if record is None else {"record": record})
+    return {"line": line, "removed": side, "reasons": found} | ({} if record is None else {"record": _plain(record)})
+
+
+def _plain(value: Any) -> Any:
+    match value:
+        case float() if not math.isfinite(value):
+            return repr(value)
+        case dict():
+            return {name: _plain(own) for name, own in value.items()}
+        case list():
+            return [_plain(own) for own in value]
+    return value

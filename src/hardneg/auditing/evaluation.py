@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -26,6 +27,8 @@ from hardneg.files.text_lines import USUAL, Limits, existing, json_lines, text_o
 from hardneg.readers.beir import judgments
 
 WORD = re.compile(r"\w+")
+KNOWN = 1 << 18
+"""Passages of which it is held what was found: about 30 MB an evaluation set."""
 POWERS = np.array([pow(0x9E3779B97F4A7C15, k, 1 << 64) for k in range(RUN)], dtype=np.uint64)
 
 
@@ -91,7 +94,7 @@ def _number(word: str) -> int:
 class EvaluationSet:
     """A BEIR folder: its judged queries, the passages judged relevant, and hashes of its whole corpus.
 
-    ``known``: the passages of the training file that were looked at, and what was found.
+    ``known``: what was found of passages of the training file, at most `KNOWN` of them.
     """
 
     folder: Path
@@ -123,7 +126,7 @@ class EvaluationSet:
             if (name := text_of(record, ("_id",), file, number)) in asked or not splits:
                 queries[name] = text_of(record, ("text",), file, number)
         answers: dict[str, str] = {}
-        hashes: list[int] = []
+        hashes = array("Q")
         file = existing(folder / "corpus.jsonl")
         with progress.task(f"read {folder.name}") as bar:
             for number, record in progress.counted(json_lines(file, limits), bar):
@@ -144,6 +147,8 @@ class EvaluationSet:
             for text in own:
                 found = next(texts)
                 if found not in self.known:
+                    if len(self.known) >= KNOWN:
+                        self.known.clear()
                     self.known[found] = self.answers.like(text.contents, found) if text.contents else None
                 if like := self.known[found]:
                     yield Finding(f"evaluation_{side}", side, self._said(like, "passage"), text, like[1])

@@ -31,8 +31,8 @@ class Facts:
 
     ``lines`` int64 [n]; ``queries`` uint64 [n] and ``passages`` uint64 [p]: `data.corpus.content_hash`; ``offsets``
     int64 [n + 1]: the passages of each row; ``negative`` bool [p]. ``first`` int64 [n]: the number of the first row
-    that is equal. ``reused``: hashes of ids that stand for two texts, of queries and of passages. ``pairs``: each row
-    is a query with one passage and a label.
+    that is equal, and whose scores are finite if any equal one's are. ``reused``: hashes of ids that stand for two
+    texts, of queries and of passages. ``pairs``: each row is a query with one passage and a label.
     """
 
     lines: Int64
@@ -100,11 +100,11 @@ def pair_keys(queries: Hashes, passages: Hashes) -> Hashes:
 def gather(path: Path, limits: Limits, bad: BadLines) -> Facts:
     """Reads a file once. Lines that cannot be read are for ``bad``; raises the first such error where all are."""
     lines, queries, passages, equal = array("q"), array("Q"), array("Q"), array("q")
-    lengths, positives = array("q"), array("q")
+    lengths, positives, wrong = array("q"), array("q"), array("b")
     ids: tuple[array[int], ...] = tuple(array("Q") for _ in range(4))
     labelled = False
     with progress.task("read the file") as bar:
-        for row, _ in progress.counted(rows(path, limits, bad), bar):
+        for row, unusable in progress.counted(rows(path, limits, bad), bar):
             query = content_hash(row.query)
             own = [content_hash(text.contents) for text in (*row.positives, *row.negatives)]
             p = len(row.positives)
@@ -114,6 +114,7 @@ def gather(path: Path, limits: Limits, bad: BadLines) -> Facts:
             passages.extend(own)
             lengths.append(len(own))
             positives.append(p)
+            wrong.append(bool(unusable))
             equal.append(hash((query, tuple(sorted(own[:p])), tuple(sorted(own[p:])))))  # of numbers: no seed in it
             if row.query_id:
                 ids[0].append(id_hash(row.query_id))
@@ -127,17 +128,23 @@ def gather(path: Path, limits: Limits, bad: BadLines) -> Facts:
     if not lines:
         raise DataError(f"{path}: there is no row in it")
     offsets = offsets_of(_array(lengths, np.int64))
-    _, first, where = np.unique(_array(equal, np.int64), return_index=True, return_inverse=True)
     return Facts(
         _array(lines, np.int64),
         _array(queries, np.uint64),
         _array(passages, np.uint64),
         offsets,
         places_of(offsets) >= np.repeat(_array(positives, np.int64), np.diff(offsets)),
-        first[where].astype(np.int64),
+        _first(_array(equal, np.int64), np.array(wrong, dtype=np.bool_)),
         (_reused(ids[0], ids[1]), _reused(ids[2], ids[3])),
         labelled and max(lengths) == 1,
     )
+
+
+def _first(equal: Int64, wrong: Bool) -> Int64:
+    """Of each entry the first that is equal, ``wrong`` ones last."""
+    order = np.argsort(wrong, kind="stable")
+    known, place = np.unique(equal[order], return_index=True)
+    return order[place][np.searchsorted(known, equal)].astype(np.int64)
 
 
 def _reused(ids: Sequence[int], texts: Sequence[int]) -> frozenset[int]:

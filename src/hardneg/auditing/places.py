@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from hardneg.auditing.rewriting import ending
 from hardneg.errors import DataError
 from hardneg.files.durable import replacing
+from hardneg.files.json_documents import Write, writing
 from hardneg.files.text_lines import existing
 
 
@@ -24,18 +23,22 @@ def found(path: Path) -> Path:
     return path
 
 
-def spared(path: Path, out: Path | None, folder: Path | None) -> None:
-    """Raises `DataError` where something that is written would take the place of what is read, or of something else."""
+def spared(path: Path, out: Path | None, folder: Path | None, against: Sequence[Path] = ()) -> None:
+    """Raises `DataError` where something that is written would take the place of what is read, or of something else.
+
+    ``against``: folders of evaluation sets, which are read too.
+    """
     written = [] if folder is None else [folder / name for name in ("audit.html", "audit.json", "findings.jsonl")]
     if out is not None:
         written += [out, removed_of(out)]
-    source = path.resolve()
-    for name in written:
-        target = name.resolve()
-        if target == source or (name.exists() and name.samefile(path)) or source in target.parents:
-            raise DataError(f"{name}: this is the file to be audited, or lies in it; give another place")
-        if path.is_dir() and target in source.parents:
-            raise DataError(f"{name}: the folder to be audited lies in it; give another place")
+    for read, what in ((path, "to be audited"), *((known, "of an evaluation set") for known in against)):
+        source, kind = read.resolve(), "folder" if read.is_dir() else "file"
+        for name in written:
+            target = name.resolve()
+            if target == source or (name.exists() and name.samefile(read)) or source in target.parents:
+                raise DataError(f"{name}: this is the {kind} {what}, or lies in it; give another place")
+            if read.is_dir() and target in source.parents:
+                raise DataError(f"{name}: the folder {what} lies in it; give another place")
     if out is None:
         return
     if path.is_dir():
@@ -53,13 +56,9 @@ def removed_of(out: Path) -> Path:
 
 
 @contextmanager
-def documents(path: Path) -> Iterator[Callable[[dict[str, Any]], object]]:
+def documents(path: Path) -> Iterator[Write]:
     """Writes documents, a line each; the file is there when all are."""
-    with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="\n") as stream:
-
-        def write(document: dict[str, Any]) -> None:
-            stream.write(json.dumps(document, ensure_ascii=False, default=str) + "\n")
-
+    with replacing(path) as temporary, writing(temporary, default=str) as write:
         yield write
 
 

@@ -29,26 +29,31 @@ class Answer:
 
 
 def answers_of(files: Iterable[Path]) -> list[Answer]:
-    """Every answer of these files; of two by one annotator about one candidate the later one.
+    """Every answer of these files; of two by one annotator about one candidate in one review the later one.
 
     JSONL as the review page writes it (``.jsonl``); else BEIR judgments (three columns with tabs) or TREC qrels (four),
     where a grade above 0 is relevant and the file's name stands for the annotator. Raises `DataError` with file and
     line for anything else.
     """
-    found: dict[tuple[str, Pair], Answer] = {}
+    found: dict[tuple[str, str | None, Pair], Answer] = {}
     for path in files:
         file = existing(path)
         for answer in _from_jsonl(file) if ".jsonl" in file.suffixes else _from_columns(file):
-            found[answer.annotator, answer.pair] = answer
+            key = answer.annotator, answer.review, answer.pair
+            found.pop(key, None)  # a later answer stands in its own place, after those to other reviews
+            found[key] = answer
     return list(found.values())
 
 
 def by_pair(answers: Iterable[Answer]) -> dict[Pair, float]:
-    """The mean answer about each candidate: above 0.5 it is relevant, below it is not, at 0.5 nobody knows."""
-    values: dict[Pair, list[float]] = {}
+    """The mean answer about each candidate: above 0.5 it is relevant, below it is not, at 0.5 nobody knows.
+
+    An annotator who judged a candidate in several reviews counts once, with the last answer.
+    """
+    values: dict[Pair, dict[str, float]] = {}
     for answer in answers:
-        values.setdefault(answer.pair, []).append(answer.value)
-    return {pair: sum(own) / len(own) for pair, own in values.items()}
+        values.setdefault(answer.pair, {})[answer.annotator] = answer.value
+    return {pair: sum(own.values()) / len(own) for pair, own in values.items()}
 
 
 def _from_jsonl(file: Path) -> Iterator[Answer]:

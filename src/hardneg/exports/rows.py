@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,6 +14,7 @@ from hardneg.data.batch import Batch
 from hardneg.data.candidates import Scores, Selection
 from hardneg.data.records import Passage
 from hardneg.errors import HardnegError, PartError
+from hardneg.files.json_documents import writing
 
 
 def selection(batch: Batch) -> Selection:
@@ -130,11 +130,10 @@ def rectangle(rows: Iterable[Example], width: int | None, short: Short, counts: 
 
 def write_lines(file: Path, lines: Iterable[Mapping[str, Any]]) -> int:
     """JSONL, without a number that is no JSON. Returns the number of lines."""
-    file.parent.mkdir(parents=True, exist_ok=True)
     count = 0
-    with file.open("w", encoding="utf-8", newline="\n") as stream:
+    with writing(file) as write:
         for line in lines:
-            stream.write(json.dumps(line, ensure_ascii=False, allow_nan=False) + "\n")
+            write(line)
             count += 1
     return count
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
 from typing import Protocol
 
 from hardneg.exports.rows import Example
+from hardneg.files.json_documents import writing
 
 FILE = Path("__provenance__", "rows.jsonl")
 """``datasets`` and the trainers pass over folders whose names begin with two underscores."""
@@ -26,16 +27,11 @@ def recording(folder: Path) -> Iterator[Record]:
 
     The run's ``provenance.jsonl`` has origins and scores by the same ids.
     """
-    file = folder / FILE
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with file.open("w", encoding="utf-8", newline="\n") as stream:
-        count = 0
+    with writing(folder / FILE) as write:
+        numbers = count()
 
         def record(query: str, passages: Sequence[str]) -> None:
-            nonlocal count
-            line = {"row": count, "query_id": query, "passage_ids": list(passages)}
-            stream.write(json.dumps(line, ensure_ascii=False) + "\n")
-            count += 1
+            write({"row": next(numbers), "query_id": query, "passage_ids": list(passages)})
 
         yield record
 

@@ -37,8 +37,9 @@ class Judged:
             raise PartError("`files` must name at least one file of judgments, for example an export of the review")
 
     def identity(self) -> str:
-        """Hashes of the files."""
-        return ",".join(known_hash(existing(file)) for file in self.files)
+        """Names and hashes of the files: a name says how a file is read and, where no line does, who judged."""
+        found = map(existing, self.files)
+        return ",".join(f"{file.name}:{known_hash(file)}" for file in found)
 
     def judge(self, batch: Batch) -> Verdicts:
         """The value is the mean answer (1 relevant, 0.5 unsure, 0 not relevant), the limit 0.5."""

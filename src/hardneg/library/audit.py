@@ -64,7 +64,8 @@ def audit(
     another, or ``drop`` the row. ``output``: a folder for ``audit.html``, ``audit.json`` and ``findings.jsonl``, every
     finding a line.
 
-    Memory holds about 80 bytes a passage and 500 a refused finding, and no texts. Raises `DataError` for a file of
+    Memory holds about 80 bytes a passage and 500 a refused finding. It holds no texts but the queries and answers of
+    evaluation sets; of one without judgments all passages are answers. Raises `DataError` for a file of
     which no line can be read, and where something that is written would take the place of the input; `PartError` for
     options that make no sense.
 
@@ -82,13 +83,14 @@ def audit(
     if relabel and clean is None:
         raise PartError("`relabel` is about the file that `clean` writes; give `clean` too")
     out, folder = (None if name is None else Path(name) for name in (clean, output))
-    places.spared(path, out, folder)
+    known_sets = [Path(name) for name in against]
+    places.spared(path, out, folder, known_sets)
     encoder = None
     if model is not None:
         encoder = as_encoder(model, query_prompt=query_prompt, passage_prompt=passage_prompt, batch_size=batch_size)
     before, bad = places.state_of(path), BadLines("skip")
     facts = gather(path, limits, bad)
-    sets = [EvaluationSet.read(Path(name), limits) for name in against]
+    sets = [EvaluationSet.read(name, limits) for name in known_sets]
     verdict = None
     if encoder is not None:
         verdict = judged(path, facts, encoder, calibrated, limits, None if cache is None else Path(cache))
@@ -119,8 +121,7 @@ def audit(
         }
         places.unchanged(path, before)
         if out is not None:
-            report["clean"] = _clean(path, out, found, facts, relabel, short, limits)
-            places.unchanged(path, before)
+            report["clean"] = _clean(path, out, found, facts, relabel, short, limits, before)
         report["warnings"] = warnings_of(report)
         if folder is not None:
             with replacing(folder / "audit.json") as temporary:
@@ -154,13 +155,21 @@ def _likely(facts: Facts, verdict: Judged, calibrated: float) -> Check:
 
 
 def _clean(
-    path: Path, out: Path, found: Found, facts: Facts, relabel: bool, short: Short, limits: Limits
+    path: Path,
+    out: Path,
+    found: Found,
+    facts: Facts,
+    relabel: bool,
+    short: Short,
+    limits: Limits,
+    before: places.State,
 ) -> dict[str, Any]:
     removed = places.removed_of(out)
     temporary = publishing(out) if path.is_dir() else replacing(out)
     with temporary as place, places.documents(removed) as write:
         cleaner = Cleaner(path, found.verdicts, relabel, short, write)
         rewrite(path, place, found.verdicts, cleaner, limits)
+        places.unchanged(path, before)
     rows_left = len(facts.lines) + found.counts["unreadable"] - cleaner.counts["rows_removed"]
     return {"file": str(out), "removed": str(removed), "rows": rows_left} | cleaner.counts
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from hardneg.arrays import Bool
+from hardneg.arrays import Bool, Float64, Int64
 from hardneg.data.answers import Pair
 from hardneg.data.batch import Batch
 from hardneg.errors import DataError, JobError
@@ -85,15 +85,19 @@ def drawn(
     """The design, and what a page shows of each candidate, in the order of judging.
 
     ``of``: one of `SETS`; ``target``: the scorer by which candidates are hard; ``estimator``: the one that gives
-    probabilities, or None. Reads the batches twice. Raises `JobError` for an empty set.
+    probabilities, or None. Reads the batches twice and holds 16 bytes a member of the set. Raises `JobError` for an
+    empty set.
     """
-    members = [(_members(batch, of, target, per_query), _probabilities(batch, estimator)) for batch in batches]
-    numbers = [np.flatnonzero(mask) for mask, _ in members]
+    numbers: list[Int64] = []
+    probabilities: list[Float64] = []
+    for batch in batches:
+        mask = _members(batch, of, target, per_query)
+        numbers.append(np.flatnonzero(mask))
+        probabilities.append(_probabilities(batch, estimator)[mask])
     begins = np.cumsum([0, *map(len, numbers)])
     if not begins[-1]:
         raise JobError(f"{SETS[of]}: there is nothing in it to review; choose another `--set`")
-    p = np.concatenate([values[mask] for mask, values in members])
-    found = sample(p, count, seed)
+    found = sample(np.concatenate(probabilities), count, seed)
     shown: dict[int, dict[str, Any]] = {}
     for number, batch in enumerate(batches):
         places = np.flatnonzero((found.members >= begins[number]) & (found.members < begins[number + 1]))
@@ -122,7 +126,7 @@ def _members(batch: Batch, of: str, target: str, per_query: int) -> Bool:
     return batch.trainable & (batch.kept if of == "kept" else ~batch.kept)
 
 
-def _probabilities(batch: Batch, estimator: str | None) -> Any:
+def _probabilities(batch: Batch, estimator: str | None) -> Float64:
     return np.zeros(len(batch.rows)) if estimator is None else batch.scores[estimator].negatives.astype(np.float64)
 
 
