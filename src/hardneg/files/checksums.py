@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from hardneg.errors import too_many_files
+
 SEAL = ".checksums.json"
 FORMAT = 1
 """To be raised when what a durable file holds comes to mean something else: older ones are then made again."""
@@ -66,6 +68,8 @@ def broken(folder: Path, *, whole: bool = False) -> str | None:
     except FileNotFoundError as error:
         return f"{Path(error.filename).name} is missing"
     except (OSError, ValueError, KeyError, TypeError) as error:
+        if too_many_files(error):
+            raise
         return str(error)
     return None
 

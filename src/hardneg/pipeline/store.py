@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from filelock import FileLock, Timeout
 
 from hardneg import progress
-from hardneg.errors import JobError, StoreError
+from hardneg.errors import JobError, StoreError, too_many_files
 from hardneg.files.checksums import digest, read_signed, signed
 from hardneg.files.durable import UNFINISHED, replacing
 from hardneg.pipeline.stage import Stage
@@ -139,6 +139,8 @@ class Folder:
         try:
             return read_signed(path.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
+            if too_many_files(error):
+                raise
             progress.note(f"{path}: {error}; the stage is completed again")
             path.unlink(missing_ok=True)
             return None
@@ -202,6 +204,8 @@ def damage(path: Path) -> str | None:
     try:
         whole = _is_whole(path, path.read_bytes())
     except OSError as error:
+        if too_many_files(error):
+            raise
         return str(error)
     return None if whole else "has changed since it was written"
 
