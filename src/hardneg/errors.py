@@ -16,6 +16,7 @@ A message is one line: the place first, identifiers in backticks, values with ``
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -135,3 +136,16 @@ class MissingExtraError(UserError):
 
     def __reduce__(self) -> tuple[type[MissingExtraError], tuple[str, str, str, str]]:
         return type(self), self._arguments
+
+
+def too_many_files(error: BaseException | None) -> bool:
+    """Whether an error, or one that it comes of, is that no more files can be opened. That says nothing of the file.
+
+    >>> too_many_files(OSError(errno.EMFILE, "Too many open files")), too_many_files(OSError(errno.EIO, "I/O error"))
+    (True, False)
+    """
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
+            return True
+        error = error.__cause__
+    return False

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import errno
+import resource
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from support import IN_A_HURRY
+from support import IN_A_HURRY, files_of
 
 from hardneg.cache.folders import Cache
 from hardneg.cli import main
 from hardneg.errors import DataError, StoreError
+from hardneg.files.checksums import broken, seal
 from hardneg.files.durable import replacing
+from hardneg.pipeline.stage import Stage
 from hardneg.pipeline.store import Folder
 
 MakeJob = Callable[..., Path]
@@ -59,6 +62,53 @@ def test_too_little_memory(make_job: MakeJob) -> None:
     assert done.returncode == 1
     [line] = done.stderr.splitlines()
     assert line.startswith("hardneg: worker processes die of whatever they work on (out of memory?)")
+
+
+FEW_FILES = """
+import os, resource, sys
+from hardneg.cli import main
+assert main(["run", sys.argv[2]]) == 0  # what is imported is
+soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+for more in range(10):
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (len(os.listdir("/proc/self/fd")) - 1 + more, hard))
+    print("exit", main(["run", sys.argv[1]]), file=sys.stderr, flush=True)
+resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+sys.exit(main(["run", sys.argv[1]]))
+"""
+
+
+def test_too_many_open_files(make_job: MakeJob, tmp_path: Path) -> None:
+    whole, few = make_job("whole"), make_job("few", cache=tmp_path / "other")
+    command = [sys.executable, "-c", FEW_FILES, str(few), str(whole)]
+    done = subprocess.run(command, capture_output=True, text=True, env=IN_A_HURRY, check=False)
+    assert done.returncode == 0, done.stderr
+    told = [line for line in done.stderr.splitlines() if line.startswith(("hardneg: ", "exit "))]
+    first = (
+        "hardneg: too many files are open; raise the limit (`ulimit -n 4096`) and run again: what is finished is kept"
+    )
+    assert told[:2] == [first, "exit 1"]
+    assert set(told) <= {first, "exit 1", "exit 0"}, "nothing else is said, whichever file cannot be opened"
+    assert told.count("exit 1") >= 3
+    assert files_of(tmp_path / "runs" / "few") == files_of(tmp_path / "runs" / "whole")
+
+
+def test_what_cannot_be_opened_for_want_of_files_is_not_taken_for_damaged(tmp_path: Path) -> None:
+    store, stage, made = Folder(tmp_path), Stage("read", {}, ()), tmp_path / "made"
+    store.complete(stage, {"count": 1})
+    made.mkdir()
+    (made / "file").write_text("content")
+    seal(made)
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (3, before[1]))
+    try:
+        with pytest.raises(OSError, match="Too many open files"):
+            broken(made)
+        with pytest.raises(OSError, match="Too many open files"):
+            store.summary(stage)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+    assert store.summary(stage) == {"count": 1}
 
 
 def test_a_file_that_goes_while_the_corpus_is_made_is_not_the_caches_fault(tmp_path: Path) -> None:

@@ -103,6 +103,18 @@ def test_a_servers_wait_is_kept() -> None:
         assert time.monotonic() - begin > 0.9
 
 
+@pytest.mark.parametrize("wrong", [timedelta(days=-2), timedelta(days=2)])
+def test_a_clock_that_is_wrong_makes_no_wait_longer_or_shorter(wrong: timedelta) -> None:
+    theirs = datetime.now(timezone.utc) + wrong
+    dates = {"Date": theirs, "Retry-After": theirs + timedelta(seconds=2)}
+    told = Fault.status(429, {name: format_datetime(date, usegmt=True) for name, date in dates.items()})
+    with FaultServer([told]) as server:
+        begin = time.monotonic()
+        [found] = client(server).complete(requests(1))
+    assert found.error is None
+    assert time.monotonic() - begin > 1.9
+
+
 @pytest.mark.parametrize("value", ["-1", "nan", "inf", "soon", ""])
 def test_nonsense_is_no_wait(value: str) -> None:
     assert retry_after({"retry-after": value}) is None

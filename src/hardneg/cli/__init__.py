@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from hardneg.cli import auditing, catalogue, jobs, machine, publishing, reports, reviewing, sets, starting, thresholds
 from hardneg.cli.output import any_encoding, bars, print_error
-from hardneg.errors import HardnegError
+from hardneg.errors import HardnegError, too_many_files
 
 EPILOG = """\
 A first job:
@@ -50,6 +50,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return _status(options)
 
 
+TOO_MANY_FILES = "too many files are open; raise the limit (`ulimit -n 4096`) and run again: what is finished is kept"
+
+
 def _status(options: argparse.Namespace) -> int:
     """Runs the command and says in a line what went wrong."""
     signal.signal(signal.SIGTERM, _terminate)
@@ -57,6 +60,9 @@ def _status(options: argparse.Namespace) -> int:
         with bars():
             options.run(options)
     except HardnegError as error:
+        if too_many_files(error):
+            print(f"hardneg: {TOO_MANY_FILES}", file=sys.stderr)
+            return 1
         print_error(error)
         return error.exit_status
     except KeyboardInterrupt as stop:
@@ -77,6 +83,8 @@ def _told(error: MemoryError | OSError) -> str:
         return (
             "out of memory; lower `batch_size` of the model or `engine.workers` and run again: what is finished is kept"
         )
+    if too_many_files(error):
+        return TOO_MANY_FILES
     where = f"{error.filename}: " if error.filename is not None else ""
     return f"{where}{error.strerror or error}; run again when that is mended: what is finished is kept"
 

@@ -15,6 +15,8 @@ from typing import Any
 
 import numpy as np
 
+from hardneg.errors import too_many_files
+
 SEAL = ".checksums.json"
 FORMAT = 1
 """To be raised when what a durable file holds comes to mean something else: older ones are then made again."""
@@ -80,6 +82,8 @@ def broken(folder: Path, *, whole: bool = False) -> str | None:
     except FileNotFoundError as error:
         return f"{Path(error.filename).name} is missing"
     except (OSError, ValueError, KeyError, TypeError) as error:
+        if too_many_files(error):
+            raise
         return str(error)
     return None
 

@@ -37,7 +37,8 @@ def refuse_to_wait(source: Source, worked: Worked, share: Share) -> None:
         if stage == share.stage:
             raise HardnegError(
                 f"{source.path}: {stage} cannot begin in share {share.index}/{share.count}: {kinds.listed(inputs)} "
-                f"must be there first; `hardneg check {source.named}` says what is, and without --stage all is done in turn"
+                f"must be there first; `hardneg check {source.named}` says what is, and without "
+                "--stage all is done in turn"
             )
 
 

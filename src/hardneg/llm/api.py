@@ -37,7 +37,8 @@ def _count(value: Any) -> int | None:
 def retry_after(headers: Mapping[str, str]) -> float | None:
     """Seconds that a server asks to wait (`retry-after-ms`, or `Retry-After` in seconds or as a date).
 
-    None where it does not say, or says nonsense.
+    None where it does not say, or says nonsense. A date is held against the server's own clock (`Date`), where it tells
+    the time: that of this machine may be wrong.
 
     >>> retry_after({"retry-after": "3"}), retry_after({"retry-after-ms": "250"}), retry_after({"retry-after": "nan"})
     (3.0, 0.25, None)
@@ -50,9 +51,17 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
             seconds = float(value) / unit
         except ValueError:
             try:
-                seconds = parsedate_to_datetime(value).timestamp() - time.time()
-            except (ValueError, TypeError):
+                seconds = parsedate_to_datetime(value).timestamp() - _now(headers)
+            except (ValueError, TypeError, OverflowError):
                 continue
         if math.isfinite(seconds) and seconds >= 0:
             return seconds
     return None
+
+
+def _now(headers: Mapping[str, str]) -> float:
+    """Seconds since 1970, by the server's clock if it tells."""
+    try:
+        return parsedate_to_datetime(headers.get("date", "")).timestamp()
+    except (ValueError, TypeError, OverflowError):
+        return time.time()

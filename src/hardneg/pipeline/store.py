@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from hardneg import progress
-from hardneg.errors import StoreError
+from hardneg.errors import StoreError, too_many_files
 from hardneg.files.checksums import digest, read_signed, signed
 from hardneg.files.durable import replacing
 from hardneg.pipeline.admission import admitted, nothing
@@ -151,6 +151,8 @@ class Folder:
         try:
             return read_signed(path.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
+            if too_many_files(error):
+                raise
             progress.note(f"{path}: {error}; the stage is completed again")
             path.unlink(missing_ok=True)
             return None
@@ -200,6 +202,8 @@ def damage(path: Path) -> str | None:
     try:
         whole = _is_whole(path, path.read_bytes())
     except OSError as error:
+        if too_many_files(error):
+            raise
         return str(error)
     return None if whole else "has changed since it was written"
 
