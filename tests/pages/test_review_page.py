@@ -154,8 +154,7 @@ def test_the_rate_is_the_one_that_python_computes(browser: Any, made: Made) -> N
     share = design_of(40).share(answers)
     value, low, high = (100 * number for number in (share.value, share.low, share.high))
     assert tab.page.inner_text("#rate") == (
-        f"False-negative rate of the final set {value:.1f} % ± {(high - low) / 2:.1f} after 9 judgements "
-        f"(95 % interval {low:.1f} to {high:.1f})"
+        f"False-negative rate of the final set {value:.1f} % (95 % interval {low:.1f} to {high:.1f}) after 9 judgments"
     )
 
 

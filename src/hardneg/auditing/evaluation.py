@@ -131,7 +131,8 @@ class EvaluationSet:
         with progress.task(f"read {folder.name}") as bar:
             for number, record in progress.counted(json_lines(file, limits), bar):
                 passage_ = formats.passage(record, file, number)
-                hashes.append(content_hash(passage_.contents))
+                if passage_.contents:
+                    hashes.append(content_hash(passage_.contents))
                 if passage_.id in relevant or not splits:
                     answers[passage_.id] = passage_.contents
         answers = {name: text for name, text in answers.items() if text}

@@ -130,8 +130,8 @@ def _print(found: dict[str, Any]) -> None:
     for rate in found["rates"]:
         value, low, high = (100 * rate["rate"][name] for name in ("value", "low", "high"))
         out.print(
-            f"false-negative rate of {rate['set']}: {value:.1f} % ± {(high - low) / 2:.1f} after {rate['judged']} "
-            f"judgements (95 % interval {low:.1f} to {high:.1f}); review {rate['review']}",
+            f"false-negative rate of {rate['set']}: {value:.1f} % (95 % interval {low:.1f} to {high:.1f}) after "
+            f"{rate['judged']} judgments; review {rate['review']}",
             style="bold",
         )
         if rate["unsure"]:

@@ -115,7 +115,7 @@ def _tune(options: argparse.Namespace) -> None:
         print_json(document)
     else:
         out = console()
-        out.print(tuning_view.table(found))
+        out.print(tuning_view.table(found, suggested=None if advice is None else advice["threshold"]))
         if advice is not None:
             out.print(f"suggestion: {name}: {{{found.rule}: {advice['threshold']:.4g}}}: {advice['why']}")
         if level is not None and told is not None:
@@ -142,12 +142,15 @@ def _advice(found: Any, survival: float | None, wanted: float | None) -> dict[st
         return None
     share = WANTED if wanted is None else wanted
     row = found.decide(share)
-    basis = "by the judgments" if found.judged else "estimated"
-    first = "the loosest with" if row["met"] else "no threshold reaches"
+    basis = "estimated"
+    if found.judged:
+        part = row["chosen_judged"]
+        basis = "by the judgments" if part == 1 else f"by the judgments of {part:.1%} of them"
+    first = "the loosest of those tried with" if row["met"] else "no threshold reaches"
     row["why"] = (
         f"{first} at most {share:.1%} false among the chosen negatives ({row['chosen_false']:.1%}, {basis}), hardness "
-        f"{row['chosen_hardness']:.3f}; {row['short']:,.0f} of {row['queries']:,.0f} queries are short before going "
-        f"deeper, {row['empty']:,.0f} of them empty"
+        f"{row['chosen_hardness']:.3f}; {row['short']:,.0f} of {row['queries']:,.0f} queries are short before "
+        f"deeper ranks are searched, {row['empty']:,.0f} of them empty"
     )
     return dict(row)
 

@@ -80,7 +80,9 @@ def records(path: Path, limits: Limits = USUAL, bad: BadLines = STRICT) -> Itera
         try:
             loaded = datasets.load_from_disk(str(path))
         except (FileNotFoundError, ValueError) as error:
-            raise DataError(f"{path}: not a folder saved by `datasets` ({error})") from error
+            inside = next(iter(sorted(path.glob("train.*"))), None)
+            way = f"name the file in it: {inside}" if inside else str(error)
+            raise DataError(f"{path}: not a folder saved by `datasets`; {way}") from error
         if isinstance(loaded, datasets.DatasetDict):
             raise DataError(f"{path}: holds several splits ({', '.join(map(str, loaded))}); name the folder of one")
         yield from ((number, dict(record)) for number, record in enumerate(loaded, 1))

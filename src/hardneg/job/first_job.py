@@ -47,7 +47,7 @@ CODES = (
 STEMMED = {code: name for code, _, name in (pair.partition(":") for pair in CODES.split())}
 """Snowball's names of languages, by ISO 639-1 code."""
 BY_RANKS = (
-    f"# refuses what is an answer with more than {DEFAULT:.0%}; `hardneg tune` shows other thresholds",
+    f"# refuses what is more than {DEFAULT:.0%} likely to be an answer; `hardneg tune` shows other thresholds",
     f"safe: {{kind: eci_safety, scorer: doubt, calibrated: {DEFAULT}}}",
 )
 BY_MARGIN = (

@@ -147,8 +147,8 @@ class Job:
         missing = [name for name, state, _ in self.state() if state != "cached" and not name.startswith("export.")]
         if missing:
             raise JobError(
-                f"{self.path}: has not been run to the end ({', '.join(missing)}); run `hardneg run "
-                f"{self.source.named}`"
+                f"{self.path}: has not been run to the end (next: {missing[0]}; to do: {len(missing)}); "
+                f"run `hardneg run {self.source.named}`"
             )
         return self.pipeline.run()
 

@@ -109,7 +109,7 @@ def _check(
             _refuse_tag(loader, key, path)
             if key.value in seen:
                 first = seen[key.value]
-                raise JobError(f"{path}:{here}: the key `{key.value}` is there already, in line {first}; keep one")
+                raise JobError(f"{path}:{here}: the key `{key.value}` already appears on line {first}; keep one")
             seen[key.value] = here
             inner = (*place, key.value)
             lines[inner] = here

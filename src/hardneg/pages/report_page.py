@@ -34,11 +34,13 @@ def report_page(runs: Sequence[Run]) -> bytes:
     """The page in UTF-8. Under 2 MB for one run of any size."""
     several = len(runs) > 1
     reports = {run.name: run.report for run in runs}
+    sections = [_sections(run) for run in runs]
     return page(
         "report.html",
         title="Runs side by side" if several else f"Hard negatives: {runs[0].name}",
         data={"runs": [_looked_at(run, EXAMPLES // len(runs)) for run in runs]},
-        runs=[_sections(run) for run in runs],
+        runs=sections,
+        asked=any(own["models"] for own in sections),
         rows=side_by_side(reports) if several else [],
         corpora=len(by_corpus(reports)),
         examples=sum(len(run.examples) > 0 for run in runs),

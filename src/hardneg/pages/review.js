@@ -145,8 +145,8 @@ function report() {
   find("status").textContent = notes.join(", ");
   const found = estimate(data.sizes, data.expected, judged, relevant);
   find("rate").textContent = !count ? "" :
-    `False-negative rate of ${data.set} ${percent(found.value)} % ± ${percent((found.high - found.low) / 2)} after ` +
-    `${count} ${count === 1 ? "judgement" : "judgements"} (95 % interval ${percent(found.low)} to ${percent(found.high)})`;
+    `False-negative rate of ${data.set} ${percent(found.value)} % (95 % interval ${percent(found.low)} to ` +
+    `${percent(found.high)}) after ${count} ${count === 1 ? "judgment" : "judgments"}`;
   const mine = answers[place()];
   for (const button of document.querySelectorAll("[data-answer]")) {
     button.setAttribute("aria-pressed", String(Boolean(mine) && mine[0] === button.dataset.answer));

@@ -76,7 +76,7 @@ def report_of(
     judges = {name: s for name, s in scorers.items() if s is not None and clients_of(plan.scorers[s])}
     thresholds = {name: part for name, part in plan.filters.items() if isinstance(part, Threshold)}
     similarities = Similarities(plan.target, thresholds, plan.estimator, grades)
-    found_by = FoundBy(views.generators)
+    found_by = FoundBy(views.generators, views.controls)
     written = LanguageModels(judges, tuple(name for name, s in scorers.items() if s is not None and name not in judges))
     examples = int(read["examples"])
     deciding = {plan.target, plan.estimator, *plan.named(plan.selector, "scorers")}

@@ -113,7 +113,7 @@ class BEIR:
                 if identifier in queries:
                     first = queries[identifier][0]
                     raise DataError.at(
-                        queries_file, number, f"query id `{identifier}` is there already, in line {first}"
+                        queries_file, number, f"query id `{identifier}` already appears on line {first}"
                     )
                 queries[identifier] = number, query
         left: Counter[str] = Counter()

@@ -82,7 +82,7 @@ class MSMARCO:
                 if identifier in seen:
                     first = seen[identifier]
                     raise DataError.at(
-                        queries_file, number, f"query id `{identifier}` is there already, in line {first}"
+                        queries_file, number, f"query id `{identifier}` already appears on line {first}"
                     )
                 seen[identifier] = number
                 if not query.strip():

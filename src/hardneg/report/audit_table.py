@@ -85,5 +85,5 @@ def _nothing(report: Mapping[str, Any]) -> str:
             if not f["checked"]
         }
     )
-    line = f"nothing of: {', '.join(clear)}" if clear else "something of every kind"
+    line = f"{len(clear)} other checks found nothing" if clear else "every check found something"
     return line + (f" ({' and '.join(unseen)} would tell more)" if unseen else "")

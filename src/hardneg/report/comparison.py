@@ -21,19 +21,23 @@ COLUMNS = (
     *("eci_sem", "above_positive", "false", "best"),
 )
 
+ORDER = ("final", "source", "hybrid", "control")
+"""In which sets without a probe score follow each other."""
+
 TITLE = (
-    "after filtering, by the probe if there is one; eci_v1 (arXiv:2603.20990v1) with its 95 % interval over queries; "
-    "eci_sem after version 3"
+    "after filtering, ranked by the probe where there is one; eci_v1 (arXiv:2603.20990v1) with its 95 % interval over "
+    "queries; eci_sem after version 3"
 )
 
 
 def rows(reports: Mapping[str, Mapping[str, Any]], moment: str = "after") -> list[dict[str, Any]]:
-    """A mapping per set of ``reports`` (by run), with the keys `COLUMNS`, best first.
+    """A mapping per set of ``reports`` (by run), with the keys `COLUMNS`.
 
-    Sets with a probe score come first, by that score; the others follow by eci_v1.
+    Sets with a probe score come first, by that score, and have a ``rank``. The others follow unranked, since eci_v1 does
+    not rank them: final sets, sources, hybrids, controls.
 
     ``what`` is final, source, hybrid or control. ``low`` and ``high`` bound eci_v1. ``best`` names the kind of which a
-    set is the best over all runs; it is None for all others.
+    set has the best probe score over all runs; it is None for all others.
     """
     out: list[dict[str, Any]] = []
     for run, report in reports.items():
@@ -41,7 +45,7 @@ def rows(reports: Mapping[str, Mapping[str, Any]], moment: str = "after") -> lis
             terms = moments[moment]
             low, high = terms["intervals"]["eci_v1"]
             out.append(
-                {"rank": 0, "run": run, "set": name, "what": _what(name, report), "probe": _probe(name, report)}
+                {"rank": None, "run": run, "set": name, "what": _what(name, report), "probe": _probe(name, report)}
                 | {term: terms[term] for term in NUMBERS}
                 | {
                     "low": low,
@@ -52,14 +56,15 @@ def rows(reports: Mapping[str, Mapping[str, Any]], moment: str = "after") -> lis
                     "best": None,
                 }
             )
-    out.sort(key=lambda row: (-np.inf if row["probe"] is None else row["probe"], row["eci_v1"]), reverse=True)
+    ranked = sorted((row for row in out if row["probe"] is not None), key=lambda row: -row["probe"])
+    others = sorted((row for row in out if row["probe"] is None), key=lambda row: ORDER.index(row["what"]))
     found: set[str] = set()
-    for rank, row in enumerate(out, 1):
+    for rank, row in enumerate(ranked, 1):
         row["rank"] = rank
         if row["what"] in ("source", "hybrid") and row["what"] not in found:
             found.add(row["what"])
             row["best"] = row["what"]
-    return out
+    return [*ranked, *others]
 
 
 def _probe(name: str, report: Mapping[str, Any]) -> float | None:
@@ -127,7 +132,7 @@ def overlaps(found: Sequence[Mapping[str, Any]]) -> list[str]:
 def _cells(row: Mapping[str, Any]) -> list[str]:
     """As people read them."""
     return [
-        str(row["rank"]),
+        "" if row["rank"] is None else str(row["rank"]),
         row["run"],
         row["set"],
         f"best {row['best']}" if row["best"] else row["what"],

@@ -63,7 +63,7 @@ def sets(report: Mapping[str, Any], *, title: str | None = None) -> Table:
             terms, false = moments[moment], shares[name][moment]
             low, high = terms["intervals"]["eci_v1"]
             cells = [
-                moment,
+                "all candidates" if (name, moment) == ("final", "before") else moment,
                 *([f"{probed[name]['score']:.3f}" if moment == "after" else ""] if probed else []),
                 f"{terms['size']:.1f}",
                 percent(false["estimated"]) if false["estimated"] else "",

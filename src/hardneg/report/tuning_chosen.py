@@ -35,6 +35,7 @@ class Chosen:
                     "empty": empty,
                     "chosen_hardness": hardness / max(chosen, 1),
                     "chosen_false": part / max(whole, 1),
+                    "chosen_judged": known / max(chosen, 1) if judged else 0.0,
                 }
             )
         return out

@@ -31,8 +31,8 @@ SHARES = ("chosen_false", "survival", "false_negatives", "found", "above_positiv
 COUNTS = ("short", "empty")
 
 
-def table(found: Curves, rows: int = 21) -> Table:
-    """About ``rows`` of the thresholds, the current one among them. Intervals are in `Curves.rows`."""
+def table(found: Curves, rows: int = 21, suggested: float | None = None) -> Table:
+    """About ``rows`` of the thresholds, the current one and the suggested one among them. Intervals are in `Curves.rows`."""
     title = f"what `{found.rule}` leaves: of the chosen negatives, and of all candidates (--json has more)"
     out = Table(title=title, title_justify="left")
     everything = found.rows()
@@ -43,7 +43,7 @@ def table(found: Curves, rows: int = 21) -> Table:
     step = max(1, len(everything) // rows)
     for place, row in enumerate(everything):
         current = row["threshold"] == found.current
-        if place % step and not current and row["threshold"] not in USUAL:
+        if place % step and not current and row["threshold"] not in (*USUAL, suggested):
             continue
         cells = [_cell(name, row[name]) for name in shown]
         out.add_row(f"{row['threshold']:.4g}" + (" *" if current else ""), *cells, style="bold" if current else None)
