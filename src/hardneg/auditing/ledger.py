@@ -32,7 +32,7 @@ class Verdict:
 
 
 @dataclass
-class Found:
+class Ledger:
     """Filled line by line. ``refused``: the kinds that decide ``verdicts``. ``write`` is given every finding."""
 
     refused: frozenset[str]
