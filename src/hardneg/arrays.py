@@ -57,6 +57,15 @@ def among_first(owners: Int64, n: int, count: int) -> Bool:
     return first
 
 
+def evenly(count: int, most: int) -> Int64:
+    """The numbers, from 0, of at most ``most`` of ``count`` entries that are evenly spaced: the first to the last.
+
+    >>> evenly(8, 3).tolist()
+    [0, 3, 7]
+    """
+    return np.unique(np.linspace(0, count - 1, min(count, most)).astype(np.int64))
+
+
 def at_least(counts: Int64) -> Int64:
     """The next power of two of each count, 0 for 0: few distinct numbers that are large enough.
 

@@ -61,7 +61,7 @@ def test_empty_passages_are_left_out_and_counted(tmp_path: Path) -> None:
 
 def test_an_id_that_occurs_twice_is_an_error_that_names_both_lines(tmp_path: Path) -> None:
     with pytest.raises(
-        DataError, match=r"corpus.jsonl:4: passage id `a` is there already, in line 2; ids must be unique"
+        DataError, match=r"corpus.jsonl:4: passage id `a` already appears on line 2; ids must be unique"
     ):
         corpus.build(Cache(tmp_path), reads(*SOME, Passage("a", "another")))
     assert not (tmp_path / "corpora").exists()

@@ -63,9 +63,7 @@ WRONG = {
         "lexical:",
     ),
     "two documents": Wrong(lambda text: text + "---\nx: 1\n", "a second document begins here", "---"),
-    "one key twice": Wrong(
-        lambda text: text + "output: x\n", "the key `output` is there already, in line", "output: x"
-    ),
+    "one key twice": Wrong(lambda text: text + "output: x\n", "the key `output` already appears on line", "output: x"),
     "depth 0": Wrong(
         {"generators.lexical.depth": 0}, "generators.lexical.depth: must be at least 1, not 0", "depth: 0"
     ),

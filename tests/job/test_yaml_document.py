@@ -39,7 +39,7 @@ BOMB = b"a: &a [x,x,x,x,x,x,x,x,x,x]\n" + b"".join(
         ),
         (BOMB, "its aliases make it too large"),
         (b"[" * 500 + b"]" * 500, "too deep"),
-        (b"a: 1\na: 2\n", r"job.yaml:2: the key `a` is there already, in line 1"),
+        (b"a: 1\na: 2\n", r"job.yaml:2: the key `a` already appears on line 1"),
         (b"a: 1\n---\nb: 2\n", r"job.yaml:2: a second document begins here"),
         (b"a: \xff\n", r"job.yaml:1: byte 4 of the file is not UTF-8"),
         (b"a: 1\n\tb: 2\n", r"job.yaml:2: not valid YAML"),

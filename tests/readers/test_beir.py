@@ -86,8 +86,8 @@ def test_byte_order_mark_and_windows_lines(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"passages": [*CORPUS, CORPUS[0]]}, r"corpus.jsonl:4: passage id `d1` is there already, in line 1"),
-        ({"queries": [*QUERIES, QUERIES[0]]}, r"queries.jsonl:4: query id `q1` is there already, in line 1"),
+        ({"passages": [*CORPUS, CORPUS[0]]}, r"corpus.jsonl:4: passage id `d1` already appears on line 1"),
+        ({"queries": [*QUERIES, QUERIES[0]]}, r"queries.jsonl:4: query id `q1` already appears on line 1"),
         (
             {"queries": [{"_id": "q1", "text": " \t"}, *QUERIES[1:]]},
             r"queries.jsonl:1: the text of query `q1` is empty",

@@ -43,7 +43,7 @@ def test_the_collection_of_documents_has_titles(tmp_path: Path) -> None:
     [
         (("1 one\n", "7\tx\n", "7 0 1 1\n"), r"c.tsv:1: expected 2 or 4 columns by tabs, found 1"),
         (("1\tone\n", "7\t \n", "7 0 1 1\n"), r"q.tsv:1: the text of query `7` is empty"),
-        (("1\tone\n", "7\tx\n7\ty\n", "7 0 1 1\n"), r"q.tsv:2: query id `7` is there already, in line 1"),
+        (("1\tone\n", "7\tx\n7\ty\n", "7 0 1 1\n"), r"q.tsv:2: query id `7` already appears on line 1"),
         (("1\tone\n", "7\tx\n", "7 0 2 1\n"), r"r.tsv:1: passage id `2` is not in the collection"),
         (("1\tone\n", "7\tx\n", "7 0 1 1\n9 0 1 1\n"), r"r.tsv:2: query id `9` is not in q.tsv"),
         (("1\tone\n", "7\tx\n", "7 1 1\n"), r"r.tsv:1: expected query id, 0, passage id and grade"),

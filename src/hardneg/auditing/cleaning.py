@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from hardneg.auditing.found import Verdict
+from hardneg.auditing.ledger import Verdict
 from hardneg.auditing.removal import Short, relabelled, without
 from hardneg.auditing.scores import Place, finite
 from hardneg.data import training_rows as formats

@@ -22,8 +22,8 @@ RUN = 13
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """``refused``: whether a cleaned file is without it unless somebody says otherwise. ``needs``: what it cannot be
-    told without.
+    """``refused``: whether a cleaned file is without it unless somebody says otherwise. ``needs``: the option without
+    which the check cannot run.
     """
 
     what: str
@@ -36,7 +36,7 @@ KINDS: dict[str, Kind] = {
     "empty_query": Kind("the query has no text"),
     "empty_text": Kind("a positive or a negative has no text"),
     "no_positive": Kind("the row has no positive"),
-    "no_negatives": Kind("the row has no negative, most rows have"),
+    "no_negatives": Kind("the row has no negative, although most rows have some"),
     "nonfinite_score": Kind("a score is NaN or infinite"),
     "same_as_positive": Kind("a negative is a positive of its own row"),
     "near_positive": Kind(f"a negative is nearly a positive of its own row (word triples, Jaccard from {NEAR})"),

@@ -1,4 +1,4 @@
-"""What a row says that another row contradicts or repeats."""
+"""Checks that compare a row with all others."""
 
 from __future__ import annotations
 

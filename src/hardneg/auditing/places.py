@@ -13,7 +13,7 @@ from hardneg.files.json_documents import Write, writing
 from hardneg.files.text_lines import existing
 
 
-def found(path: Path) -> Path:
+def training_file(path: Path) -> Path:
     """The training file, or its folder. Raises `DataError` for one that holds no texts."""
     if path.is_dir():
         return path

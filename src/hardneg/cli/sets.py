@@ -1,4 +1,4 @@
-"""Commands about finished sets: score (the former `audit --model`), compare."""
+"""Commands about finished sets: score (its successor is `audit --model`), compare."""
 
 from __future__ import annotations
 

@@ -229,5 +229,5 @@ def _refuse_duplicates(folder: Path, hashes: NDArray[np.uint64], order: Int64, l
             raise DataError.at(
                 file,
                 lines[second],
-                f"passage id `{identifier}` is there already, in line {lines[first]}; ids must be unique",
+                f"passage id `{identifier}` already appears on line {lines[first]}; ids must be unique",
             )

@@ -9,6 +9,7 @@ from functools import lru_cache
 
 import numpy as np
 
+from hardneg.arrays import evenly
 from hardneg.data.corpus import Corpus
 from hardneg.data.scripts import UNSPACED
 
@@ -34,7 +35,7 @@ class PassageStyle:
 @lru_cache(maxsize=2)
 def passage_style(corpus: Corpus) -> PassageStyle:
     """A corpus's style."""
-    rows = np.unique(np.linspace(0, max(len(corpus) - 1, 0), min(SAMPLE, len(corpus))).astype(np.int64))
+    rows = evenly(len(corpus), SAMPLE)
     texts = corpus.contents(rows)
     lengths = [count_words(text) for text in texts if text.strip()] or [1]
     spoken = Counter(found for text in texts[:: max(1, len(texts) // SPOKEN)] if (found := language(text)) is not None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -62,3 +63,15 @@ class Histogram:
         shifts = np.array([-NORMAL_95, NORMAL_95]) * spread
         low, high = ((1 / (1 + np.exp(-(middle + shift)))) @ self.counts / count for shift in shifts)
         return Share(float(self.total / count), float(low), float(high))
+
+
+def wilson(share: float, count: int) -> tuple[float, float]:
+    """Wilson's 95 % interval of a share in [0, 1] among ``count`` entries, at least one.
+
+    >>> [round(bound, 3) for bound in wilson(0.5, 10)]
+    [0.237, 0.763]
+    """
+    z2 = NORMAL_95**2
+    middle = (share + z2 / (2 * count)) / (1 + z2 / count)
+    half = NORMAL_95 / (1 + z2 / count) * math.sqrt(share * (1 - share) / count + z2 / (4 * count**2))
+    return max(0.0, middle - half), min(1.0, middle + half)

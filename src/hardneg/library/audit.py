@@ -17,7 +17,7 @@ from hardneg.auditing.cleaning import Cleaner
 from hardneg.auditing.evaluation import EvaluationSet
 from hardneg.auditing.facts import Facts, gather
 from hardneg.auditing.finding import Finding
-from hardneg.auditing.found import Found
+from hardneg.auditing.ledger import Ledger
 from hardneg.auditing.removal import Short
 from hardneg.auditing.rewriting import rewrite
 from hardneg.auditing.shortcut import Shortcut
@@ -26,7 +26,7 @@ from hardneg.files.bad_lines import BadLines
 from hardneg.files.durable import publishing, replacing
 from hardneg.files.text_lines import USUAL, Limits
 from hardneg.filters.eci_safety import DEFAULT
-from hardneg.library.audited import Judged, judged
+from hardneg.library.audited import UnderModel, under_model
 from hardneg.models.in_memory import as_encoder
 from hardneg.pages.audit import audit_page
 from hardneg.report.audit_warnings import warnings_of
@@ -76,7 +76,7 @@ def audit(
     >>> found["count"], found["cases"][0]["reason"]
     (1, 'equal to a positive of the row')
     """
-    path = places.found(Path(file))
+    path = places.training_file(Path(file))
     refused = kinds.refused(also, keep)
     if short not in ("repeat", "drop"):
         raise PartError(f"`short` must be `repeat` or `drop`, not {short!r}")
@@ -93,24 +93,24 @@ def audit(
     sets = [EvaluationSet.read(name, limits) for name in known_sets]
     verdict = None
     if encoder is not None:
-        verdict = judged(path, facts, encoder, calibrated, limits, None if cache is None else Path(cache))
+        verdict = under_model(path, facts, encoder, calibrated, limits, None if cache is None else Path(cache))
     if _fixed_width(path, limits) and short == "repeat" and "duplicate_negative" not in also:
         refused -= {"duplicate_negative"}  # another would be repeated in its place
     with ExitStack() as stack:
         write = None
         if folder is not None:
             write = stack.enter_context(places.documents(folder / "findings.jsonl"))
-        found, shortcut = Found(refused, write), Shortcut()
+        ledger, shortcut = Ledger(refused, write), Shortcut()
         checks = [scores.check, texts.check, copies.check, *other_rows.checks(facts), lengths.check_of(facts)]
         checks += [known.check for known in sets]
         if verdict is not None:
             checks.append(_likely(facts, verdict, calibrated))
-        _look(path, facts, limits, checks, found, shortcut)
+        _look(path, facts, limits, checks, ledger, shortcut)
         for error in bad:
-            found.add(error.line or 0, [Finding("unreadable", "row", error.problem or str(error))])
+            ledger.add(error.line or 0, [Finding("unreadable", "row", error.problem or str(error))])
         told = {"model"} if verdict else set[str]()
         report = _summary(path, facts, len(bad.found)) | {
-            "findings": found.report(frozenset(told | ({"against"} if sets else set()))),
+            "findings": ledger.report(frozenset(told | ({"against"} if sets else set()))),
             "against": [known.shared(facts) for known in sets],
             "model": verdict
             and {"name": str(model) if isinstance(model, (str, Path)) else type(model).__name__}
@@ -121,7 +121,7 @@ def audit(
         }
         places.unchanged(path, before)
         if out is not None:
-            report["clean"] = _clean(path, out, found, facts, relabel, short, limits, before)
+            report["clean"] = _clean(path, out, ledger, facts, relabel, short, limits, before)
         report["warnings"] = warnings_of(report)
         if folder is not None:
             with replacing(folder / "audit.json") as temporary:
@@ -132,17 +132,19 @@ def audit(
     return report
 
 
-def _look(path: Path, facts: Facts, limits: Limits, checks: Sequence[Check], found: Found, shortcut: Shortcut) -> None:
+def _look(
+    path: Path, facts: Facts, limits: Limits, checks: Sequence[Check], ledger: Ledger, shortcut: Shortcut
+) -> None:
     with progress.task("look at every row", len(facts.lines)) as bar:
         for number, (row, wrong) in enumerate(progress.counted(rows(path, limits, BadLines("skip")), bar)):
             if number >= len(facts.lines) or row.line != facts.lines[number]:
                 raise places.changed(path)
             case = facts.case(number, row, wrong)
-            found.add(row.line, [finding for check in checks for finding in check(case)], row)
+            ledger.add(row.line, [finding for check in checks for finding in check(case)], row)
             shortcut.add(case)
 
 
-def _likely(facts: Facts, verdict: Judged, calibrated: float) -> Check:
+def _likely(facts: Facts, verdict: UnderModel, calibrated: float) -> Check:
     """The check that knows the probability of each negative. A known positive is no news."""
     told, known = facts.told(verdict.keys, verdict.probabilities), facts.known_positives()
 
@@ -157,7 +159,7 @@ def _likely(facts: Facts, verdict: Judged, calibrated: float) -> Check:
 def _clean(
     path: Path,
     out: Path,
-    found: Found,
+    ledger: Ledger,
     facts: Facts,
     relabel: bool,
     short: Short,
@@ -167,10 +169,10 @@ def _clean(
     removed = places.removed_of(out)
     temporary = publishing(out) if path.is_dir() else replacing(out)
     with temporary as place, places.documents(removed) as write:
-        cleaner = Cleaner(path, found.verdicts, relabel, short, write)
-        rewrite(path, place, found.verdicts, cleaner, limits)
+        cleaner = Cleaner(path, ledger.verdicts, relabel, short, write)
+        rewrite(path, place, ledger.verdicts, cleaner, limits)
         places.unchanged(path, before)
-    rows_left = len(facts.lines) + found.counts["unreadable"] - cleaner.counts["rows_removed"]
+    rows_left = len(facts.lines) + ledger.counts["unreadable"] - cleaner.counts["rows_removed"]
     return {"file": str(out), "removed": str(removed), "rows": rows_left} | cleaner.counts
 
 

@@ -36,7 +36,7 @@ SOURCE, CONTROL = "file", "random"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Judged:
+class UnderModel:
     """What the model says: ``report``, part of a job's; the probability of each pair (`pair_keys`); the passages."""
 
     report: dict[str, Any]
@@ -45,7 +45,9 @@ class Judged:
     corpus: Corpus
 
 
-def judged(path: Path, facts: Facts, encoder: Encoder, calibrated: float, limits: Limits, cache: Path | None) -> Judged:
+def under_model(
+    path: Path, facts: Facts, encoder: Encoder, calibrated: float, limits: Limits, cache: Path | None
+) -> UnderModel:
     """Runs a job over the rows that can be read: queries by their text, passages by theirs, whatever ids they have."""
     plan = Plan(
         reader=Rows(path, limits),
@@ -72,7 +74,7 @@ def judged(path: Path, facts: Facts, encoder: Encoder, calibrated: float, limits
             {name: found[name] for name in (SOURCE, CONTROL)}
             for found in (result.report["sets"], result.report["false"]["sets"])
         )
-        return Judged(
+        return UnderModel(
             report | {"sets": sets, "false": {"sets": shares}},
             np.concatenate(keys),
             np.concatenate(probabilities),

@@ -47,7 +47,7 @@ const slot = () => `hardneg review ${data.review} ${annotator()}`;
 const place = () => data.first + current;
 
 // What the browser keeps under this name or, where it keeps nothing, what was answered since the page was opened.
-function stored_answers() {
+function storedAnswers() {
   if (stored) {
     try {
       const found = JSON.parse(localStorage.getItem(slot()) || "{}");
@@ -70,7 +70,7 @@ function write() {
 
 // Another part of this review may have written meanwhile, so only this one answer is changed.
 function keep(number, answer) {
-  answers = stored_answers();
+  answers = storedAnswers();
   if (answer) answers[number] = answer;
   else delete answers[number];
   write();
@@ -83,8 +83,8 @@ function begin() {
   show(open < 0 ? 0 : open);
 }
 
-function open_answers() {
-  answers = stored_answers();
+function openAnswers() {
+  answers = storedAnswers();
   begin();
 }
 
@@ -201,7 +201,7 @@ function save(kind) {
 async function load(file) {
   const numbers = new Map(items.map((item, i) => [JSON.stringify([item.query_id, item.id]), data.first + i]));
   let taken = 0, others = 0, foreign = 0;
-  const loaded = stored_answers();
+  const loaded = storedAnswers();
   for (const line of (await file.text()).split("\n").filter((text) => text.trim())) {
     let record = {};
     try { record = JSON.parse(line) || {}; } catch { /* counted below */ }
@@ -246,14 +246,14 @@ for (const button of document.querySelectorAll("[data-answer]")) button.addEvent
 for (const button of document.querySelectorAll("[data-export]")) button.addEventListener("click", () => save(button.dataset.export));
 for (const [id, key] of [["undo", "u"], ["back", "k"], ["on", "j"], ["help", "?"]]) find(id).addEventListener("click", ACTIONS[key]);
 find("annotator").value = data.annotator;
-find("annotator").addEventListener("change", open_answers);
+find("annotator").addEventListener("change", openAnswers);
 find("load").addEventListener("change", (event) => {
   const [file] = event.target.files;
   if (file) load(file).finally(() => { event.target.value = ""; });
 });
 window.addEventListener("storage", (event) => {
   if (event.key !== slot()) return;
-  answers = stored_answers();
+  answers = storedAnswers();
   report();
 });
-open_answers();
+openAnswers();

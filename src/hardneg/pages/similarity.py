@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup
 
+from hardneg.false_negatives.share import wilson
 from hardneg.pages.charts import Series, plot
 
 SOURCES = 12
@@ -20,7 +21,6 @@ KINDS = ("candidates", "refused", "kept", "chosen")
 FEW = 15
 """Fewer numbers a step than these, on average, make a ragged curve."""
 IN_FORCE = "in force"
-NORMAL_95 = 1.959964
 
 
 def similarity(report: Mapping[str, Any], tuning: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -141,7 +141,7 @@ def _reliability(report: Mapping[str, Any]) -> dict[str, Any] | None:
     rows: Sequence[Mapping[str, Any]] | None = report["reliability"]
     if not rows:
         return None
-    bounds = [_wilson(row["judged"], row["count"]) for row in rows]
+    bounds = [wilson(row["judged"], row["count"]) for row in rows]
     curve = Series(
         f"judged relevant, by the probability of {report['false']['scorer']}",
         [row["probability"] for row in rows],
@@ -158,14 +158,6 @@ def _reliability(report: Mapping[str, Any]) -> dict[str, Any] | None:
         percent=True,
     )
     return {"picture": picture, "rows": rows}
-
-
-def _wilson(share: float, count: int) -> tuple[float, float]:
-    """The 95 % interval of a share among ``count``."""
-    z2 = NORMAL_95**2
-    middle = (share + z2 / (2 * count)) / (1 + z2 / count)
-    half = NORMAL_95 / (1 + z2 / count) * math.sqrt(share * (1 - share) / count + z2 / (4 * count**2))
-    return max(0.0, middle - half), min(1.0, middle + half)
 
 
 def _of_this_run(curves: Mapping[str, Any], report: Mapping[str, Any]) -> bool:

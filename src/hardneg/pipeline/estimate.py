@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import numpy as np
-
+from hardneg.arrays import evenly
 from hardneg.data.batch import Batch
 from hardneg.data.chat import Question, Usage
 from hardneg.data.merge import merge
@@ -59,8 +58,7 @@ def estimate(pipeline: Pipeline, *, asked: int = 0) -> list[Forecast]:
     loader, _ = pipeline.ready()
     count = int((pipeline.store.summary(stages.read) or {})["examples"])
     first = loader.examples(0)
-    most = min(asked or SAMPLE, len(first))
-    sample = subset(first, np.unique(np.linspace(0, len(first) - 1, most).astype(np.int64)))
+    sample = subset(first, evenly(len(first), asked or SAMPLE))
     out = []
     for stage, part, grades in (
         *((stages.first.generate[name], part, False) for name, part in plan.generators.items()),

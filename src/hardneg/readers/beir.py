@@ -112,9 +112,7 @@ class BEIR:
                 query = text_of(record, ("text",), queries_file, number)
                 if identifier in queries:
                     first = queries[identifier][0]
-                    raise DataError.at(
-                        queries_file, number, f"query id `{identifier}` already appears on line {first}"
-                    )
+                    raise DataError.at(queries_file, number, f"query id `{identifier}` already appears on line {first}")
                 queries[identifier] = number, query
         left: Counter[str] = Counter()
         grades = self._grades(judged_file, queries, corpus, empty, bad, left)

@@ -81,9 +81,7 @@ class MSMARCO:
             with bad:
                 if identifier in seen:
                     first = seen[identifier]
-                    raise DataError.at(
-                        queries_file, number, f"query id `{identifier}` already appears on line {first}"
-                    )
+                    raise DataError.at(queries_file, number, f"query id `{identifier}` already appears on line {first}")
                 seen[identifier] = number
                 if not query.strip():
                     left[NO_QUERY] += len(positives.get(identifier, ()))

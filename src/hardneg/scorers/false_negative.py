@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from hardneg import false_negatives
-from hardneg.arrays import Bool, Float32, Float64, Int64, offsets_of, places_of
+from hardneg.arrays import Bool, Float32, Float64, Int64, evenly, offsets_of, places_of
 from hardneg.bounds import Positive
 from hardneg.data.batch import Batch
 from hardneg.data.candidates import Scores
@@ -84,10 +84,9 @@ class FalseNegative:
         """The level, the slope and the spread, as far as they are not given, from some queries of every batch."""
         found, left = _nothing(), QUERIES
         for batch in batches:
-            count = min(PER_BATCH, left, len(batch))
-            if not count:
+            chosen = evenly(len(batch), min(PER_BATCH, left))
+            if not len(chosen):
                 break
-            chosen = np.unique(np.linspace(0, len(batch) - 1, count).astype(np.int64))
             found += self.agreement(subset(batch, chosen))
             left -= len(chosen)
         told = false_negatives.level(found)

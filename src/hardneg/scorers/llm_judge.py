@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from hardneg import false_negatives
-from hardneg.arrays import Bool, Float32, Int64, span
+from hardneg.arrays import Bool, Float32, Int64, evenly, span
 from hardneg.bounds import Count, Positive, Share
 from hardneg.data.addressing import addressing_candidates
 from hardneg.data.batch import Batch
@@ -94,7 +94,7 @@ class LLMJudge:
         for batch in batches:
             usable = batch.trainable & self._near(batch)
             total += int(usable.sum())
-            some = np.unique(np.linspace(0, len(batch) - 1, min(EXAMPLES_PER_BATCH, left, len(batch))).astype(np.int64))
+            some = evenly(len(batch), min(EXAMPLES_PER_BATCH, left))
             left -= len(some)
             found.append(self._probabilities(batch)[usable & np.isin(batch.owners, some)])
         values = np.concatenate(found)

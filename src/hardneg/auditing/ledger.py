@@ -32,7 +32,7 @@ class Verdict:
 
 
 @dataclass
-class Found:
+class Ledger:
     """Filled line by line. ``refused``: the kinds that decide ``verdicts``. ``write`` is given every finding."""
 
     refused: frozenset[str]
@@ -75,7 +75,7 @@ class Found:
             heapq.heappush(shown, entry) if len(shown) < SHOWN else heapq.heapreplace(shown, entry)
 
     def report(self, looked: frozenset[str]) -> dict[str, Any]:
-        """``findings`` of the report. ``looked``: what there was to look with, ``model`` and ``against``."""
+        """``findings`` of the report. ``looked``: which of ``model`` and ``against`` were given."""
         out: dict[str, Any] = {}
         for name, kind in KINDS.items():
             ranked = name == RANKED
