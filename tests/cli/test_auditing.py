@@ -51,7 +51,10 @@ ROWS = [
 ]
 
 
-def test_the_table_and_what_is_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_table_and_what_is_written(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
     path, out = tmp_path / "train.jsonl", tmp_path / "clean.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in ROWS))
     assert main(["audit", str(path), "--clean", str(out), "--relabel", "--output", str(tmp_path / "found")]) == 0

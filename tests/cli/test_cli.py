@@ -98,7 +98,8 @@ def test_run_compare_and_dropped(make_job, capsys, tmp_path: Path, monkeypatch: 
     listed = list(csv.DictReader(output(capsys, "compare", runs / "one", "--format", "csv").splitlines()))
     assert [row["set"] for row in listed] == [row["set"] for row in found["rows"]]
     assert {row["what"] for row in listed} == {"final", "source", "hybrid", "control"}
-    assert sorted(row["best"] for row in listed if row["best"]) == ["hybrid", "source"]
+    assert {(row["rank"], row["best"]) for row in listed} == {("", "")}, "without a probe nothing ranks them"
+    assert [listed[0]["what"], listed[-1]["what"]] == ["final", "control"]
     cases = json.loads(
         output(capsys, "dropped", make_job("two", real=True, margin=0.2), "-n", "2", "--filter", "safe", "--json")
     )

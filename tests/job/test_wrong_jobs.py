@@ -175,7 +175,7 @@ def test_nothing_behind_an_optional_key_is_nothing(make_job: Callable[..., Path]
 BAD_DATA = {
     "a line cut in half": ("corpus.jsonl", b'{"_id": "x", "te', r"corpus.jsonl:1: broken JSON"),
     "invalid utf-8": ("queries.jsonl", b'{"_id": "q1-0", "text": "\xff"}\n', r"queries.jsonl:1: byte 26 of the line is not UTF-8"),
-    "a duplicate passage": ("corpus.jsonl", b'{"_id": "x", "text": "a"}\n{"_id": "x", "text": "b"}\n', "corpus.jsonl:2: passage id `x` is there"),
+    "a duplicate passage": ("corpus.jsonl", b'{"_id": "x", "text": "a"}\n{"_id": "x", "text": "b"}\n', "corpus.jsonl:2: passage id `x` already appears on line 1"),
     "an unknown passage": ("qrels/train.tsv", b"h\nq1-0\tnowhere\t1\n", "train.tsv:2: corpus id `nowhere` is not in corpus.jsonl"),
     "a query of white space": ("queries.jsonl", b'{"_id": "q1-0", "text": " \\n"}\n{"_id": "q2-0", "text": "a"}\n{"_id": "q3-0", "text": "b"}\n', "queries.jsonl:1: the text of query `q1-0` is empty"),
     "no positives": ("qrels/train.tsv", b"h\nq1-0\tcat\t0\n", "no query has a positive (1 times: query without a positive; 2 times"),

@@ -84,7 +84,7 @@ def test_lines_of_a_beir_folder(make_job: MakeJob, tmp_path: Path, capsys: pytes
     reasons = [(Path(line["file"]).name, line["reason"]) for line in found]
     assert [name for name, _ in reasons] == ["corpus.jsonl"] * 2 + ["train.tsv"] * 4 + ["queries.jsonl"] * 3
     told = " ".join(reason for _, reason in reasons)
-    for words in ("is not in corpus.jsonl", "is not in queries.jsonl", "whole number", "two grades", "there already"):
+    for words in ("is not in corpus.jsonl", "is not in queries.jsonl", "whole number", "two grades", "already appears"):
         assert words in told
     read = json.loads((tmp_path / "runs/job/report.json").read_text())["read"]
     lines_in = {name: len((data / name).read_text().splitlines()) for name in bad}

@@ -90,7 +90,7 @@ def test_a_job_on_hostile_data(make_job: MakeJob, tmp_path: Path, capsys: pytest
     capsys.readouterr()
     assert main(["run", str(path)]) == 2
     said = capsys.readouterr().err
-    assert "is there already" in said
+    assert "already appears on line" in said
     assert not FORBIDDEN & set(said)
 
 

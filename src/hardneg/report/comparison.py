@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
-import numpy as np
 from rich.table import Table
 from rich.text import Text
 
@@ -33,8 +32,8 @@ TITLE = (
 def rows(reports: Mapping[str, Mapping[str, Any]], moment: str = "after") -> list[dict[str, Any]]:
     """A mapping per set of ``reports`` (by run), with the keys `COLUMNS`.
 
-    Sets with a probe score come first, by that score, and have a ``rank``. The others follow unranked, since eci_v1 does
-    not rank them: final sets, sources, hybrids, controls.
+    Sets with a probe score come first, by that score, and have a ``rank``. The others follow without one, since
+    eci_v1 does not rank them: final sets, sources, hybrids, controls.
 
     ``what`` is final, source, hybrid or control. ``low`` and ``high`` bound eci_v1. ``best`` names the kind of which a
     set has the best probe score over all runs; it is None for all others.

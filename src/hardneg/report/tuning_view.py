@@ -32,7 +32,7 @@ COUNTS = ("short", "empty")
 
 
 def table(found: Curves, rows: int = 21, suggested: float | None = None) -> Table:
-    """About ``rows`` of the thresholds, the current one and the suggested one among them. Intervals are in `Curves.rows`."""
+    """About ``rows`` of the thresholds, with the current and the suggested one. Intervals are in `Curves.rows`."""
     title = f"what `{found.rule}` leaves: of the chosen negatives, and of all candidates (--json has more)"
     out = Table(title=title, title_justify="left")
     everything = found.rows()
