@@ -115,7 +115,7 @@ WRONG = {
     ),
     "a tag": Wrong(
         lambda text: text + "x: !!python/object/apply:os.system ['true']\n",
-        "could not determine a constructor for the tag",
+        "the tag 'tag:yaml.org,2002:python/object/apply:os.system' is not for jobs",
     ),
     "not a mapping": Wrong(lambda _: "- a\n- b\n", "a job is a mapping of keys, this is a list"),
     "empty": Wrong(lambda _: "", "the file is empty"),
