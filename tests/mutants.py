@@ -33,7 +33,10 @@ ROOMS = {
     "files": ["tests/files", "tests/readers", "tests/cache"],
     "filters": ["tests/filters", "tests/pipeline/test_fingerprints.py", "tests/library/test_eci_filter.py"],
     "llm": ["tests/llm", "tests/scorers/test_llm_judge.py", "tests/job/test_language_models_in_jobs.py"],
-    "pipeline": ["tests/pipeline", "tests/job/test_run.py", "tests/job/test_deeper.py", "tests/job/test_shares.py"],
+    "pipeline": [
+        *("tests/pipeline", "tests/data/test_equal_queries.py", "tests/job/test_run.py", "tests/job/test_deeper.py"),
+        *("tests/job/test_shares.py", "tests/job/test_language_models_in_jobs.py"),
+    ],
 }
 """The tests that should notice a change in a room, the nearest first."""
 SECONDS = 600
