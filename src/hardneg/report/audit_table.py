@@ -85,5 +85,6 @@ def _nothing(report: Mapping[str, Any]) -> str:
             if not f["checked"]
         }
     )
-    line = f"{len(clear)} other checks found nothing" if clear else "every check found something"
+    other = " other" if any(finding["count"] for finding in report["findings"].values()) else ""
+    line = f"{len(clear)}{other} checks found nothing" if clear else "every check found something"
     return line + (f" ({' and '.join(unseen)} would tell more)" if unseen else "")
