@@ -11,10 +11,12 @@ import pytest
 from hardneg import eci
 from hardneg.cli import main
 from hardneg.errors import JobError
+from hardneg.false_negatives import Histogram
 from hardneg.filters.eci_safety import ECISafety
 from hardneg.job.run_folder import Job
 from hardneg.report import tuning
 from hardneg.report.semantics import moments
+from hardneg.report.tuning_chosen import chosen_of
 
 RULES = {"margin": 0.02, "relative": 0.05, "ceiling": 0.5, "percentile": 0.8}
 
@@ -64,6 +66,18 @@ def test_each_point_is_what_the_filter_leaves(make_job: Callable[..., Path], rul
         )
         assert row["false_negatives"] == pytest.approx(false[kept].sum() / max(kept.sum(), 1))
         assert row["found"] == pytest.approx(1 - false[kept].sum() / max(false[others].sum(), 1))
+
+
+def test_what_is_estimated_has_the_interval_of_the_report() -> None:
+    rng = np.random.default_rng(0)
+    p = rng.beta(0.3, 6, 400)
+    score, offsets, none = rng.random(400), np.arange(0, 401, 8), np.zeros(400, bool)
+    found = chosen_of(np.zeros(400, np.int64), 1, score, offsets, p, none, none, 3, spread=0.7).rows(judged=False)
+    chosen = np.argsort(-score.reshape(50, 8), axis=1)[:, :3] + offsets[:-1, None]
+    share = Histogram.of(p[chosen.ravel()]).share(0.7)
+    [row] = found
+    assert row["chosen_false"] == pytest.approx(share.value)
+    assert row["chosen_false_interval"] == pytest.approx([share.low, share.high], rel=0.05)
 
 
 def test_suggestions_hold_and_say_how_sure(make_job: Callable[..., Path]) -> None:

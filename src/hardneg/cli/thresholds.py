@@ -63,7 +63,7 @@ def add(commands: Any) -> None:
 def _tune(options: argparse.Namespace) -> None:
     from hardneg.job.report_page import PAGE, keep_curves, write_page
     from hardneg.kinds import listed
-    from hardneg.protocols import Threshold
+    from hardneg.protocols import Judged, Threshold
     from hardneg.readers.beir import grades_of
     from hardneg.report import tuning, tuning_view
     from hardneg.scorers.llm_judge import LLMJudge
@@ -87,6 +87,7 @@ def _tune(options: argparse.Namespace) -> None:
     result = job.finished()
     judge = job.pipeline.learnt("filters", name)
     told = getattr(job.pipeline.learnt("scorers", judge.scorer), "told", None) if judge.rule == "calibrated" else None
+    spread = 0.0 if plan.estimator is None else job.pipeline.learnt("scorers", plan.estimator).estimates
     found = tuning.curves(
         result.batches,
         judge,
@@ -99,6 +100,7 @@ def _tune(options: argparse.Namespace) -> None:
         relevant=relevant,
         opinion=options.judge,
         told=told,
+        spread=spread,
         wanted_survival=options.survival,
     )
     if options.plot is not None:
@@ -118,6 +120,10 @@ def _tune(options: argparse.Namespace) -> None:
         out.print(tuning_view.table(found, suggested=None if advice is None else advice["threshold"]))
         if advice is not None:
             out.print(f"suggestion: {name}: {{{found.rule}: {advice['threshold']:.4g}}}: {advice['why']}")
+        if relevant is None and isinstance(plan.reader, Judged) and plan.reader.judged_by() is not None:
+            out.print(
+                "note: the job's own judgments (`data.judged`) are kept for the report; `--qrels FILE` uses some here"
+            )
         if level is not None and told is not None:
             fitted = f"`level: {level['value']:.2f}` and `spread: {level['spread']:.2f}` in scorer `{judge.scorer}`"
             out.print(f"level: the judgments fit {fitted}, until now {told.value:.2f} and {told.spread:.2f}")
@@ -142,7 +148,8 @@ def _advice(found: Any, survival: float | None, wanted: float | None) -> dict[st
         return None
     share = WANTED if wanted is None else wanted
     row = found.decide(share)
-    basis = "estimated"
+    low, high = row["chosen_false_interval"] or (0, 0)
+    basis = f"estimated, {low:.1%} to {high:.1%}"
     if found.judged:
         part = row["chosen_judged"]
         basis = "by the judgments" if part == 1 else f"by the judgments of {part:.1%} of them"

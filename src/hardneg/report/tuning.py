@@ -62,7 +62,7 @@ class Curves:
     resampled: Float64
     judged: bool
     sem: Float64 | None
-    chosen: list[dict[str, float]]
+    chosen: list[dict[str, Any]]
     """By threshold: `tuning_chosen.Chosen.rows`, what would be chosen by hardness alone and without going deeper."""
     estimated: bool
     """Whether false shares are known: from judgments, or from a scorer that gives probabilities."""
@@ -167,6 +167,7 @@ def curves(
     relevant: Grades | None = None,
     opinion: str | None = None,
     told: Level | None = None,
+    spread: float = 0.0,
     wanted_survival: float | None = None,
 ) -> Curves:
     """The curves of the filter ``judge``, called ``name``, over candidates that the other filters keep.
@@ -174,7 +175,8 @@ def curves(
     ``count`` is the number of batches; ``per_query`` how many negatives are chosen; ``encoder`` the target's, for
     eci_sem; ``estimator`` the scorer that gives probabilities; ``relevant`` judgments; ``opinion`` a scorer of kind
     ``llm_judge``, whose grades take the place of judgments for the level alone; ``told`` the level that is in use;
-    ``wanted_survival`` adds the threshold that leaves just that share. Controls are left out.
+    ``spread`` that of the ``estimator``; ``wanted_survival`` adds the threshold that leaves just that share. Controls are
+    left out.
     """
     shards: list[Shard] = []
     sampled: list[tuple[Batch, Int64]] = []
@@ -205,7 +207,7 @@ def curves(
         resampled,
         relevant is not None,
         sem,
-        _chosen(shards, grid, judge.rule, per_query).rows(judged=relevant is not None),
+        _chosen(shards, grid, judge.rule, per_query, spread).rows(judged=relevant is not None),
         relevant is not None or estimator is not None,
         _level(graded, told),
     )
@@ -294,13 +296,13 @@ def _accumulate(shards: list[Shard], grid: Float64, rule: eci.Rule) -> tuple[Flo
     return total / queries, resamples.means
 
 
-def _chosen(shards: list[Shard], grid: Float64, rule: eci.Rule, per_query: int) -> Chosen:
+def _chosen(shards: list[Shard], grid: Float64, rule: eci.Rule, per_query: int, spread: float) -> Chosen:
     """What would be chosen, by rising threshold."""
     total = Chosen(np.zeros((len(grid), len(COLUMNS))))
     for shard in shards:
         bins = _bins(shard.value, grid, rule)
         parts = (shard.score.astype(np.float64), shard.offsets, shard.probability.astype(np.float64))
-        total += chosen_of(bins, len(grid), *parts, shard.relevant, shard.known, per_query)
+        total += chosen_of(bins, len(grid), *parts, shard.relevant, shard.known, per_query, spread)
     return total if rule in LOOSER_IS_HIGHER else Chosen(total.sums[::-1])
 
 
