@@ -175,8 +175,8 @@ def curves(
     ``count`` is the number of batches; ``per_query`` how many negatives are chosen; ``encoder`` the target's, for
     eci_sem; ``estimator`` the scorer that gives probabilities; ``relevant`` judgments; ``opinion`` a scorer of kind
     ``llm_judge``, whose grades take the place of judgments for the level alone; ``told`` the level that is in use;
-    ``spread`` that of the ``estimator``; ``wanted_survival`` adds the threshold that leaves just that share. Controls are
-    left out.
+    ``spread`` that of the ``estimator``; ``wanted_survival`` adds the threshold that leaves just that share. Controls
+    are left out.
     """
     shards: list[Shard] = []
     sampled: list[tuple[Batch, Int64]] = []
