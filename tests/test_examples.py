@@ -18,7 +18,7 @@ SHOWN = {
 }
 
 
-SLOW = {"filter_in_ray.py": pytest.mark.engines}
+SLOW = dict.fromkeys(("filter_in_ray.py", "train_from_pairs.py"), pytest.mark.engines)
 
 
 @pytest.mark.parametrize("name", [pytest.param(name, marks=SLOW.get(name, ())) for name in SHOWN])
