@@ -6,7 +6,7 @@ import itertools
 import json
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -174,3 +174,20 @@ def margin_that_leaves_a_short_set(batch: Batch, model: str) -> float:
         if left.min() < 2 <= left.max() and high - low > 1e-4:
             return float(middle)
     raise AssertionError("no margin leaves a short set")
+
+
+class Listener:
+    """Hears of progress. ``titles`` is what began; ``started`` is called with each."""
+
+    def __init__(self, started: Callable[[str], object]) -> None:
+        self.titles: list[str] = []
+        self.started = started
+
+    def start(self, title: str, total: int | None) -> int:
+        self.titles.append(title)
+        self.started(title)
+        return 0
+
+    def advance(self, task: int, amount: int) -> None: ...
+    def stop(self, task: int) -> None: ...
+    def note(self, text: str) -> None: ...

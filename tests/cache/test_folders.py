@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from filelock import Timeout
-from support import on_linux
+from support import Listener, on_linux
 
 from hardneg import progress
 from hardneg.cache import folders, memo
@@ -93,25 +93,19 @@ def test_the_lock_is_held_when_a_finished_folder_is_looked_for_and_named(tmp_pat
 
 
 def test_waiting_for_another_process_is_shown_and_what_it_made_is_taken(tmp_path: Path) -> None:
-    cache, titles = Cache(tmp_path), []
+    cache = Cache(tmp_path)
     lock = cache.lock("things", "one")
 
-    class Listener:
-        def start(self, title: str, total: int | None) -> int:
-            titles.append(title)
-            write_folder(tmp_path / "things" / "one", "theirs")
-            lock.release()
-            return 0
-
-        def advance(self, task: int, amount: int) -> None: ...
-        def stop(self, task: int) -> None: ...
-        def note(self, text: str) -> None: ...
+    def finish(title: str) -> None:
+        write_folder(tmp_path / "things" / "one", "theirs")
+        lock.release()
 
     lock.acquire()
-    with progress.listening(Listener()):
+    listener = Listener(finish)
+    with progress.listening(listener):
         found = cache.made("things", "one", lambda folder: write(folder, "ours"))
     assert (found / "file").read_text() == "theirs"
-    assert titles == ["wait for another process: things"]
+    assert listener.titles == ["wait for another process: things"]
 
 
 def test_what_another_process_made_first_is_taken(tmp_path: Path) -> None:

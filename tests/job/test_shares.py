@@ -18,6 +18,7 @@ from support import (
     REMOVED,
     SMALL_SHARDS,
     WORDS,
+    Listener,
     as_yaml,
     changed,
     files_of,
@@ -268,25 +269,15 @@ def test_who_waits_for_what_is_shown(shared: Path, tmp_path: Path) -> None:
     """A share whose corpus another process reads waits, says so, and does not read it again."""
     from hardneg import progress
 
-    job, titles = Job.read(shared), []
+    job = Job.read(shared)
     stage = job.pipeline.stages.read
     lock: FileLock = job.pipeline.cache.lock("read", stage.fingerprint)
 
-    class Listener:
-        def start(self, title: str, total: int | None) -> int:
-            titles.append(title)
-            if title.startswith("wait"):
-                lock.release()
-            return 0
-
-        def advance(self, task: int, amount: int) -> None: ...
-        def stop(self, task: int) -> None: ...
-        def note(self, text: str) -> None: ...
-
     lock.acquire()
-    with progress.listening(Listener()):
+    listener = Listener(lambda title: lock.release() if title.startswith("wait") else None)
+    with progress.listening(listener):
         job.work(Share(1, 2))
-    assert titles[0] == "wait for another process: read"
+    assert listener.titles[0] == "wait for another process: read"
 
 
 def test_results_as_json(shared: Path, capsys: pytest.CaptureFixture[str]) -> None:

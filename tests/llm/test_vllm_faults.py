@@ -105,16 +105,20 @@ def hang() -> Iterator[Callable[[], None]]:
     over.set()
 
 
+def assert_goes_on(use: Use, tmp_path: Path) -> None:
+    fresh = Engine(100, die)
+    found = ask(use(fresh), ASKED, Cache(tmp_path / "cache"), "ask")
+    assert fresh.made == 1, "an engine that died or hangs is not used again"
+    assert all(answer.value.negatives == ["a text"] for answer in found)
+    assert fresh.asked == 2, "only what was not answered: all but the blocks that were finished"
+
+
 def test_what_the_engine_answered_before_it_died_is_kept(use: Use, tmp_path: Path) -> None:
     dying = Engine(8, die)
     with pytest.raises(ModelError, match=r"vLLM's engine failed \(RuntimeError: EngineCore died\)") as raised:
         ask(use(dying), ASKED, Cache(tmp_path / "cache"), "ask")
     assert raised.value.retryable
-    fresh = Engine(100, die)
-    found = ask(use(fresh), ASKED, Cache(tmp_path / "cache"), "ask")
-    assert fresh.made == 1, "a dead engine is not used again"
-    assert all(answer.value.negatives == ["a text"] for answer in found)
-    assert fresh.asked == 2, "only what was not answered"
+    assert_goes_on(use, tmp_path)
 
 
 def test_an_engine_that_hangs_is_given_up_and_what_it_answered_is_kept(
@@ -123,11 +127,7 @@ def test_an_engine_that_hangs_is_given_up_and_what_it_answered_is_kept(
     with pytest.raises(ModelError, match=r"finished no answer for 0\.3 s .* run again: .* `patience`") as raised:
         ask(use(Engine(9, hang)), ASKED, Cache(tmp_path / "cache"), "ask")
     assert raised.value.retryable
-    fresh = Engine(100, die)
-    found = ask(use(fresh), ASKED, Cache(tmp_path / "cache"), "ask")
-    assert fresh.made == 1, "an engine that hangs is not used again"
-    assert all(answer.value.negatives == ["a text"] for answer in found)
-    assert fresh.asked == 2, "all but the blocks that were finished"
+    assert_goes_on(use, tmp_path)
 
 
 def test_an_engine_that_is_slow_is_not_given_up(use: Use, tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from support import files_of
+from support import Listener, files_of
 
 from hardneg import progress
 from hardneg.cli import main
@@ -14,31 +14,19 @@ from hardneg.cli import main
 MakeJob = Callable[..., Path]
 
 
-class Meddler:
-    """Changes something when the work with this title begins, and once only."""
-
-    def __init__(self, title: str, change: Callable[[], object]) -> None:
-        self.title, self.change = title, change
-
-    def start(self, title: str, total: int | None) -> int:
-        if title == self.title:
-            self.title = ""
-            self.change()
-        return 0
-
-    def advance(self, task: int, amount: int) -> None: ...
-
-    def stop(self, task: int) -> None: ...
-
-    def note(self, text: str) -> None: ...
-
-
 @contextmanager
 def meddling(title: str, change: Callable[[], object]) -> Iterator[None]:
-    meddler = Meddler(title, change)
-    with progress.listening(meddler):
+    """Changes something when the work with this title begins, and once only."""
+    left = [title]
+
+    def started(begun: str) -> None:
+        if begun in left:
+            left.remove(begun)
+            change()
+
+    with progress.listening(Listener(started)):
         yield
-    assert not meddler.title, "the change was made"
+    assert not left, "the change was made"
 
 
 @pytest.mark.parametrize("name", ["corpus.jsonl", "queries.jsonl", "qrels/train.tsv"])

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from hardneg.cli.command import command
+from hardneg.cli.command import command, takes_prompts
 from hardneg.cli.output import console, print_json
 
 
@@ -21,8 +21,7 @@ def add(commands: Any) -> None:
     )
     audit.add_argument("file", type=Path, help="JSONL, CSV, TSV (.gz, .zst), Parquet, or a folder saved by `datasets`")
     audit.add_argument("--model", help="the encoder that will be trained: also estimate false negatives, and ECI")
-    audit.add_argument("--query-prompt", help="what the model wants before a query")
-    audit.add_argument("--passage-prompt", help="what the model wants before a passage")
+    takes_prompts(audit)
     audit.add_argument(
         "--calibrated", type=float, default=0.03, metavar="P", help="refuse what is likelier to be an answer (0.03)"
     )

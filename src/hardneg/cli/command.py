@@ -37,6 +37,12 @@ def takes_job(sub: argparse.ArgumentParser, *, optional: bool = False) -> None:
     )
 
 
+def takes_prompts(sub: argparse.ArgumentParser) -> None:
+    """Adds the prompts of a command's ``--model``."""
+    sub.add_argument("--query-prompt", help="what the model wants before a query")
+    sub.add_argument("--passage-prompt", help="what the model wants before a passage")
+
+
 def read_job(options: argparse.Namespace) -> Job:
     """The job of a command with its overrides."""
     from hardneg.job.run_folder import Job

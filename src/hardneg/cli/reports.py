@@ -24,10 +24,10 @@ def add(commands: Any) -> None:
 
 
 def _report(options: argparse.Namespace) -> None:
+    from hardneg.job.named import folder_of
     from hardneg.job.report_page import PAGE, write_page
-    from hardneg.job.run_folder import Job
 
-    folders: list[Path] = [Job.read(run).output if run.is_file() else run for run in options.runs]
+    folders = [folder_of(run) for run in options.runs]
     if len(set(folders)) < len(folders):
         raise JobError("a run is named twice; name each once")
     path: Path = options.output or (folders[0] / PAGE if len(folders) == 1 else Path(PAGE))

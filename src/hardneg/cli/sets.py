@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from hardneg.cli.command import command
+from hardneg.cli.command import command, takes_prompts
 from hardneg.cli.output import console, print_json
 from hardneg.errors import JobError
 from hardneg.report import comparison
@@ -23,8 +23,7 @@ def add(commands: Any) -> None:
     score.add_argument(
         "--model", required=True, help="the encoder that will be trained: a folder, or a name on the hub"
     )
-    score.add_argument("--query-prompt", help="what the model wants before a query")
-    score.add_argument("--passage-prompt", help="what the model wants before a passage")
+    takes_prompts(score)
     score.add_argument("--margin", type=float, help="also say what a safety margin would leave")
     compare = command(
         commands, "compare", "Rank the sources, their unions and the final sets of finished runs.", _compare
@@ -61,13 +60,13 @@ def _score(options: argparse.Namespace) -> None:
 
 
 def _compare(options: argparse.Namespace) -> None:
-    from hardneg.job.run_folder import Job
+    from hardneg.job.named import folder_of
     from hardneg.pipeline.store import read_json
 
     if options.probe:
         _probe(options)
         return
-    folders: list[Path] = [Job.read(run).output if run.is_file() else run for run in options.runs]
+    folders = [folder_of(run) for run in options.runs]
     for folder in folders:
         if not (folder / "report.json").is_file():
             raise JobError(f"{folder}: there is no report.json; name the `output` folder of a finished run, or its job")

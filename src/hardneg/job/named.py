@@ -1,4 +1,4 @@
-"""A job by its file, or by the folder of its run."""
+"""A run by its job's file, or by its folder."""
 
 from __future__ import annotations
 
@@ -6,6 +6,11 @@ from pathlib import Path
 
 from hardneg.errors import JobError
 from hardneg.job.run_folder import Job
+
+
+def folder_of(path: Path) -> Path:
+    """The output folder of a job's YAML file, or the folder itself."""
+    return Job.read(path).output if path.is_file() else path
 
 
 def job_of(path: Path) -> Job:

@@ -7,14 +7,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet as pq
-
 from hardneg import progress
 from hardneg.errors import HardnegError, JobError
 from hardneg.files.durable import replacing
 from hardneg.pages.report_page import Run, report_page
 from hardneg.pipeline.graph import Stages
-from hardneg.pipeline.store import damage, read_json, write_json
+from hardneg.pipeline.store import Folder, read_json, write_json
 
 PAGE = "report.html"
 CURVES = "tune"
@@ -59,9 +57,8 @@ def run_in(folder: Path, name: str) -> Run:
 
 def _examples(folder: Path, manifest: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The examples that the evaluation drew; none where they are lost."""
-    stage = f"evaluate-{manifest['stages']['evaluate']['fingerprint'][:16]}"
-    files = [file for file in (folder / "stages" / stage).glob("part-00000.*.parquet") if not damage(file)]
-    return [json.loads(text) for file in files[:1] for text in pq.read_table(file)["example"].to_pylist()]
+    table = Folder(folder).first("evaluate", manifest["stages"]["evaluate"]["fingerprint"])
+    return [] if table is None else [json.loads(text) for text in table["example"].to_pylist()]
 
 
 def _curves(folder: Path, manifest: Mapping[str, Any]) -> list[dict[str, Any]]:

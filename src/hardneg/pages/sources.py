@@ -8,7 +8,7 @@ from typing import Any
 from markupsafe import Markup
 
 from hardneg.pages.charts import interval, scatter
-from hardneg.report.first_lines import percent
+from hardneg.report.first_lines import bounds
 
 UNIONS = 12
 """So many unions are shown, the best by eci_v1."""
@@ -88,9 +88,9 @@ def kind_of(report: Mapping[str, Any], name: str) -> str:
 
 def _shares(report: Mapping[str, Any], name: str, moment: str) -> dict[str, Any]:
     false = report["false"]["sets"][name][moment]
-    value, _, bounds = percent(false["estimated"]).partition(" ") if false["estimated"] else ("", "", "")
+    share = false["estimated"]
     return {
-        "estimated": (value, bounds.strip("()")) if value else None,
+        "estimated": (f"{share['value']:.1%}", bounds(share)) if share else None,
         "judged": "" if false["judged"] is None else f"{false['judged']:.1%}",
     }
 

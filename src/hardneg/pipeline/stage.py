@@ -26,7 +26,7 @@ class Stage:
     @property
     def folder(self) -> str:
         """The stage's folder: its name and the beginning of its fingerprint."""
-        return f"{self.name}-{self.fingerprint[:16]}"
+        return folder_name(self.name, self.fingerprint)
 
     def document(self) -> dict[str, Any]:
         """What ``stage.json`` says."""
@@ -64,3 +64,8 @@ def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
 def _short(value: Any) -> str:
     text = str(value)
     return text if len(text) <= 24 else f"{text[:12]}…"
+
+
+def folder_name(name: str, fingerprint: str) -> str:
+    """The folder of a stage of which only this is known."""
+    return f"{name}-{fingerprint[:16]}"

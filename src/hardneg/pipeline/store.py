@@ -20,7 +20,7 @@ from hardneg.files.checksums import digest, read_signed, signed
 from hardneg.files.durable import replacing
 from hardneg.pipeline.admission import admitted, nothing
 from hardneg.pipeline.share import Share
-from hardneg.pipeline.stage import Stage
+from hardneg.pipeline.stage import Stage, folder_name
 
 COMPLETE = "complete.json"
 
@@ -125,6 +125,12 @@ class Folder:
             return pq.ParquetFile(pa.BufferReader(content)).read()
         except (OSError, pa.ArrowInvalid) as error:
             raise StoreError(f"{path}: the shard cannot be read ({error}); delete it and run again") from error
+
+    def first(self, name: str, fingerprint: str) -> pa.Table | None:
+        """The first shard of a stage of which only name and fingerprint are known; None where it is lost or damaged."""
+        files = (self.root / "stages" / folder_name(name, fingerprint)).glob("part-00000.*.parquet")
+        whole = [file for file in files if not damage(file)]
+        return pq.read_table(whole[0]) if whole else None
 
     def write(self, stage: Stage, shard: int, table: pa.Table) -> None:
         folder, sink = self._folder(stage), pa.BufferOutputStream()

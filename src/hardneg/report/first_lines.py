@@ -29,7 +29,12 @@ def _negatives(report: Mapping[str, Any]) -> Iterator[str]:
 
 def percent(share: Mapping[str, float]) -> str:
     """A share with its interval: ``4.8% (3.1 to 6.9)``."""
-    return f"{share['value']:.1%} ({100 * share['low']:.1f} to {100 * share['high']:.1f})"
+    return f"{share['value']:.1%} ({bounds(share)})"
+
+
+def bounds(share: Mapping[str, float]) -> str:
+    """The interval of a share, in percent: ``3.1 to 6.9``."""
+    return f"{100 * share['low']:.1f} to {100 * share['high']:.1f}"
 
 
 def _advice(report: Mapping[str, Any]) -> Iterator[str]:
