@@ -19,6 +19,7 @@ from hardneg.arrays import Bool, Float32, Int64
 from hardneg.cache.folders import Cache, used
 from hardneg.files.checksums import refuse_cut_array
 from hardneg.files.durable import make_folder, sync
+from hardneg.files.npy import mapped
 from hardneg.files.text_lines import file_hash
 
 Keys = NDArray[np.uint64]
@@ -91,7 +92,7 @@ class Memo:
                     progress.note(f"{file}: has changed since it was written; its numbers are computed again")
                     file.unlink(missing_ok=True)
                     continue
-                segment = np.load(file, mmap_mode="r", allow_pickle=False)
+                segment = mapped(file)
             except FileNotFoundError:  # put together with others just now
                 continue
             known = np.ascontiguousarray(segment["high"])
@@ -116,7 +117,7 @@ class Memo:
                 files = sorted(self._folder.glob("*.npy"))
                 if len(files) < SEGMENTS:  # another process was faster
                     return
-                everything = np.concatenate([np.load(file, allow_pickle=False) for file in files])
+                everything = np.concatenate([mapped(file) for file in files])
                 kept = self._write(everything[np.lexsort((everything["low"], everything["high"]))])
                 for file in files:
                     if file != kept:

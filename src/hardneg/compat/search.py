@@ -14,6 +14,7 @@ import numpy as np
 from hardneg.arrays import Float32, Int64
 from hardneg.compat.pairs import Pairs
 from hardneg.files.durable import replacing
+from hardneg.files.npy import mapped
 from hardneg.models.dense_search import nearest
 from hardneg.models.in_memory import numbers, weights_of
 
@@ -78,7 +79,7 @@ class Embedder:
         path = self.folder / f"{name}_embeddings_{digest.hexdigest()}.npy"
         if path.exists():
             try:
-                found: Float32 = np.load(path, allow_pickle=False)
+                found: Float32 = mapped(path)
             except (OSError, ValueError, EOFError):
                 self.say(f"[Cache] {path} is damaged and is made again")
             else:

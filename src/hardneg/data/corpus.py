@@ -22,6 +22,7 @@ from hardneg.arrays import Int64
 from hardneg.cache.folders import Cache
 from hardneg.data.records import Passage, Read, normalise
 from hardneg.errors import DataError, StoreError
+from hardneg.files.npy import mapped
 
 SCHEMA = pa.schema([("id", pa.large_string()), ("title", pa.large_string()), ("text", pa.large_string())])
 ROWS_PER_BLOCK = 65_536
@@ -72,19 +73,18 @@ class Corpus:
     @cached_property
     def hashes(self) -> NDArray[np.uint64]:
         """Uint64 [N], memory-mapped: `content_hash` of every passage's contents."""
-        mapped: NDArray[np.uint64] = np.load(self.path / "hashes.npy", mmap_mode="r", allow_pickle=False)
-        return mapped
+        return mapped(self.path / "hashes.npy")
 
     @cached_property
     def _by_hash(self) -> tuple[NDArray[np.uint64], Int64]:
-        order = np.load(self.path / "hash_order.npy", mmap_mode="r", allow_pickle=False)
+        order = mapped(self.path / "hash_order.npy")
         return self.hashes[order], order
 
     @cached_property
     def _by_id(self) -> tuple[NDArray[np.uint64], Int64]:
         return (
-            np.load(self.path / "ids.npy", mmap_mode="r", allow_pickle=False),
-            np.load(self.path / "id_order.npy", mmap_mode="r", allow_pickle=False),
+            mapped(self.path / "ids.npy"),
+            mapped(self.path / "id_order.npy"),
         )
 
     def row(self, identifier: str) -> int:

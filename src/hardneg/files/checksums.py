@@ -13,9 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from hardneg.errors import too_many_files
+from hardneg.files.npy import mapped
 
 SEAL = ".checksums.json"
 FORMAT = 1
@@ -42,7 +41,7 @@ def refuse_cut_array(file: Path) -> None:
     not take the last of it.
     """
     try:
-        np.load(file, mmap_mode="r", allow_pickle=False)
+        mapped(file)
     except (ValueError, EOFError) as error:
         raise OSError(f"the disk did not take the whole of {file.name}") from error
 

@@ -17,6 +17,7 @@ from hardneg.arrays import Float32, Int64, among_first, at_least, owners_of
 from hardneg.data.corpus import Corpus
 from hardneg.data.scripts import spaced
 from hardneg.errors import PartError
+from hardneg.files.npy import HEADERS
 from hardneg.kinds import fingerprint
 
 if TYPE_CHECKING:
@@ -111,7 +112,8 @@ def _loaded(folder: Path, _: int) -> bm25s.BM25 | None:
 
     if not any(file.suffix == ".npy" for file in folder.iterdir()):
         return None
-    loaded = bm25s.BM25.load(str(folder), mmap=True, show_progress=False)
+    with HEADERS:
+        loaded = bm25s.BM25.load(str(folder), mmap=True, show_progress=False)
     loaded.backend = "numba"
     return loaded
 

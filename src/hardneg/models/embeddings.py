@@ -18,6 +18,7 @@ from hardneg.data.batch import Batch
 from hardneg.data.corpus import Corpus
 from hardneg.files.checksums import digest, read_signed, signed
 from hardneg.files.durable import replacing, sync
+from hardneg.files.npy import mapped
 from hardneg.kinds import fingerprint
 from hardneg.models.vectors import encoded, first_width, predicted, same_width
 from hardneg.protocols import Encoder, PairScorer, Role
@@ -38,8 +39,7 @@ def find_matrix(encoder: Encoder, corpus: Corpus) -> Float32 | None:
 
 
 def _opened(folder: Path) -> Float32:
-    mapped: Float32 = np.load(folder / "matrix.npy", mmap_mode="r", allow_pickle=False)
-    return mapped
+    return mapped(folder / "matrix.npy")
 
 
 def begun(encoder: Encoder, corpus: Corpus) -> int:
@@ -73,9 +73,7 @@ def matrix(encoder: Encoder, corpus: Corpus) -> Float32:
                 rows = np.arange(begin, min(begin + BLOCK, len(corpus)))
                 block = embed(encoder, corpus.contents(rows), "passage", corpus.cache, keep=False)
                 whole = (
-                    np.load(path, mmap_mode="r+", allow_pickle=False)
-                    if begin
-                    else open_memmap(path, "w+", np.float32, (len(corpus), block.shape[1]))  # type: ignore[no-untyped-call]
+                    mapped(path, "r+") if begin else open_memmap(path, "w+", np.float32, (len(corpus), block.shape[1]))  # type: ignore[no-untyped-call]
                 )
                 if not begin and hasattr(os, "posix_fallocate"):  # a full disk is an error here, not a bus error later
                     with path.open("r+b") as file:
@@ -97,7 +95,7 @@ def _intact(folder: Path) -> list[str]:
     if not blocks:
         return []
     try:
-        whole = np.load(folder / "matrix.npy", mmap_mode="r", allow_pickle=False)
+        whole = mapped(folder / "matrix.npy")
     except (OSError, ValueError):
         return []
     good = [digest(whole[i * BLOCK : (i + 1) * BLOCK].tobytes()) == found for i, found in enumerate(blocks)]
