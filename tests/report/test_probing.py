@@ -73,8 +73,11 @@ def test_runs_are_compared_by_the_probe_of_their_final_sets(make_job: MakeJob, c
     capsys.readouterr()
     assert main(["compare", str(hard), str(other), "--probe"]) == 2
     assert f"{other}: the queries and positives are not those of the first run" in capsys.readouterr().err
-    assert main(["compare", str(hard.parent / "runs" / "hard"), "--probe"]) == 2
-    assert "name the YAML files" in capsys.readouterr().err
+    folders = [str(path.parent / "runs" / path.stem) for path in (hard, easy)]
+    assert main(["compare", *folders, "--probe", "--json"]) == 0, "folders stand for their jobs"
+    assert [row | {"run": None} for row in json.loads(capsys.readouterr().out)] == [row | {"run": None} for row in rows]
+    assert main(["compare", str(tmp_path), "--probe"]) == 2
+    assert "is not the folder of a finished run" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,9 @@ def add(commands: Any) -> None:
     )
     compare.add_argument("runs", nargs="+", type=Path, help="output folders of finished runs, or their jobs")
     compare.add_argument(
-        "--probe", action="store_true", help="say which final set trains best, from their jobs; takes seconds per set"
+        "--probe",
+        action="store_true",
+        help="say which final set trains best, from what their runs stored; takes seconds per set",
     )
     compare.add_argument(
         "--format", choices=("table", "json", "markdown", "csv"), default="table", help="how to print it (table)"
@@ -88,13 +90,11 @@ def _compare(options: argparse.Namespace) -> None:
 
 
 def _probe(options: argparse.Namespace) -> None:
-    from hardneg.job.run_folder import Job
+    from hardneg.job.named import job_of
     from hardneg.pipeline.report import final_sets
     from hardneg.report.probing import between
 
-    if folder := next((run for run in options.runs if not run.is_file()), None):
-        raise JobError(f"{folder}: --probe reads the jobs, since it needs what they stored; name the YAML files")
-    jobs = {str(path): Job.read(path) for path in options.runs}
+    jobs = {str(path): job_of(path) for path in options.runs}
     gathered = {}
     for name, job in jobs.items():
         result = job.finished()
