@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 
 from hardneg.cli import auditing, catalogue, jobs, machine, publishing, reports, reviewing, sets, starting, thresholds
+from hardneg.cli.command import Parser
 from hardneg.cli.output import any_encoding, bars, print_error
 from hardneg.errors import HardnegError, too_many_files
 
@@ -21,7 +22,7 @@ A first job:
 
 def parser() -> argparse.ArgumentParser:
     """The command line."""
-    top = argparse.ArgumentParser(
+    top = Parser(
         prog="hardneg",
         description="Makes hard negatives for dense retrievers, finds the false ones, and says what a set is worth.",
         epilog=EPILOG,

@@ -3,14 +3,36 @@
 from __future__ import annotations
 
 import argparse
+import re
+import shlex
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from hardneg.errors import JobError
+from hardneg.kinds import did_you_mean
 
 if TYPE_CHECKING:
     from hardneg.job.run_folder import Job
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser that says what was probably meant, with the usage of the command that was meant."""
+
+    def parse_known_args(self, *arguments: Any, **more: Any) -> Any:
+        """Like argparse's, but nothing unknown is left over."""
+        found, unknown = super().parse_known_args(*arguments, **more)
+        if unknown:
+            known = [word for action in self._actions for word in action.option_strings]
+            self.error(f"unknown: {shlex.join(unknown)}{did_you_mean(unknown[0].partition('=')[0], known)}")
+        return found, unknown
+
+    def error(self, message: str) -> NoReturn:
+        """Prints usage and message, and exits with status 2."""
+        if choice := re.search(r"invalid choice: '([^']*)'", message):
+            known = [str(word) for action in self._actions for word in action.choices or ()]
+            message += did_you_mean(choice[1], known)
+        super().error(message)
 
 
 def command(
