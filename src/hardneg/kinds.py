@@ -42,6 +42,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "bm25": "hardneg.generators.bm25:BM25",
         "dense": "hardneg.generators.dense:Dense",
         "cross_encoder": "hardneg.generators.cross_encoder:CrossEncoder",
+        "pgvector": "hardneg.generators.pgvector:PGVector",
         "random": "hardneg.generators.random:Random",
         "file": "hardneg.generators.file:File",
         "llm": "hardneg.generators.llm:LLM",

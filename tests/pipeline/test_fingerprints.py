@@ -63,6 +63,7 @@ def extras_are_there(monkeypatch: pytest.MonkeyPatch) -> None:
     """What a part says of itself does not need its library."""
     for module in ("hardneg.llm.vllm", "hardneg.generators.dense"):
         monkeypatch.setattr(f"{module}.find_spec", lambda name: name)
+    monkeypatch.setattr("hardneg.generators.pgvector.PGVector.identity", lambda self: "what the server holds")
 
 
 def plan_with(group: str = "", part: Any = None, **changes: Any) -> Plan:
