@@ -1,6 +1,8 @@
-"""BM25, by bm25s with its numba backend and PyStemmer."""
+"""BM25, over an index of bm25s and words of PyStemmer."""
 
 from __future__ import annotations
+
+from typing import ClassVar
 
 import numpy as np
 
@@ -22,6 +24,8 @@ class BM25:
     ``method`` are those of bm25s (arXiv:2407.03618, section 2).
     """
 
+    version: ClassVar[int] = 2
+
     depth: Count = 50
     language: str = "english"
     stopwords: str = "english"
@@ -42,7 +46,7 @@ class BM25:
         return bm25.identity()
 
     def generate(self, batch: Batch) -> Candidates:
-        """Up to ``depth`` candidates an example, by falling score, ties in the order of bm25s."""
+        """Up to ``depth`` candidates an example, by falling score, then by row."""
         settings = self.settings()
         index = bm25.index(settings, batch.corpus)
         if index is None:
