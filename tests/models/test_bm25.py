@@ -11,11 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hardneg.arrays import offsets_of
-from hardneg.models import bm25
+from hardneg.models import bm25, bm25_build
 from hardneg.models.bm25_search import compiled
 
 WORDS = [f"w{i}" for i in range(40)]
-METHODS = get_args(bm25.Method)
+METHODS = get_args(bm25_build.Method)
 
 
 def indexed(method: str, passages: list[list[str]], **settings: float) -> Any:
@@ -61,7 +61,7 @@ def test_scores_are_those_of_bm25s_to_the_last_bit_and_equal_ones_go_by_row(meth
 
 
 @given(st.integers(0, 2**32 - 1), st.sampled_from(METHODS), st.integers(1, 12), st.integers(1, 30))
-def test_any_passages_and_queries(seed: int, method: bm25.Method, depth: int, size: int) -> None:
+def test_any_passages_and_queries(seed: int, method: bm25_build.Method, depth: int, size: int) -> None:
     passages, queries = drawn(seed, size, 5)
     index = indexed(method, passages, b=0.0 if seed % 2 else 0.75)
     none = np.zeros(0, np.int64)

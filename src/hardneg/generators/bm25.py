@@ -12,6 +12,7 @@ from hardneg.data.batch import Batch
 from hardneg.data.candidates import Candidates
 from hardneg.kinds import part
 from hardneg.models import bm25
+from hardneg.models.bm25_build import Method
 
 
 @part
@@ -29,7 +30,7 @@ class BM25:
     depth: Count = 50
     language: str = "english"
     stopwords: str = "english"
-    method: bm25.Method = "lucene"
+    method: Method = "lucene"
     k1: float = 1.5
     b: float = 0.75
     delta: float = 0.5

@@ -4,29 +4,30 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import astuple, dataclass
 from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from hardneg import progress
-from hardneg.arrays import Float32, Int64, offsets_of
+from hardneg.arrays import Float32, Int64, among_first, offsets_of
 from hardneg.data.corpus import Corpus
-from hardneg.data.scripts import spaced
 from hardneg.errors import PartError
 from hardneg.files.npy import HEADERS
 from hardneg.kinds import fingerprint
+from hardneg.models.bm25_build import Counts, Method, write
+from hardneg.models.bm25_words import Counted, Words, counted
 
 if TYPE_CHECKING:
     import bm25s
 
 QUERIES_PER_BLOCK = 256
-Method = Literal["robertson", "lucene", "atire", "bm25l", "bm25+"]
+PASSAGES_PER_BLOCK, BYTES_PER_BLOCK = 8_192, 1 << 23
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,22 +54,10 @@ class Settings:
 
     def tokens(self, texts: Iterable[str]) -> list[list[str]]:
         """The words of each text, as they are indexed. In scripts without spaces, pairs of letters (`data.scripts`)."""
-        import bm25s
-        import Stemmer
-
-        stemmer = None if self.language == "none" else Stemmer.Stemmer(self.language)
-        stopwords = [] if self.stopwords == "none" else self.stopwords
-        try:
-            tokens: list[list[str]] = bm25s.tokenize(  # pyright: ignore[reportAssignmentType]
-                [spaced(text) for text in texts],
-                stopwords=stopwords,
-                stemmer=stemmer,  # pyright: ignore[reportArgumentType]
-                return_ids=False,
-                show_progress=False,
-            )
-        except ValueError as error:
-            raise PartError(f"`stopwords` {self.stopwords!r} is no list that bm25s has ({error})") from error
-        return tokens
+        words = Words(self.language, self.stopwords)
+        numbers = [[number for number in words.numbers(text) if number >= 0] for text in texts]
+        stems = list(words.stems)
+        return [[stems[number] for number in own] for own in numbers]
 
 
 def identity() -> str:
@@ -90,21 +79,28 @@ def works() -> bool:
 
 def index(settings: Settings, corpus: Corpus) -> bm25s.BM25 | None:
     """The index of a corpus. None when the corpus has no word to index."""
-    import bm25s
 
     def make(folder: Path) -> None:
-        with progress.task("index corpus for BM25", len(corpus)) as bar:
-            tokens = settings.tokens(corpus.contents(np.arange(len(corpus))))
-            if not any(tokens):
-                return
-            built = bm25s.BM25(method=settings.method, k1=settings.k1, b=settings.b, delta=settings.delta)
-            built.index(tokens, show_progress=False)
-            built.save(str(folder), show_progress=False)
-            bar.advance(len(corpus))
+        counts = Counts(folder)
+        counts.add(_counted(settings, corpus))
+        if counts.numbers:
+            write(folder, counts, counts.statistics(), settings.method, settings.k1, settings.b, settings.delta)
+        counts.remove()
 
     name = fingerprint([corpus.fingerprint, identity(), *astuple(settings)])
     folder = corpus.cache.made("bm25", name, make)
     return _loaded(folder, folder.stat().st_ino)
+
+
+def _counted(settings: Settings, corpus: Corpus) -> Iterator[Counted]:
+    """The words of a corpus, some passages at a time."""
+    size = (corpus.path / "passages.arrow").stat().st_size
+    rows = max(1, min(PASSAGES_PER_BLOCK, BYTES_PER_BLOCK * len(corpus) // size))
+    with progress.task("count words for BM25", len(corpus)) as bar:
+        for begin in range(0, len(corpus), rows):
+            block = np.arange(begin, min(begin + rows, len(corpus)))
+            yield counted(settings.language, settings.stopwords, corpus.contents(block))
+            bar.advance(len(block))
 
 
 @lru_cache(maxsize=2)
@@ -140,7 +136,7 @@ def search(
     arrays = [np.asarray(scores[name]) for name in ("data", "indices", "indptr")]
     absent = np.zeros(0, np.float32) if absent is None else np.asarray(absent)
     none = np.zeros(0, np.int64)
-    known = [index.get_tokens_ids(words) for words in queries]
+    known = [index.get_tokens_ids(list(words)) for words in queries]
     words, begins = np.array([word for own in known for word in own], np.int64), offsets_of([*map(len, known)])
 
     def found(begin: int) -> tuple[Int64, Int64]:
@@ -155,6 +151,19 @@ def search(
     keys, counts = (np.concatenate(column) for column in zip(*parts, strict=True))
     owners = np.repeat(np.arange(len(queries)), counts)
     return Found(owners, LAST - (keys & LAST), (keys >> 32).astype(np.int32).view(np.float32))
+
+
+def merged(parts: Sequence[Found], begins: Sequence[int], depth: int) -> Found:
+    """What a search of a whole corpus finds, from what searches of its parts found for the same queries.
+
+    ``begins``: the first row of each part, rising. The parts' indexes must be written with the statistics of the whole
+    (`bm25_build.Statistics`); scores and rows are then equal to the last bit.
+    """
+    owners, scores = (np.concatenate([getattr(part, name) for part in parts]) for name in ("owners", "scores"))
+    rows = np.concatenate([part.rows + begin for part, begin in zip(parts, begins, strict=True)])
+    order = np.lexsort((rows, -scores, owners))
+    order = order[among_first(owners[order], int(owners.max(initial=-1)) + 1, depth)]
+    return Found(owners[order], rows[order], scores[order])
 
 
 def _threads() -> int:

@@ -56,7 +56,7 @@ def lexical(index: bm25s.BM25, texts: Sequence[Sequence[str]], owners: Int64, ro
     with progress.task("rank passages by BM25", len(texts)) as bar:
         for i, words in enumerate(texts):
             own = span(offsets, i)
-            known = np.array(index.get_tokens_ids(words), np.int64)
+            known = np.array(index.get_tokens_ids(list(words)), np.int64)
             scored = touched[: add_up(data, indices, indptr, known, sums, touched)]
             mine = sums[rows[own]]
             without = (size + len(scored)) / 2  # those without a common word share the places after all others
