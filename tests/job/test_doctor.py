@@ -97,7 +97,7 @@ def test_bm25_that_does_not_work(
     def broken(*_: object, **__: object) -> None:
         raise ImportError("numba needs NumPy 2.3 or less")
 
-    monkeypatch.setattr("bm25s.BM25.retrieve", broken)
+    monkeypatch.setattr("hardneg.models.bm25_search.best", broken)
     assert "numba needs NumPy" in found(capsys, status=0)["BM25"][0]["found"]
     assert found(capsys, str(make_job()), status=1)["BM25"][0]["missing"]
 

@@ -17,7 +17,7 @@ def spaced(text: str) -> str:
     >>> spaced("東京都 tower")
     ' 東京 京都  tower'
     """
-    return RUN.sub(_pairs, text) if UNSPACED.search(text) else text
+    return text if text.isascii() or not UNSPACED.search(text) else RUN.sub(_pairs, text)
 
 
 def _pairs(run: re.Match[str]) -> str:

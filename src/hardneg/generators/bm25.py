@@ -1,6 +1,8 @@
-"""BM25, by bm25s with its numba backend and PyStemmer."""
+"""BM25, over an index of bm25s and words of PyStemmer."""
 
 from __future__ import annotations
+
+from typing import ClassVar
 
 import numpy as np
 
@@ -10,6 +12,7 @@ from hardneg.data.batch import Batch
 from hardneg.data.candidates import Candidates
 from hardneg.kinds import part
 from hardneg.models import bm25
+from hardneg.models.bm25_build import Method
 
 
 @part
@@ -22,10 +25,12 @@ class BM25:
     ``method`` are those of bm25s (arXiv:2407.03618, section 2).
     """
 
+    version: ClassVar[int] = 2
+
     depth: Count = 50
     language: str = "english"
     stopwords: str = "english"
-    method: bm25.Method = "lucene"
+    method: Method = "lucene"
     k1: float = 1.5
     b: float = 0.75
     delta: float = 0.5
@@ -42,7 +47,7 @@ class BM25:
         return bm25.identity()
 
     def generate(self, batch: Batch) -> Candidates:
-        """Up to ``depth`` candidates an example, by falling score, ties in the order of bm25s."""
+        """Up to ``depth`` candidates an example, by falling score, then by row."""
         settings = self.settings()
         index = bm25.index(settings, batch.corpus)
         if index is None:

@@ -3,29 +3,31 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import astuple, dataclass
 from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from hardneg import progress
-from hardneg.arrays import Float32, Int64, among_first, at_least, owners_of
+from hardneg.arrays import Float32, Int64, among_first, offsets_of
 from hardneg.data.corpus import Corpus
-from hardneg.data.scripts import spaced
 from hardneg.errors import PartError
 from hardneg.files.npy import HEADERS
 from hardneg.kinds import fingerprint
+from hardneg.models.bm25_build import Counts, Method, write
+from hardneg.models.bm25_words import Counted, Words, counted
 
 if TYPE_CHECKING:
     import bm25s
 
-UNKNOWN = "\0"
-"""A word that no passage has."""
-Method = Literal["robertson", "lucene", "atire", "bm25l", "bm25+"]
+QUERIES_PER_BLOCK = 256
+PASSAGES_PER_BLOCK, BYTES_PER_BLOCK = 8_192, 1 << 23
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,22 +54,10 @@ class Settings:
 
     def tokens(self, texts: Iterable[str]) -> list[list[str]]:
         """The words of each text, as they are indexed. In scripts without spaces, pairs of letters (`data.scripts`)."""
-        import bm25s
-        import Stemmer
-
-        stemmer = None if self.language == "none" else Stemmer.Stemmer(self.language)
-        stopwords = [] if self.stopwords == "none" else self.stopwords
-        try:
-            tokens: list[list[str]] = bm25s.tokenize(  # pyright: ignore[reportAssignmentType]
-                [spaced(text) for text in texts],
-                stopwords=stopwords,
-                stemmer=stemmer,  # pyright: ignore[reportArgumentType]
-                return_ids=False,
-                show_progress=False,
-            )
-        except ValueError as error:
-            raise PartError(f"`stopwords` {self.stopwords!r} is no list that bm25s has ({error})") from error
-        return tokens
+        words = Words(self.language, self.stopwords)
+        numbers = [[number for number in words.numbers(text) if number >= 0] for text in texts]
+        stems = list(words.stems)
+        return [[stems[number] for number in own] for own in numbers]
 
 
 def identity() -> str:
@@ -76,33 +66,41 @@ def identity() -> str:
 
 
 def works() -> bool:
-    """Whether words are made, stemmed and found as they should be, by the backend that jobs use."""
+    """Whether words are made, stemmed and found as they should be."""
     import bm25s
 
     settings = Settings()
-    built = bm25s.BM25(method=settings.method, backend="numba")
+    built = bm25s.BM25(method=settings.method)
     built.index(settings.tokens(["a cat sat", "dogs barked", "heavy rain"]), show_progress=False)
-    rows, _ = built.retrieve(settings.tokens(["a barking dog"]), k=1, show_progress=False)
-    return int(rows[0, 0]) == 1
+    none = np.zeros(0, np.int64)
+    found = search(built, settings.tokens(["a barking dog"]), 1, np.zeros(2, np.int64), none, 3)
+    return list(found.rows) == [1]
 
 
 def index(settings: Settings, corpus: Corpus) -> bm25s.BM25 | None:
     """The index of a corpus. None when the corpus has no word to index."""
-    import bm25s
 
     def make(folder: Path) -> None:
-        with progress.task("index corpus for BM25", len(corpus)) as bar:
-            tokens = settings.tokens(corpus.contents(np.arange(len(corpus))))
-            if not any(tokens):
-                return
-            built = bm25s.BM25(method=settings.method, k1=settings.k1, b=settings.b, delta=settings.delta)
-            built.index(tokens, show_progress=False)
-            built.save(str(folder), show_progress=False)
-            bar.advance(len(corpus))
+        counts = Counts(folder)
+        counts.add(_counted(settings, corpus))
+        if counts.numbers:
+            write(folder, counts, counts.statistics(), settings.method, settings.k1, settings.b, settings.delta)
+        counts.remove()
 
     name = fingerprint([corpus.fingerprint, identity(), *astuple(settings)])
     folder = corpus.cache.made("bm25", name, make)
     return _loaded(folder, folder.stat().st_ino)
+
+
+def _counted(settings: Settings, corpus: Corpus) -> Iterator[Counted]:
+    """The words of a corpus, some passages at a time."""
+    size = (corpus.path / "passages.arrow").stat().st_size
+    rows = max(1, min(PASSAGES_PER_BLOCK, BYTES_PER_BLOCK * len(corpus) // size))
+    with progress.task("count words for BM25", len(corpus)) as bar:
+        for begin in range(0, len(corpus), rows):
+            block = np.arange(begin, min(begin + rows, len(corpus)))
+            yield counted(settings.language, settings.stopwords, corpus.contents(block))
+            bar.advance(len(block))
 
 
 @lru_cache(maxsize=2)
@@ -113,9 +111,7 @@ def _loaded(folder: Path, _: int) -> bm25s.BM25 | None:
     if not any(file.suffix == ".npy" for file in folder.iterdir()):
         return None
     with HEADERS:
-        loaded = bm25s.BM25.load(str(folder), mmap=True, show_progress=False)
-    loaded.backend = "numba"
-    return loaded
+        return bm25s.BM25.load(str(folder), mmap=True, show_progress=False)
 
 
 class Found(NamedTuple):
@@ -129,29 +125,47 @@ class Found(NamedTuple):
 def search(
     index: bm25s.BM25, queries: Sequence[Sequence[str]], depth: int, offsets: Int64, barred: Int64, size: int
 ) -> Found:
-    """Up to ``depth`` passages of each query, ties in the order of bm25s.
+    """Up to ``depth`` passages of each query that share a word with it, equal scores by rising row.
 
-    ``queries``: the words of each. Rows ``barred`` (those of query i between two ``offsets``) are left out, and so are
-    passages that share no word with the query. ``size``: the number of passages.
+    ``queries``: the words of each. Rows ``barred`` (those of query i between two ``offsets``) are left out. ``size``:
+    the number of passages. Large batches are shared out over ``OMP_NUM_THREADS`` threads, or one a processor.
     """
-    asked = [list(words) or [UNKNOWN] for words in queries]
-    barred_pairs = owners_of(offsets) * size + barred
-    # What cannot be used is retrieved too, so as many more are asked for; queries are grouped by how many that is, in
-    # powers of two, so that one query with a thousand positives costs the others nothing.
-    depths = np.minimum(depth + at_least(np.diff(offsets)), size)
-    found: list[tuple[Int64, Int64, Float32]] = []
-    for deep in np.unique(depths):
-        group = np.flatnonzero(depths == deep)
-        rows, scores = index.retrieve([asked[i] for i in group.tolist()], k=int(deep), show_progress=False)
-        nothing = np.zeros(len(group))  # the score of a passage that shares no word with the query
-        if index.nonoccurrence_array is not None:
-            ids = (index.get_tokens_ids(asked[i]) for i in group.tolist())
-            nothing = np.array([index.nonoccurrence_array[own].sum() + 1e-6 for own in ids])
-        usable = (scores > nothing[:, None]) & ~np.isin(group[:, None] * size + rows, barred_pairs)
-        found.append((np.repeat(group, usable.sum(axis=1)), rows[usable].astype(np.int64), scores[usable]))
-    owner, row, score = (np.concatenate(column) for column in zip(*found, strict=True))
-    if len(found) > 1:
-        order = np.argsort(owner, kind="stable")  # within a query they are by score already
-        owner, row, score = owner[order], row[order], score[order]
-    first = among_first(owner, len(queries), depth)
-    return Found(owner[first], row[first], score[first])
+    from hardneg.models.bm25_search import LAST, best
+
+    scores, absent = index.scores, index.nonoccurrence_array
+    arrays = [np.asarray(scores[name]) for name in ("data", "indices", "indptr")]
+    absent = np.zeros(0, np.float32) if absent is None else np.asarray(absent)
+    none = np.zeros(0, np.int64)
+    known = [index.get_tokens_ids(list(words)) for words in queries]
+    words, begins = np.array([word for own in known for word in own], np.int64), offsets_of([*map(len, known)])
+
+    def found(begin: int) -> tuple[Int64, Int64]:
+        end = min(begin + QUERIES_PER_BLOCK, len(queries))
+        keys, counts = np.empty((end - begin, min(depth, size)), np.int64), np.empty(end - begin, np.int64)
+        best(*arrays, absent, words, begins[begin : end + 1], barred, offsets[begin : end + 1], size, keys, counts)
+        return keys[np.arange(keys.shape[1]) < counts[:, None]], counts
+
+    blocks = range(0, len(queries), QUERIES_PER_BLOCK)
+    with ThreadPoolExecutor(_threads()) as threads:
+        parts = [(none, none), *(threads.map if len(blocks) > 1 else map)(found, blocks)]
+    keys, counts = (np.concatenate(column) for column in zip(*parts, strict=True))
+    owners = np.repeat(np.arange(len(queries)), counts)
+    return Found(owners, LAST - (keys & LAST), (keys >> 32).astype(np.int32).view(np.float32))
+
+
+def merged(parts: Sequence[Found], begins: Sequence[int], depth: int) -> Found:
+    """What a search of a whole corpus finds, from what searches of its parts found for the same queries.
+
+    ``begins``: the first row of each part, rising. The parts' indexes must be written with the statistics of the whole
+    (`bm25_build.Statistics`); scores and rows are then equal to the last bit.
+    """
+    owners, scores = (np.concatenate([getattr(part, name) for part in parts]) for name in ("owners", "scores"))
+    rows = np.concatenate([part.rows + begin for part, begin in zip(parts, begins, strict=True)])
+    order = np.lexsort((rows, -scores, owners))
+    order = order[among_first(owners[order], int(owners.max(initial=-1)) + 1, depth)]
+    return Found(owners[order], rows[order], scores[order])
+
+
+def _threads() -> int:
+    given = os.environ.get("OMP_NUM_THREADS", "")
+    return max(1, int(given)) if given.isdecimal() else os.cpu_count() or 1

@@ -46,15 +46,22 @@ def lexical(index: bm25s.BM25, texts: Sequence[Sequence[str]], owners: Int64, ro
 
     ``texts`` [k]: words of each. Passages with equal scores, those that share no word included, share their mean rank.
     """
+    from hardneg.models.bm25_search import add_up
+
+    data, indices, indptr = (np.asarray(index.scores[name]) for name in ("data", "indices", "indptr"))
+    size = int(index.scores["num_docs"])
+    sums, touched = np.zeros(size, np.float32), np.empty(size + 1, np.int32)
     offsets = offsets_of(np.bincount(owners, minlength=len(texts)))
     above = np.zeros(len(owners))
     with progress.task("rank passages by BM25", len(texts)) as bar:
         for i, words in enumerate(texts):
             own = span(offsets, i)
-            known = [word for word in words if word in index.vocab_dict]
-            scores = index.get_scores(known) if known else np.zeros(int(index.scores["num_docs"]), np.float32)
-            mine = scores[rows[own]]
-            above[own] = _above(np.sort(scores), mine, 0.0)
+            known = np.array(index.get_tokens_ids(list(words)), np.int64)
+            scored = touched[: add_up(data, indices, indptr, known, sums, touched)]
+            mine = sums[rows[own]]
+            without = (size + len(scored)) / 2  # those without a common word share the places after all others
+            above[own] = np.where(mine > 0, _above(np.sort(sums[scored]), mine, 0.0), without)
+            sums[scored] = 0
             bar.advance(1)
     return np.maximum(above + 0.5, 1.0)
 

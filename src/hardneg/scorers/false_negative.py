@@ -40,7 +40,7 @@ class FalseNegative:
     judgments. ``docs/explanation/safety.md`` says what is assumed and what fails.
     """
 
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
 
     encoder: AnyEncoder
     encoders: tuple[AnyEncoder, ...] = ()

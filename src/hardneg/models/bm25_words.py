@@ -1,0 +1,82 @@
+"""The words of texts, as `bm25s.tokenize` makes them with a stemmer, and how often passages have them."""
+
+from __future__ import annotations
+
+import re
+from array import array
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import numpy as np
+
+from hardneg.arrays import Int64
+from hardneg.data.scripts import spaced
+from hardneg.errors import PartError
+
+PATTERN = re.compile(r"(?u)\b\w\w+\b")
+STOPWORD = -1
+
+
+class Words(dict[str, int]):
+    """The number of every word form that occurred: that of its stem in ``stems``, `STOPWORD` for a stop word."""
+
+    def __init__(self, language: str, stopwords: str) -> None:
+        import Stemmer
+        from bm25s.tokenization import _infer_stopwords
+
+        super().__init__()
+        self.stems: dict[str, int] = {}
+        """Stems in the order in which they occurred first, numbered."""
+        self._stemmed = str if language == "none" else Stemmer.Stemmer(language).stemWord
+        try:
+            self._stopwords = frozenset(() if stopwords == "none" else _infer_stopwords(stopwords))
+        except ValueError as error:
+            raise PartError(f"`stopwords` {stopwords!r} is no list that bm25s has ({error})") from error
+
+    def __missing__(self, form: str) -> int:
+        stop = form in self._stopwords
+        number = STOPWORD if stop else self.stems.setdefault(self._stemmed(form), len(self.stems))
+        self[form] = number
+        return number
+
+    def numbers(self, text: str) -> Iterable[int]:
+        """The numbers of a text's words, in order, stop words included. Pairs of letters serve as words in scripts
+        without spaces (`data.scripts`).
+        """
+        return map(self.__getitem__, PATTERN.findall(spaced(text).lower()))
+
+
+class Counted(NamedTuple):
+    """How often some passages have each word: entries by rising word, then by rising row.
+
+    ``words`` [w]: distinct, in the order in which they occur first; ``passages`` [w]: how many have each. ``rows``,
+    ``times`` int32 [m]. ``lengths`` [n]: the number of words of each passage, stop words left out.
+    """
+
+    words: list[str]
+    passages: Int64
+    rows: Int64
+    times: Int64
+    lengths: Int64
+
+
+def counted(language: str, stopwords: str, texts: Iterable[str]) -> Counted:
+    """Counts the words of texts."""
+    words, flat, ends = Words(language, stopwords), array("i"), array("q", [0])
+    for text in texts:
+        flat.extend(words.numbers(text))
+        ends.append(len(flat))
+    numbers = np.frombuffer(flat, np.int32) if flat else np.zeros(0, np.int32)
+    count = len(ends) - 1
+    rows = np.repeat(np.arange(count), np.diff(ends))[numbers >= 0]
+    occurrences = numbers[numbers >= 0] * np.int64(count) + rows
+    occurrences.sort()
+    first = np.flatnonzero(np.diff(occurrences, prepend=-1))
+    entries = occurrences[first]
+    return Counted(
+        list(words.stems),
+        np.bincount(entries // max(count, 1), minlength=len(words.stems)),
+        (entries % max(count, 1)).astype(np.int32),
+        np.diff(first, append=len(occurrences)).astype(np.int32),
+        np.bincount(rows, minlength=count),
+    )

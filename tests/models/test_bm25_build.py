@@ -1,0 +1,164 @@
+"""The index of BM25, built in blocks, against the one that bm25s builds."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import get_args
+
+import bm25s
+import numpy as np
+import pytest
+import Stemmer
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hardneg import progress
+from hardneg.cache import folders
+from hardneg.data.corpus import Corpus
+from hardneg.data.scripts import spaced
+from hardneg.models import bm25, bm25_build
+from hardneg.models.bm25_build import Counts, Statistics, write
+from hardneg.models.bm25_words import counted
+from hardneg.testing import make_batch
+from hardneg.testing.faults import some_faults
+
+SETTINGS = {"k1": 1.2, "b": 0.6, "delta": 0.7}
+FORMS = ["the", "run", "running", "ran", "Über", "naïve", "x", "東京都", "don't", "a_b", "42", "ΣΊΣΥΦΟΣ", "of"]
+
+
+def passages(count: int) -> list[str]:
+    """Random words, the first most often, with some passages that have none."""
+    rng = np.random.default_rng(count)
+    forms = [*FORMS, *[f"word{i}" for i in range(200)]]
+    shares = 1 / np.arange(1, len(forms) + 1)
+    return [" ".join(rng.choice(forms, rng.integers(0, 40), p=shares / shares.sum())) for _ in range(count)]
+
+
+def counts_of(folder: Path, texts: Sequence[str], block: int) -> Counts:
+    folder.mkdir()
+    counts = Counts(folder)
+    counts.add(counted("english", "english", texts[i : i + block]) for i in range(0, len(texts), block))
+    return counts
+
+
+@pytest.mark.parametrize("method", get_args(bm25_build.Method))
+def test_it_is_that_of_bm25s_to_the_last_bit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str) -> None:
+    texts = passages(500)
+    monkeypatch.setattr(bm25_build, "ENTRIES", 300)
+    counts = counts_of(tmp_path / "index", texts, 70)
+    write(tmp_path / "index", counts, counts.statistics(), method, **SETTINGS)
+    counts.remove()
+    theirs = bm25s.BM25(method=method, **SETTINGS)
+    theirs.index(bm25.Settings().tokens(texts), show_progress=False)
+    theirs.save(tmp_path / "theirs", show_progress=False)
+    assert {file.name for file in (tmp_path / "index").iterdir()} == {f.name for f in (tmp_path / "theirs").iterdir()}
+    ours = bm25s.BM25.load(tmp_path / "index", mmap=True)
+    told = ("k1", "b", "delta", "method", "idf_method", "dtype", "int_dtype", "backend")
+    assert [getattr(ours, name) for name in told] == [getattr(theirs, name) for name in told]
+    assert ours.scores["num_docs"] == 500
+    assert set(ours.vocab_dict) == set(theirs.vocab_dict)
+    for word in set(ours.vocab_dict) - {""}:
+        for name in ("data", "indices"):
+            one, other = (
+                index.scores[name][slice(*index.scores["indptr"][index.vocab_dict[word] :][:2])]
+                for index in (ours, theirs)
+            )
+            assert (one.dtype, one.tobytes()) == (other.dtype, other.tobytes())
+        if theirs.nonoccurrence_array is not None:
+            assert (
+                ours.nonoccurrence_array[ours.vocab_dict[word]] == theirs.nonoccurrence_array[theirs.vocab_dict[word]]
+            )
+
+
+@settings(max_examples=30)
+@given(st.lists(st.text() | st.sampled_from(FORMS).map(lambda form: f"{form} {form}"), max_size=5))
+def test_words_are_those_of_bm25s(texts: list[str]) -> None:
+    for language, stopwords in (("english", "english"), ("none", "none"), ("german", "french")):
+        stemmer = None if language == "none" else Stemmer.Stemmer(language)
+        theirs = bm25s.tokenize(
+            [spaced(text) for text in texts],
+            stopwords=[] if stopwords == "none" else stopwords,
+            stemmer=stemmer,
+            return_ids=False,
+            show_progress=False,
+        )
+        assert bm25.Settings(language, stopwords).tokens(texts) == theirs
+
+
+def test_parts_with_the_statistics_of_the_whole_find_what_the_whole_finds(tmp_path: Path) -> None:
+    texts = passages(400)
+    bounds = [0, 90, 91, 300, 400]
+    whole = counts_of(tmp_path / "whole", texts, 64)
+    parts = [counts_of(tmp_path / str(a), texts[a:b], 64) for a, b in pairwise(bounds)]
+    of_all = parts[0].statistics()
+    for part in parts[1:]:
+        of_all = of_all.with_those_of(part.statistics())
+    queries = bm25.Settings().tokens(texts[::7])
+    offsets, none = np.zeros(len(queries) + 1, np.int64), np.zeros(0, np.int64)
+
+    def found(counts: Counts, of: Statistics) -> bm25.Found:
+        write(counts.folder, counts, of, "lucene", **SETTINGS)
+        index = bm25s.BM25.load(counts.folder)
+        return bm25.search(index, queries, 10, offsets, none, index.scores["num_docs"])
+
+    together = bm25.merged([found(part, of_all) for part in parts], bounds[:-1], 10)
+    for one, other in zip(found(whole, whole.statistics()), together, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def corpus_of(folder: Path, texts: Sequence[str]) -> Corpus:
+    named = {f"p{i}": text or "-" for i, text in enumerate(texts)}
+    return make_batch(folder, named, {"q": "word1"}, {"q": ["p0"]}).corpus
+
+
+def contents(index: bm25s.BM25 | None, corpus: Corpus) -> dict[str, bytes]:
+    [folder] = (corpus.cache.root / "bm25").glob("[!.]*")
+    return {file.name: file.read_bytes() for file in folder.iterdir()}
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="faults are injected into system calls of Linux")
+def test_whatever_stops_it_the_next_one_is_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    corpus = corpus_of(tmp_path / "cache", passages(60))
+    monkeypatch.setattr(bm25, "PASSAGES_PER_BLOCK", 25)
+    monkeypatch.setattr(folders, "_intact", set())
+    there = tmp_path / "cache"
+
+    def build(_: Path) -> None:
+        bm25.index(bm25.Settings(), corpus)
+
+    trials = 0
+    expected: dict[str, bytes] = {}
+    for trial in some_faults(build, there, 16):
+        trials += 1
+        found = contents(bm25.index(bm25.Settings(), corpus), corpus)
+        expected = expected or found
+        assert found == expected, trial
+    assert trials == 16
+    assert not any("counts" in name for name in expected)
+
+
+class Impatient:
+    """Presses Ctrl-C at the first sign of progress."""
+
+    def start(self, title: str, total: int | None) -> int:
+        return 0
+
+    def advance(self, task: int, amount: int) -> None:
+        raise KeyboardInterrupt
+
+    def stop(self, task: int) -> None: ...
+
+    def note(self, text: str) -> None: ...
+
+
+def test_stopped_by_ctrl_c_it_is_made_at_the_next_call(tmp_path: Path) -> None:
+    corpus = corpus_of(tmp_path / "cache", passages(60))
+    with progress.listening(Impatient()), pytest.raises(KeyboardInterrupt):
+        bm25.index(bm25.Settings(), corpus)
+    assert not list((corpus.cache.root / "bm25").glob("[!.]*"))
+    index = bm25.index(bm25.Settings(), corpus)
+    assert index is not None
+    assert index.scores["num_docs"] == 60
