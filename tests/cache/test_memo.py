@@ -77,5 +77,35 @@ def test_many_segments_are_put_together(tmp_path: Path, monkeypatch: pytest.Monk
     assert values[:, 0].tolist() == list(range(20))
 
 
+def test_a_large_segment_is_not_written_anew_with_a_few_small_ones(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(memo, "SEGMENTS", 2)
+    monkeypatch.setattr(memo, "SMALL", 9)  # bytes: as many as a segment of one row has with its header
+    many = [str(number) for number in range(memo.BLOCK)]
+    get(Cache(tmp_path), many)
+    [large] = (tmp_path / "memo" / "name").glob("*.npy")
+    few = [str(number) for number in range(memo.BLOCK, memo.BLOCK + 5)]
+    for text in few:
+        get(Cache(tmp_path), [text])
+    assert large.exists()
+    assert len(list(large.parent.iterdir())) <= 4
+    values, asked = get(Cache(tmp_path), [*many, *few])
+    assert asked == []
+    assert values[:, 1].tolist() == [2 * int(text) for text in [*many, *few]]
+
+
+def test_segments_are_put_together_in_the_order_of_their_keys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memo, "SEGMENTS", 3)
+    monkeypatch.setattr(memo, "BLOCK", 7)
+    texts = [str(number) for number in range(28)]
+    get(Cache(tmp_path), texts)
+    [segment] = (tmp_path / "memo" / "name").glob("*.npy")
+    keys = np.load(segment)[["high", "low"]].tolist()
+    assert len(keys) == 28
+    assert keys == sorted(keys)
+    assert memo.whole(segment)
+
+
 def test_keys_tell_borders_of_texts_apart() -> None:
     assert not (keys_of(["ab"], ["c"]) == keys_of(["a"], ["bc"])).all()

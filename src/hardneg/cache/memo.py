@@ -8,10 +8,12 @@ loses one block at most.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
+from numpy.lib.format import dtype_to_descr, write_array_header_1_0
 from numpy.typing import NDArray
 
 from hardneg import progress
@@ -25,7 +27,10 @@ from hardneg.files.text_lines import file_hash
 Keys = NDArray[np.uint64]
 
 BLOCK = 2_048
-SEGMENTS = 64
+SEGMENTS = 16
+"""The most segments of about one size: one more, and they are put together."""
+SMALL = 20
+"""Up to two to the power of so many bytes, segments are of one size; above, up to sixteen times another."""
 MEMO = "memo"
 """The group of the cache that memos lie in."""
 
@@ -95,9 +100,8 @@ class Memo:
                 segment = mapped(file)
             except FileNotFoundError:  # put together with others just now
                 continue
-            known = np.ascontiguousarray(segment["high"])
-            at = np.minimum(np.searchsorted(known, keys[:, 0]), len(known) - 1)
-            hit = ~found & (known[at] == keys[:, 0]) & (segment["low"][at] == keys[:, 1])
+            at = np.minimum(_places(segment["high"], keys[:, 0]), len(segment) - 1)
+            hit = ~found & (segment["high"][at] == keys[:, 0]) & (segment["low"][at] == keys[:, 1])
             if hit.any():
                 if values is None:
                     values = np.empty((len(keys), segment["value"].shape[1]), dtype=np.float32)
@@ -111,29 +115,68 @@ class Memo:
         )
         order = np.lexsort((keys[:, 1], keys[:, 0]))
         segment["high"], segment["low"], segment["value"] = keys[order, 0], keys[order, 1], values[order]
-        self._write(segment)
-        if len(list(self._folder.glob("*.npy"))) > SEGMENTS:
+        self._write([segment], len(segment))
+        if len(self._alike()) > SEGMENTS:
             with self._cache.lock("memo", self._name):
-                files = sorted(self._folder.glob("*.npy"))
+                files = self._alike()
                 if len(files) < SEGMENTS:  # another process was faster
                     return
-                everything = np.concatenate([mapped(file) for file in files])
-                kept = self._write(everything[np.lexsort((everything["low"], everything["high"]))])
+                segments = [mapped(file) for file in files]
+                kept = self._write(_in_order(segments), sum(map(len, segments)))
                 for file in files:
                     if file != kept:
                         file.unlink(missing_ok=True)
 
-    def _write(self, segment: NDArray[np.void]) -> Path:
+    def _alike(self) -> list[Path]:
+        """The segments whose sizes are as those of most others: a large one is not written anew with every few small
+        ones.
+        """
+        groups: dict[int, list[Path]] = {}
+        for file in sorted(self._folder.glob("*.npy")):
+            with suppress(FileNotFoundError):
+                groups.setdefault(max(file.stat().st_size.bit_length() - SMALL, 0) // 4, []).append(file)
+        return max(groups.values(), key=len, default=[])
+
+    def _write(self, blocks: Iterable[NDArray[np.void]], rows: int) -> Path:
         with self._cache.workspace("memo") as folder:
             make_folder(self._folder)
             file = folder / "segment.npy"
-            np.save(file, segment)
+            with file.open("wb") as stream:
+                for number, block in enumerate(blocks):
+                    if not number:
+                        kind = {"descr": dtype_to_descr(block.dtype), "fortran_order": False, "shape": (rows,)}  # type: ignore[no-untyped-call]
+                        write_array_header_1_0(stream, kind)  # type: ignore[no-untyped-call]
+                    stream.write(block.tobytes())
             refuse_cut_array(file)
             sync(file)
-            name = f"{_sum_of(file)}.npy"
-            file.replace(self._folder / name)
+            target = self._folder / f"{_sum_of(file)}.npy"
+            file.replace(target)
             sync(self._folder)
-        return self._folder / name
+        _intact.add((target, target.stat().st_mtime_ns))
+        return target
+
+
+def _places(rising: NDArray[np.uint64], wanted: NDArray[np.uint64]) -> Int64:
+    """`numpy.searchsorted`, which would read all of a column of a mapped array to have it in one piece."""
+    low, high = np.zeros(len(wanted), np.int64), np.full(len(wanted), len(rising), np.int64)
+    while (low < high).any():
+        middle = np.minimum((low + high) // 2, len(rising) - 1)
+        less = (rising[middle] < wanted) & (low < high)
+        low, high = np.where(less, middle + 1, low), np.where(less, high, np.minimum(middle, high))
+    return low
+
+
+def _in_order(segments: Sequence[NDArray[np.void]]) -> Iterator[NDArray[np.void]]:
+    """The rows of sorted segments in one order, a block at a time."""
+    parts = max(1, sum(map(len, segments)) // BLOCK)
+    bounds = np.array([(number << 64) // parts for number in range(1, parts)], dtype=np.uint64)
+    ends = [[*_places(segment["high"], bounds).tolist(), len(segment)] for segment in segments]
+    begins = [0] * len(segments)
+    for stops in zip(*ends, strict=True):
+        block = np.concatenate([s[begin:stop] for s, begin, stop in zip(segments, begins, stops, strict=True)])
+        begins = list(stops)
+        if len(block) or not bounds.size:
+            yield block[np.lexsort((block["low"], block["high"]))]
 
 
 _intact: set[tuple[Path, int]] = set()

@@ -76,9 +76,12 @@ class Corpus:
         return mapped(self.path / "hashes.npy")
 
     @cached_property
-    def _by_hash(self) -> tuple[NDArray[np.uint64], Int64]:
-        order = mapped(self.path / "hash_order.npy")
-        return self.hashes[order], order
+    def _hash_order(self) -> Int64:
+        return mapped(self.path / "hash_order.npy")
+
+    def places(self, hashes: NDArray[np.uint64]) -> Int64:
+        """Int64 [k], within 0..N: where each of these `content_hash` stands, or would, among all in rising order."""
+        return np.searchsorted(self.hashes, hashes, sorter=self._hash_order)
 
     @cached_property
     def _by_id(self) -> tuple[NDArray[np.uint64], Int64]:
@@ -107,20 +110,22 @@ class Corpus:
 
     def rows_with(self, hashes: NDArray[np.uint64], owners: Int64) -> tuple[Int64, Int64]:
         """Every (owner, row) such that the row's `content_hash` is one of the owner's ``hashes``."""
-        known, order = self._by_hash
-        begin, end = np.searchsorted(known, hashes, "left"), np.searchsorted(known, hashes, "right")
+        order = self._hash_order
+        begin, end = self.places(hashes), np.searchsorted(self.hashes, hashes, "right", sorter=order)
         counts = end - begin
         within = np.arange(int(counts.sum())) - np.repeat(np.cumsum(counts) - counts, counts)
         return np.repeat(owners, counts), np.asarray(order[np.repeat(begin, counts) + within], dtype=np.int64)
 
     def find(self, contents: Sequence[str]) -> Int64:
         """Int64 [k]: for each text the first row whose contents count as the same, -1 where there is none."""
-        hashes = np.array([content_hash(text) for text in contents], dtype=np.uint64)
-        known, order = self._by_hash
-        if not len(known):
+        return self.with_hashes(np.array([content_hash(text) for text in contents], dtype=np.uint64))
+
+    def with_hashes(self, hashes: NDArray[np.uint64]) -> Int64:
+        """Int64 [k]: the first row with each of these `content_hash`, -1 where there is none."""
+        if not len(self):
             return np.full(len(hashes), -1, dtype=np.int64)
-        at = np.minimum(np.searchsorted(known, hashes), len(known) - 1)
-        return np.where(known[at] == hashes, order[at], -1)
+        rows = self._hash_order[np.minimum(self.places(hashes), len(self) - 1)]
+        return np.where(self.hashes[rows] == hashes, rows, -1)
 
     def passage(self, row: int) -> Passage:
         """The passage of a row."""
@@ -173,7 +178,7 @@ def build(cache: Cache, passages: Iterable[Read[Passage]]) -> Built:
     skipped: dict[str, int] = {}
     empty: set[str] = set()
     digest = hashlib.sha256(FORMAT)
-    lines = array("q")
+    lines = array("I")
     id_hashes, hashes = array("Q"), array("Q")
     file = ""
     with cache.workspace("corpus") as folder:
@@ -200,14 +205,16 @@ def build(cache: Cache, passages: Iterable[Read[Passage]]) -> Built:
                     block = []
             if block:
                 writer.write_batch(_record_batch(block))
-        ids = np.frombuffer(id_hashes, dtype=np.uint64) if id_hashes else np.zeros(0, np.uint64)
+        np.save(folder / "hashes.npy", np.frombuffer(hashes, dtype=np.uint64))
+        del hashes  # what is in a file is not held in memory too
+        ids = np.frombuffer(id_hashes, dtype=np.uint64)
         order = np.argsort(ids, kind="stable")
-        _refuse_duplicates(folder, ids, order, lines, file)
-        content = np.frombuffer(hashes, dtype=np.uint64) if hashes else np.zeros(0, np.uint64)
-        np.save(folder / "ids.npy", ids[order])
         np.save(folder / "id_order.npy", order)
-        np.save(folder / "hashes.npy", content)
-        np.save(folder / "hash_order.npy", np.argsort(content, kind="stable"))
+        np.save(folder / "ids.npy", ids[order])
+        del ids, id_hashes
+        _refuse_duplicates(folder, order, lines, file)
+        del order, lines
+        np.save(folder / "hash_order.npy", np.argsort(mapped(folder / "hashes.npy"), kind="stable"))
         path = cache.publish(folder, "corpora", digest.hexdigest())
     return Built(Corpus(path, cache), skipped, frozenset(empty))
 
@@ -217,8 +224,9 @@ def _record_batch(passages: Sequence[Passage]) -> pa.RecordBatch:
     return pa.record_batch([pa.array(column, pa.large_string()) for column in columns], schema=SCHEMA)
 
 
-def _refuse_duplicates(folder: Path, hashes: NDArray[np.uint64], order: Int64, lines: array[int], file: str) -> None:
-    suspects = np.flatnonzero(hashes[order][1:] == hashes[order][:-1])
+def _refuse_duplicates(folder: Path, order: Int64, lines: array[int], file: str) -> None:
+    hashes = mapped(folder / "ids.npy")
+    suspects = np.flatnonzero(hashes[1:] == hashes[:-1])
     if not len(suspects):
         return
     table = pa.ipc.open_file(pa.memory_map(str(folder / "passages.arrow"))).read_all()

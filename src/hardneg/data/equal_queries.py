@@ -9,6 +9,18 @@ from numpy.typing import NDArray
 
 from hardneg.arrays import Bool, Int64, offsets_of, places_of
 
+Hashes = NDArray[np.uint64]
+
+
+def repeated(query_hashes: Hashes) -> Hashes:
+    """The hashes of queries that stand there more than once, rising. ``query_hashes`` is sorted in place.
+
+    >>> repeated(np.array([7, 5, 7], dtype=np.uint64)).tolist()
+    [7]
+    """
+    query_hashes.sort()
+    return np.unique(query_hashes[1:][query_hashes[1:] == query_hashes[:-1]])
+
 
 @dataclass(frozen=True, slots=True)
 class Shared:
@@ -32,7 +44,7 @@ class Shared:
         return np.repeat(owners, lengths), self.rows[np.repeat(self.offsets[text], lengths) + within]
 
 
-def shared_positives(query_hashes: NDArray[np.uint64], owners: Int64, rows: Int64) -> Shared:
+def shared_positives(query_hashes: Hashes, owners: Int64, rows: Int64) -> Shared:
     """The positives (``owners``, ``rows``) of examples put together where their ``query_hashes`` are equal.
 
     >>> found = shared_positives(np.array([7, 5, 7], dtype=np.uint64), np.array([0, 1, 2]), np.array([10, 11, 12]))

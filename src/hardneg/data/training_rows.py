@@ -20,6 +20,7 @@ from hardneg.data.corpus import Corpus
 from hardneg.data.records import Example, Passage, Read
 from hardneg.errors import DataError, MissingExtraError
 from hardneg.files.bad_lines import STRICT, BadLines
+from hardneg.files.spilled import Spilled
 from hardneg.files.text_lines import USUAL, Limits, json_lines, lines, text_of
 
 QUERY = ("query", "anchor", "question", "query_text", "sentence1")
@@ -238,39 +239,41 @@ def passage(record: dict[str, Any], path: Path, line: int, *, named: bool = True
 
 def passages(found: Iterable[Row], known: Iterable[Read[Passage]] = ()) -> Iterator[Read[Passage]]:
     """A corpus: the passages of a corpus file, ``known``, then those texts of a training file that it lacks."""
-    texts: dict[str, Read[Passage]] = {}
+    texts, ids = Spilled("id", "title", "text", "file", "line"), Spilled()
     for row in found:
         for text in (*row.positives, *row.negatives):
-            texts.setdefault(text.contents, Read(text.passage(), row.file, row.line))
+            made = text.passage()
+            texts.put(_digest(text.contents), "", made.id, made.title, made.text, row.file, row.line)
     for read in known:
         if read.item is not None:
-            texts.pop(read.item.contents, None)
+            texts.drop(_digest(read.item.contents))
         yield read
-    ids: set[str] = set()
-    for read in texts.values():
-        if read.item is not None and read.item.id in ids:
-            raise DataError.at(read.file, read.line, f"passage id `{read.item.id}` stands for two different texts")
-        ids.add(read.item.id if read.item else "")
-        yield read
+    for _, _, identifier, title, content, file, line in texts:
+        if ids.put(identifier) is not None:
+            raise DataError.at(file, line, f"passage id `{identifier}` stands for two different texts")
+        yield Read(Passage(identifier, content, title), file, line)
+
+
+def _digest(text: str) -> str:
+    return hashlib.blake2b(text.encode(), digest_size=12).hexdigest()
 
 
 def examples(found: Iterable[Row], corpus: Corpus, bad: BadLines = STRICT) -> Iterator[Read[Example]]:
     """One example a query: the rows of one query are put together, as sentence-transformers does."""
-    queries: dict[str, Row] = {}
-    positives: dict[str, dict[str, None]] = {}
+    queries, positives = Spilled("query", "file", "line"), Spilled()
     for row in found:
         with bad:
             if not row.query.strip():
                 raise DataError.at(row.file, row.line, "the query is empty; delete the line or give it a query")
-            key = row.query_id or "q-" + hashlib.blake2b(row.query.encode(), digest_size=12).hexdigest()
-            if queries.setdefault(key, row).query != row.query:
-                raise DataError.at(
-                    row.file, row.line, f"query id `{key}` stands for another query in line {queries[key].line}"
-                )
-            places = corpus.find([text.contents for text in row.positives if text.contents])
-            positives.setdefault(key, {}).update(dict.fromkeys(corpus.ids(places)))
-    for key, row in queries.items():
-        if positives[key]:
-            yield Read(Example(key, row.query, tuple(positives[key])), row.file, row.line)
+            key = row.query_id or "q-" + _digest(row.query)
+            first = queries.put(key, "", row.query, row.file, row.line)
+            if first is not None and first[0] != row.query:
+                raise DataError.at(row.file, row.line, f"query id `{key}` stands for another query in line {first[2]}")
+            for identifier in corpus.ids(corpus.find([text.contents for text in row.positives if text.contents])):
+                positives.put(key, identifier)
+    for key, _, query, file, line in queries:
+        own = tuple(identifier for identifier, _ in positives.of(key))
+        if own:
+            yield Read(Example(key, query, own), file, line)
         else:
-            yield Read(None, row.file, row.line, "query without a positive")
+            yield Read(None, file, line, "query without a positive")

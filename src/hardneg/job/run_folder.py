@@ -248,7 +248,7 @@ class Job:
         known = {name: {"sha256": checksum} for name, checksum in (self.store.summary(stage) or {}).items()}
         if not known or changed_files(self.output, known):
             result.ran.append(stage.name)
-            with replacing(file) as unfinished:
+            with progress.task(stage.name), replacing(file) as unfinished:
                 provenance.write(result.batches.relabelled(), unfinished)
             with replacing(short) as unfinished:
                 provenance.write_short(file, unfinished, self.plan.selector.per_query)
@@ -268,7 +268,7 @@ class Job:
                 f"{folder}: {kinds.listed(changed)} changed since it was written; the export is written again"
             )
         result.ran.append(stage.name)
-        with publishing(folder) as unfinished:
+        with progress.task(stage.name), publishing(folder) as unfinished:
             counts = self.plan.exports[name].write(result.batches.relabelled(), unfinished)
             files = {
                 file.relative_to(unfinished).as_posix(): {"bytes": file.stat().st_size, "sha256": file_hash(file)}

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
+from array import array
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -14,11 +15,11 @@ import numpy as np
 import pyarrow as pa
 
 from hardneg import progress
-from hardneg.arrays import offsets_of, owners_of
+from hardneg.arrays import Int64, offsets_of, owners_of
 from hardneg.cache.folders import Cache
 from hardneg.data import corpus, parquet
 from hardneg.data.batch import Batch
-from hardneg.data.equal_queries import shared_positives
+from hardneg.data.equal_queries import Hashes, repeated, shared_positives
 from hardneg.data.records import UNUSABLE, Example, Read
 from hardneg.errors import DataError
 from hardneg.pipeline.graph import SHARD
@@ -40,14 +41,14 @@ def read(reader: Reader, stage: Stage, store: Store, cache: Cache) -> dict[str, 
         built = corpus.build(cache, _usable(progress.counted(reader.passages(), bar), bad))
     skipped = Counter(built.skipped)
     count = shards = 0
-    seen: list[Batch] = []
+    hashes = array("Q")
     with progress.task("read examples") as bar:
         found = _usable(progress.counted(reader.examples(built.corpus, built.empty), bar), bad)
         examples = _examples(found, skipped)
         while block := list(islice(examples, SHARD)):
             batch = _batch(block, built.corpus)
             store.write(stage, shards, parquet.examples_table(batch))
-            seen.append(replace(batch, ids=(), queries=()))  # numbers alone
+            hashes.frombytes(batch.query_hashes.tobytes())
             shards, count = shards + 1, count + len(block)
     if bad:
         skipped[UNUSABLE] = len(bad)
@@ -55,7 +56,7 @@ def read(reader: Reader, stage: Stage, store: Store, cache: Cache) -> dict[str, 
         reasons = "; ".join(f"{n} times: {reason}" for reason, n in skipped.items()) or "there is no query"
         where = ", ".join(str(file) for file in reader.files())
         raise DataError(f"{where}: no query has a positive ({reasons}); nothing can be mined")
-    equal = _share(seen, stage, store)
+    equal = _share(repeated(np.frombuffer(hashes, dtype=np.uint64)), shards, stage, store, built.corpus)
     if bad:
         store.write(bad_lines(stage), 0, _listed(bad))
         store.complete(bad_lines(stage), {"lines": len(bad)})
@@ -71,22 +72,28 @@ def read(reader: Reader, stage: Stage, store: Store, cache: Cache) -> dict[str, 
     }
 
 
-def _share(seen: Sequence[Batch], stage: Stage, store: Store) -> int:
+def _share(equal: Hashes, shards: int, stage: Stage, store: Store, passages: corpus.Corpus) -> int:
     """Writes the shards anew that have a query which stands under another id too, with the positives of both.
 
-    Returns how many examples learn of a positive in that way.
+    ``equal``: the hashes of those queries. Returns how many examples learn of a positive in that way.
     """
-    lengths = [np.diff(batch.positive_offsets) for batch in seen]
-    owners = owners_of(offsets_of(np.concatenate(lengths)))
-    hashes, rows = (np.concatenate([getattr(b, name) for b in seen]) for name in ("query_hashes", "positive_rows"))
-    shared = shared_positives(hashes, owners, rows)
+    if not len(equal):
+        return 0
+    found: list[tuple[Int64, Hashes, Int64, Int64]] = []  # by shard: numbers, hashes, counts and rows of positives
+    for shard in range(shards):
+        batch = parquet.examples_batch(store.read(stage, shard), passages, frozenset())
+        own = np.flatnonzero(np.isin(batch.query_hashes, equal))
+        rows = batch.positive_rows[np.isin(batch.positive_owners, own)]
+        found.append((own, batch.query_hashes[own], np.diff(batch.positive_offsets)[own], rows))
+    hashes, counts, rows = (np.concatenate(column) for column in list(zip(*found, strict=True))[1:])
+    shared = shared_positives(hashes, owners_of(offsets_of(counts)), rows)
     begin = 0
-    for shard, own in enumerate(lengths):
-        known = shared.of(begin, begin + len(own))
+    for shard, (own, *_) in enumerate(found):
+        owners, known = shared.of(begin, begin + len(own))
         begin += len(own)
-        if len(known[0]):
-            batch = parquet.examples_batch(store.read(stage, shard), seen[shard].corpus, frozenset())
-            store.write(stage, shard, parquet.examples_table(replace(batch, shared=known)))
+        if len(known):
+            batch = parquet.examples_batch(store.read(stage, shard), passages, frozenset())
+            store.write(stage, shard, parquet.examples_table(replace(batch, shared=(own[owners], known))))
     return int(shared.gains.sum())
 
 

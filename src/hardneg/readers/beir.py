@@ -12,6 +12,7 @@ from hardneg.data.corpus import Corpus
 from hardneg.data.records import BELOW, NO_QUERY, NO_TEXT, TWICE, Example, Passage, Read, unusable, unused
 from hardneg.errors import DataError
 from hardneg.files.bad_lines import STRICT, BadLines, Rule
+from hardneg.files.spilled import Spilled
 from hardneg.files.text_lines import USUAL, Limits, existing, file_hash, json_lines, lines, text_of
 from hardneg.kinds import NEUTRAL, part
 
@@ -105,20 +106,20 @@ class BEIR:
         """The queries of this split, in the order of the queries' file."""
         _, queries_file, judged_file = self.files()
         bad = BadLines(self.bad_lines)
-        queries: dict[str, tuple[int, str]] = {}
+        queries = Spilled("line", "text")
         for number, record in json_lines(queries_file, self.limits, bad):
             with bad:
                 identifier = text_of(record, ("_id",), queries_file, number)
                 query = text_of(record, ("text",), queries_file, number)
-                if identifier in queries:
-                    first = queries[identifier][0]
-                    raise DataError.at(queries_file, number, f"query id `{identifier}` already appears on line {first}")
-                queries[identifier] = number, query
+                if (first := queries.put(identifier, "", number, query)) is not None:
+                    raise DataError.at(
+                        queries_file, number, f"query id `{identifier}` already appears on line {first[0]}"
+                    )
         left: Counter[str] = Counter()
         grades = self._grades(judged_file, queries, corpus, empty, bad, left)
-        for identifier, (number, query) in queries.items():
-            judged = grades.get(identifier)
-            if judged is None:
+        for identifier, _, number, query in queries:
+            judged = list(grades.of(identifier))
+            if not judged:
                 reason = "query without a judgment in this split" if query.strip() else "query without text"
                 yield Read(None, str(queries_file), number, reason)
                 continue
@@ -129,7 +130,7 @@ class BEIR:
                     )
                 left[NO_QUERY] += len(judged)
                 continue
-            positives = [p for p, grade in judged.items() if grade >= self.min_grade]
+            positives = [p for p, grade in judged if grade >= self.min_grade]
             with_text = tuple(p for p in positives if p not in empty)
             left[BELOW] += len(judged) - len(positives)
             left[NO_TEXT] += len(positives) - len(with_text)
@@ -144,29 +145,26 @@ class BEIR:
     def _grades(
         self,
         file: Path,
-        queries: dict[str, tuple[int, str]],
+        queries: Spilled,
         corpus: Corpus,
         empty: frozenset[str],
         bad: BadLines,
         left: Counter[str],
-    ) -> dict[str, dict[str, int]]:
-        grades: dict[str, dict[str, int]] = {}
+    ) -> Spilled:
+        grades = Spilled("grade")
         for number, query, passage, grade in judgments(file, self.limits, bad):
             with bad:
-                if query not in queries:
+                if queries.get(query) is None:
                     raise DataError.at(file, number, f"query id `{query}` is not in queries.jsonl")
                 if passage not in empty and passage not in corpus:
                     raise DataError.at(
                         file, number, f"corpus id `{passage}` is not in corpus.jsonl; correct or delete the line"
                     )
-                judged = grades.setdefault(query, {})
-                if passage not in judged:
-                    judged[passage] = grade
-                elif judged[passage] == grade:
+                first = grades.put(query, passage, grade)
+                if first == (grade,):
                     left[TWICE] += 1
-                else:
-                    first = judged[passage]
+                elif first is not None:
                     raise DataError.at(
-                        file, number, f"passage `{passage}` has two grades for query `{query}`: {first}, {grade}"
+                        file, number, f"passage `{passage}` has two grades for query `{query}`: {first[0]}, {grade}"
                     )
         return grades

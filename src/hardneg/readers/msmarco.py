@@ -11,6 +11,7 @@ from hardneg.data.corpus import Corpus
 from hardneg.data.records import BELOW, NO_QUERY, NO_TEXT, TWICE, Example, Passage, Read, unusable, unused
 from hardneg.errors import DataError
 from hardneg.files.bad_lines import BadLines, Rule
+from hardneg.files.spilled import Spilled
 from hardneg.files.text_lines import USUAL, Limits, existing, lines
 from hardneg.kinds import NEUTRAL, part
 
@@ -49,10 +50,7 @@ class MSMARCO:
         """The judged queries, in the order of the queries' file."""
         _, queries_file, qrels_file = self.files()
         bad = BadLines(self.bad_lines)
-        positives: dict[str, list[str]] = {}
-        lines_of: dict[str, list[int]] = {}
-        below: Counter[str] = Counter()
-        twice: Counter[str] = Counter()
+        judged, positives, seen = Spilled("reason"), Spilled(), Spilled("line")
         left: Counter[str] = Counter()
         for number, text in lines(qrels_file, self.limits, bad):
             with bad:
@@ -67,43 +65,34 @@ class MSMARCO:
                 query, passage = columns[0], columns[2]
                 if passage not in empty and passage not in corpus:
                     raise DataError.at(qrels_file, number, f"passage id `{passage}` is not in the collection")
-                lines_of.setdefault(query, []).append(number)
-                known = positives.setdefault(query, [])
-                if not relevant:
-                    below[query] += 1
-                elif passage in known:
-                    twice[query] += 1
-                else:
-                    known.append(passage)
-        seen: dict[str, int] = {}
+                known = relevant and positives.put(query, passage) is not None
+                judged.put(query, str(number), TWICE if known else None if relevant else BELOW)
         for number, text in lines(queries_file, self.limits, bad):
             identifier, _, query = text.partition("\t")
+            found = [passage for passage, _ in positives.of(identifier)]
             with bad:
-                if identifier in seen:
-                    first = seen[identifier]
-                    raise DataError.at(queries_file, number, f"query id `{identifier}` already appears on line {first}")
-                seen[identifier] = number
+                if (first := seen.put(identifier, "", number)) is not None:
+                    raise DataError.at(
+                        queries_file, number, f"query id `{identifier}` already appears on line {first[0]}"
+                    )
                 if not query.strip():
-                    left[NO_QUERY] += len(positives.get(identifier, ()))
+                    left[NO_QUERY] += len(found)
                     raise DataError.at(queries_file, number, f"the text of query `{identifier}` is empty")
-            if seen[identifier] != number or not query.strip():
+            if first is not None or not query.strip():
                 continue
-            with_text = tuple(passage for passage in positives.get(identifier, ()) if passage not in empty)
-            left[NO_TEXT] += len(positives.get(identifier, ())) - len(with_text)
+            with_text = tuple(passage for passage in found if passage not in empty)
+            left[NO_TEXT] += len(found) - len(with_text)
             if with_text:
                 yield Read(Example(identifier, query, with_text), str(queries_file), number)
             else:
-                reason = (
-                    "query without a positive" if identifier in positives else "query without a judgment in this split"
-                )
+                known = next(judged.of(identifier), None) is not None
+                reason = "query without a positive" if known else "query without a judgment in this split"
                 yield Read(None, str(queries_file), number, reason)
-        for query, numbers in lines_of.items():
-            if query in seen:
-                left[BELOW] += below[query]
-                left[TWICE] += twice[query]
-                continue
-            for number in numbers:
+        for query, line, reason in judged:
+            if seen.get(query) is None:
                 with bad:
-                    raise DataError.at(qrels_file, number, f"query id `{query}` is not in {queries_file.name}")
+                    raise DataError.at(qrels_file, int(line), f"query id `{query}` is not in {queries_file.name}")
+            elif reason:
+                left[reason] += 1
         yield from unused(left, qrels_file)
         yield from unusable(bad)

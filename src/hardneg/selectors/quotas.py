@@ -33,15 +33,45 @@ class Places(Protocol):
     def reuse(self) -> int | None: ...
 
 
+class Uses:
+    """How often each text was chosen: 4 bytes a passage of the corpus, and an entry for each new text that was."""
+
+    def __init__(self) -> None:
+        self._passages = np.zeros(0, np.int32)
+        self._new: Counter[int] = Counter()
+
+    def keys(self, batch: Batch) -> list[int]:
+        """A number for each candidate, the same for those whose texts count as the same; negative for a new text."""
+        hashes, count = batch.hashes(), len(batch.corpus)
+        if len(self._passages) != count:
+            self._passages = np.zeros(count, np.int32)
+        places = batch.corpus.places(hashes)
+        known = batch.rows >= 0
+        if not known.all():
+            known = batch.corpus.with_hashes(hashes) >= 0
+        return [p if k else ~int(h) for p, k, h in zip(places.tolist(), known.tolist(), hashes, strict=True)]
+
+    def of(self, key: int) -> int:
+        """How often it was chosen so far."""
+        return int(self._passages[key]) if key >= 0 else self._new[key]
+
+    def add(self, key: int) -> None:
+        """One more."""
+        if key >= 0:
+            self._passages[key] += 1
+        else:
+            self._new[key] += 1
+
+
 def selections(places: Places, batches: Iterable[Batch], order: Callable[[Batch], Int64]) -> Iterator[Selection]:
     """One selection per batch, by the ``order`` of preference of its candidates. Reuse is counted over all of them."""
-    uses: Counter[object] = Counter()
+    uses = Uses()
     for batch in batches:
         yield give(batch, order(batch), places.per_query, places.quota, places.reuse, uses)
 
 
 def give(
-    batch: Batch, order: Int64, per_query: int, quota: Mapping[str, int], reuse: int | None, uses: Counter[object]
+    batch: Batch, order: Int64, per_query: int, quota: Mapping[str, int], reuse: int | None, uses: Uses
 ) -> Selection:
     """The first ``per_query`` of each example's candidates in ``order`` (numbers, example after example).
 
@@ -54,17 +84,18 @@ def give(
         chosen = order[among_first(batch.owners[order], len(batch), per_query)]
         return Selection(offsets_of(np.bincount(batch.owners[chosen], minlength=len(batch))), chosen)
     bounds = offsets_of(np.bincount(batch.owners[order], minlength=len(batch)))
-    hashes = batch.hashes()
+    keys = uses.keys(batch) if reuse is not None else []
     lists: list[list[int]] = []
     for i in range(len(batch)):
         own = [int(j) for j in order[bounds[i] : bounds[i + 1]]]
         if reuse is not None:
-            own = [j for j in own if uses[hashes[j]] < reuse]
+            own = [j for j in own if uses.of(keys[j]) < reuse]
         taken: set[int] = set()
         for generator, places in sorted(quota.items()):
             proposed = batch.sources[generator].proposed
             taken.update([j for j in own if proposed[j] and j not in taken][:places])
         taken.update([j for j in own if j not in taken][: per_query - len(taken)])
         lists.append([j for j in own if j in taken])
-        uses.update(hashes[j] for j in lists[-1])
+        for j in lists[-1] if reuse is not None else ():
+            uses.add(keys[j])
     return Selection(offsets_of([len(chosen) for chosen in lists]), np.array([j for c in lists for j in c], np.int64))
