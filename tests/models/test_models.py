@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from hardneg.arrays import Float32
+from hardneg.cache import memo
 from hardneg.cache.folders import Cache
 from hardneg.data.batch import Batch
 from hardneg.errors import JobError, ModelError
@@ -212,6 +213,32 @@ def test_the_matrix_goes_on_where_it_was_stopped(
     whole = embeddings.matrix(Counting(), batch.corpus)
     assert len(Counting.asked) == 8
     np.testing.assert_allclose(whole, HashedWords().encode(batch.corpus.contents(np.arange(8)), "passage"))
+
+
+def test_what_is_encoded_or_scored_at_once_is_of_about_one_length(
+    batch_of: Callable[..., Batch], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = [1, 9, 2, 8, 3, 7, 4, 6, 5]
+    texts = {f"d{n}": " ".join(["word"] * n) for n in words}
+    corpus = batch_of(texts, {"q": "word"}, {"q": ["d1"]}).corpus
+    monkeypatch.setattr(embeddings, "BLOCK", 3)
+    monkeypatch.setattr(memo, "BLOCK", 3)
+    monkeypatch.setattr(Counting, "asked", [])
+    whole = embeddings.matrix(Counting(), corpus)
+    longest_first = [text.count("word") for text in Counting.asked]
+    assert [sorted(longest_first[begin : begin + 3]) for begin in (0, 3, 6)] == [[7, 8, 9], [4, 5, 6], [1, 2, 3]]
+    np.testing.assert_array_equal(whole, HashedWords().encode(corpus.contents(np.arange(9)), "passage"))
+
+    blocks = []
+
+    class Lengths(LateInteraction):
+        def predict(self, queries, passages):
+            blocks.append(sorted(text.count("word") for text in passages))
+            return np.array([text.count("word") for text in passages], np.float32)
+
+    scores = embeddings.score_pairs(Lengths(encoder=HashedWords()), ["q"] * 9, list(texts.values()), corpus.cache)
+    assert blocks == [[7, 8, 9], [4, 5, 6], [1, 2, 3]]
+    assert scores.tolist() == words
 
 
 def test_late_interaction_by_hand() -> None:

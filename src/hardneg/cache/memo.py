@@ -62,17 +62,20 @@ class Memo:
         self._cache, self._name = cache, name
         self._folder = cache.root / MEMO / name
 
-    def get(self, keys: Keys, compute: Callable[[Int64], Float32], *, keep: bool = True) -> Float32:
+    def get(
+        self, keys: Keys, compute: Callable[[Int64], Float32], *, keep: bool = True, sizes: Sequence[int] | None = None
+    ) -> Float32:
         """Float32 [k, width]: the rows of ``keys`` (uint64 [k, 2]).
 
         ``compute`` is called with the numbers, within 0..k-1, of keys that are not known, each distinct key once, at
         most `BLOCK` at a time, and returns float32 [that many, width]. ``keep=False`` stores nothing new: for numbers
-        that the caller keeps elsewhere.
+        that the caller keeps elsewhere. ``sizes`` [k]: the largest come first, so that a block is of about one size.
         """
         distinct, first, where = np.unique(keys, axis=0, return_index=True, return_inverse=True)
         found, values = self._look_up(distinct)
         missing = np.flatnonzero(~found)
-        missing = missing[np.argsort(first[missing], kind="stable")]
+        rank = first if sizes is None else np.argsort(np.argsort(-np.asarray(sizes), kind="stable"))[first]
+        missing = missing[np.argsort(rank[missing], kind="stable")]
         for begin in range(0, len(missing), BLOCK):
             part = missing[begin : begin + BLOCK]
             new = np.asarray(compute(first[part]), dtype=np.float32).reshape(len(part), -1)

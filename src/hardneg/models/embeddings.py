@@ -62,15 +62,17 @@ def _blocks_done(folder: Path) -> list[str]:
 def matrix(encoder: Encoder, corpus: Corpus) -> Float32:
     """The embeddings of the whole corpus: float32 [N, d], memory-mapped, made if need be, a block at a time.
 
-    Stopped in the middle, the next call goes on after the last finished block.
+    A block has passages of about one length, the longest first, so that a model's batches are full. Stopped in the
+    middle, the next call goes on after the last finished block.
     """
 
     def make(folder: Path) -> None:
-        path, blocks = folder / "matrix.npy", _intact(folder)
+        order = corpus.by_size()
+        path, blocks = folder / "matrix.npy", _intact(folder, order)
         with progress.task("encode corpus", len(corpus)) as bar:
             bar.advance(min(len(blocks) * BLOCK, len(corpus)))
             for begin in range(len(blocks) * BLOCK, len(corpus), BLOCK):
-                rows = np.arange(begin, min(begin + BLOCK, len(corpus)))
+                rows = _rows(order, begin // BLOCK)
                 block = embed(encoder, corpus.contents(rows), "passage", corpus.cache, keep=False)
                 whole = (
                     mapped(path, "r+") if begin else open_memmap(path, "w+", np.float32, (len(corpus), block.shape[1]))  # type: ignore[no-untyped-call]
@@ -78,7 +80,7 @@ def matrix(encoder: Encoder, corpus: Corpus) -> Float32:
                 if not begin and hasattr(os, "posix_fallocate"):  # a full disk is an error here, not a bus error later
                     with path.open("r+b") as file:
                         os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
-                whole[begin : begin + len(rows)] = block
+                whole[rows] = block
                 whole.flush()
                 sync(path)
                 blocks.append(digest(block.tobytes()))
@@ -89,7 +91,12 @@ def matrix(encoder: Encoder, corpus: Corpus) -> Float32:
     return _opened(corpus.cache.made("embeddings", _matrix_name(encoder, corpus), make))
 
 
-def _intact(folder: Path) -> list[str]:
+def _rows(order: Int64, block: int) -> Int64:
+    """The rows of a block, rising."""
+    return np.sort(order[block * BLOCK : (block + 1) * BLOCK])
+
+
+def _intact(folder: Path, order: Int64) -> list[str]:
     """The checksums of the blocks of an unfinished matrix, up to the first that has changed since it was written."""
     blocks = _blocks_done(folder)
     if not blocks:
@@ -98,7 +105,7 @@ def _intact(folder: Path) -> list[str]:
         whole = mapped(folder / "matrix.npy")
     except (OSError, ValueError):
         return []
-    good = [digest(whole[i * BLOCK : (i + 1) * BLOCK].tobytes()) == found for i, found in enumerate(blocks)]
+    good = [digest(whole[_rows(order, i)].tobytes()) == found for i, found in enumerate(blocks)]
     return blocks[: good.index(False)] if False in good else blocks
 
 
@@ -119,7 +126,7 @@ def embed(encoder: Encoder, texts: Sequence[str], role: Role, cache: Cache, *, k
             bar.advance(len(numbers))
             return vectors
 
-    return memo.get(keys_of(texts), compute, keep=keep)
+    return memo.get(keys_of(texts), compute, keep=keep, sizes=[len(text) for text in texts])
 
 
 def candidate_embeddings(encoder: Encoder, batch: Batch, candidates: Int64) -> Float32:
@@ -161,7 +168,10 @@ def row_embeddings(encoder: Encoder, corpus: Corpus, rows: Int64) -> Float32:
 
 
 def score_pairs(model: PairScorer, queries: Sequence[str], passages: Sequence[str], cache: Cache) -> Float32:
-    """Float32 [k]: the model's score of every pair, each distinct pair scored once in the life of the cache."""
+    """Float32 [k]: the model's score of every pair, each distinct pair scored once in the life of the cache.
+
+    The longest come first, over all pairs, so that pairs of equally many tokens meet in one batch.
+    """
     memo = Memo(cache, fingerprint(["pairs", model.identity()]))
 
     def compute(numbers: Int64) -> Float32:
@@ -170,4 +180,5 @@ def score_pairs(model: PairScorer, queries: Sequence[str], passages: Sequence[st
             bar.advance(len(numbers))
             return scores
 
-    return memo.get(keys_of(queries, passages), compute).reshape(-1)
+    sizes = [len(query) + len(passage) for query, passage in zip(queries, passages, strict=True)]
+    return memo.get(keys_of(queries, passages), compute, sizes=sizes).reshape(-1)
