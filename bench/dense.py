@@ -4,8 +4,8 @@
 
 Random unit vectors lie in a file. `models.dense_search.by_blocks` and `faiss.IndexFlatIP` (which copies the matrix) at
 its best batch size find the same rows. Rounds alternate; medians and quartiles are printed, as is one product of
-the same matrices, which is the limit. Private memory beyond queries and result is that of a process of its own. Then one
-query has 1,000 positives: what that costs all others. ``--full``: a million passages.
+the same matrices, which is the limit. Private memory beyond queries and result is that of a process of its own. Then
+one query has 1,000 positives: what that costs all others. ``--full``: a million passages.
 """
 
 from __future__ import annotations

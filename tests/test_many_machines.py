@@ -6,10 +6,15 @@ import os
 import shlex
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import yaml
+from support import as_yaml, job_on
 
 from hardneg.cli import parser
+from hardneg.cli.command import overrides
+from hardneg.engines.ray import Ray
+from hardneg.job.document import read
 from hardneg.pipeline.share import Share
 
 ROOT = Path(__file__).parents[1]
@@ -62,6 +67,46 @@ def test_the_kubernetes_example_runs_every_share_and_then_the_merge() -> None:
     assert parser().parse_args(container["command"][1:]).command == "merge"
 
 
+def engine_of(words: list[str], tmp_path: Path) -> Any:
+    """The engine of a job that a command runs with its `--set`."""
+    options = parser().parse_args(words)
+    assert options.command == "run"
+    (tmp_path / "job.yaml").write_text(as_yaml(job_on()))
+    return read(tmp_path / "job.yaml", overrides(options)).document.engine
+
+
+def test_the_ray_example_submits_a_run_on_the_cluster(tmp_path: Path) -> None:
+    (tmp_path / "ray").write_text('#!/bin/sh\nprintf "%s\\n" "$@" > submitted\n')
+    (tmp_path / "ray").chmod(0o755)
+    environment = os.environ | {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    subprocess.run(["sh", str(ROOT / "examples/ray_submit.sh"), "job.yaml"], cwd=tmp_path, env=environment, check=True)
+    words = (tmp_path / "submitted").read_text().splitlines()
+    assert words[:3] == ["job", "submit", "--address"]
+    command = words[words.index("--") + 1 :]
+    assert command[:3] == ["hardneg", "run", "job.yaml"]
+    assert engine_of(command[1:], tmp_path) == Ray(concurrency=(1, 16), cpus=4)
+
+
+def test_the_kuberay_example_runs_the_job_on_pods_that_see_its_folder(tmp_path: Path) -> None:
+    spec = yaml.safe_load((ROOT / "examples/kuberay.yaml").read_text())["spec"]
+    cluster = spec["rayClusterSpec"]
+    [group] = cluster["workerGroupSpecs"]
+    engine = engine_of(shell(spec["entrypoint"]), tmp_path)
+    assert engine.concurrency == (group["minReplicas"], group["maxReplicas"])
+    for template in (cluster["headGroupSpec"]["template"], group["template"]):
+        [container] = template["spec"]["containers"]
+        assert container["volumeMounts"] == [{"name": "shared", "mountPath": "/shared"}]
+        assert container["resources"]["limits"]["cpu"] >= engine.cpus
+
+
+def test_the_skypilot_example_runs_every_share() -> None:
+    task = yaml.safe_load((ROOT / "examples/skypilot.yaml").read_text())
+    for rank in range(task["num_nodes"]):
+        words = shell(task["run"], SKYPILOT_NODE_RANK=str(rank), SKYPILOT_NUM_NODES=str(task["num_nodes"]))
+        options = parser().parse_args(words)
+        assert (options.command, Share.parsed(options.shard)) == ("run", Share(rank + 1, task["num_nodes"]))
+
+
 def test_the_commands_of_the_page_are_there() -> None:
     page = (ROOT / "docs/how-to/many-machines.md").read_text()
     commands = [line for line in page.splitlines() if line.startswith("hardneg ")]
@@ -70,6 +115,6 @@ def test_the_commands_of_the_page_are_there() -> None:
         options = parser().parse_args(shlex.split(line, comments=True)[1:])
         if options.command == "run":
             Share.parsed(options.shard)
-    for example in ("slurm.sh", "kubernetes.yaml"):
+    for example in ("slurm.sh", "kubernetes.yaml", "ray_submit.sh", "kuberay.yaml", "skypilot.yaml"):
         assert f"../examples/{example}" in page
         assert len((ROOT / "examples" / example).read_text().splitlines()) <= 45

@@ -95,7 +95,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "jsonl": "hardneg.exports.jsonl:JSONL",
         "parquet": "hardneg.exports.parquet:Parquet",
     },
-    "engines": {"local": "hardneg.engines.local:Local"},
+    "engines": {"local": "hardneg.engines.local:Local", "ray": "hardneg.engines.ray:Ray"},
 }
 
 PART = "x-part"

@@ -263,11 +263,17 @@ R = TypeVar("R")
 class Engine(Protocol):
     """Maps a function over shards, on this machine or on many."""
 
-    def map(self, function: Callable[[T], R], shards: Sequence[T]) -> Iterator[R]:
+    def map(
+        self, function: Callable[[T], R], shards: Sequence[T], *, stage: str = "", folders: Sequence[Path] = ()
+    ) -> Iterator[R]:
         """``function(shard)`` of every shard, as each is done, in any order. The function can be pickled, and running
         it twice on one shard does no harm. Raises `WorkerError` for shards that kill every process, when all others
-        are done.
+        are done. ``stage``: the name of the stage. ``folders``: what every process must see.
         """
+        ...
+
+    def close(self) -> None:
+        """Gives back what is not this machine's, until `map` is called again."""
         ...
 
 

@@ -127,6 +127,14 @@ WRONG = {
         {"exports.tuples.negatives": 9}, "exports.tuples.negatives: more than the 2", "negatives: 9"
     ),
     "an impossible date": Wrong(lambda text: text.replace("depth: 5", "depth: 2024-99-99", 1), "valid integer"),
+    "workers for no stage": Wrong(
+        {"engine": {"kind": "ray", "stages": {"generate.semantics": {"gpus": 1}}}},
+        "engine.stages.generate.semantics: no stage is called `generate.semantics`: did you mean `generate.semantic`?",
+        "generate.semantics:",
+    ),
+    "workers of no sense": Wrong(
+        {"engine": {"kind": "ray", "concurrency": [4, 2]}}, "engine: `concurrency` must be [min, max]", "engine:"
+    ),
     "an odd name": Wrong(lambda text: text.replace("  lexical:", "  ../lexical:"), "a name is made of letters, digits"),
     "the control of an earlier version": Wrong(
         {"generators.easy.control": True},

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from functools import lru_cache
+from pathlib import Path
 from typing import TypeVar
 
 from hardneg.bounds import Count
@@ -34,7 +35,9 @@ class Local:
 
     workers: Count = 1
 
-    def map(self, function: Callable[[T], R], shards: Sequence[T]) -> Iterator[R]:
+    def map(
+        self, function: Callable[[T], R], shards: Sequence[T], *, stage: str = "", folders: Sequence[Path] = ()
+    ) -> Iterator[R]:
         """``function(shard)`` of every shard, as each is done.
 
         Raises `WorkerError`, when all others are done, for shards that three processes died of.
@@ -49,6 +52,9 @@ class Local:
         except BaseException:
             _stop(_pool(self.workers))
             raise
+
+    def close(self) -> None:
+        """Nothing: the processes stay for the next run, with what they have loaded."""
 
     def _map(self, function: Callable[[T], R], shards: Sequence[T]) -> Iterator[R]:
         waiting, suspects, lost = deque(range(len(shards))), deque[int](), list[int]()

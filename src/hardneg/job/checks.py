@@ -10,10 +10,12 @@ from typing import Any
 from hardneg import kinds
 from hardneg.errors import PartError
 from hardneg.llm import keys
-from hardneg.pipeline.plan import Plan
+from hardneg.pipeline.plan import Group, Plan
 from hardneg.protocols import Estimator, Threshold, clients_of, learns
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
+STAGES: Mapping[str, Group] = {"generate": "generators", "score": "scorers", "filter": "filters"}
+"""How the names of stages begin whose shards are spread, and the group that each has a stage for every member of."""
 Problem = tuple[tuple[str, ...], str]
 """A key path of the document, and what is wrong there."""
 
@@ -61,7 +63,7 @@ def outdated(raw: Mapping[str, Any]) -> Iterator[Problem]:
             yield ("generators", str(name), "context"), "name a generator of the job: `context: lexical`"
 
 
-def contradictions(plan: Plan, budget_in_money: bool) -> Iterator[Problem]:
+def contradictions(plan: Plan, budget_in_money: bool, engine: object = None) -> Iterator[Problem]:
     """Names that nothing defines, and plans that cannot give a result."""
     yield from _names(plan)
     yield from _references(plan)
@@ -75,6 +77,7 @@ def contradictions(plan: Plan, budget_in_money: bool) -> Iterator[Problem]:
         if name not in plan.trained:
             known = kinds.listed(plan.trained)
             yield ("select", "quota", name), f"no generator to train on is called `{name}`; there are: {known}"
+    yield from _stages(plan, engine)
     for client in clients_of([*plan.generators.values(), *plan.scorers.values()]) if budget_in_money else ():
         if client.prices is None:
             yield (
@@ -82,6 +85,15 @@ def contradictions(plan: Plan, budget_in_money: bool) -> Iterator[Problem]:
                 f"the client of model `{getattr(client, 'model', client)}` has no `prices`; give them, per million "
                 "tokens: prices: {input: 0.1, output: 0.4}",
             )
+
+
+def _stages(plan: Plan, engine: object) -> Iterator[Problem]:
+    """Stages that the engine has workers for and the job does not have."""
+    known = [f"{prefix}.{name}" for prefix, group in STAGES.items() for name in plan.members(group)] + ["merge"]
+    for stage in getattr(engine, "stages", {}):
+        if stage not in known:
+            hint = kinds.did_you_mean(stage, known)
+            yield ("engine", "stages", stage), f"no stage is called `{stage}`{hint}; there are: {kinds.listed(known)}"
 
 
 def _names(plan: Plan) -> Iterator[Problem]:

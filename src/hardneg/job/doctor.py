@@ -25,7 +25,7 @@ EXTRAS = {
     "vllm": ("vllm", "vllm", "a language model in this process"),
     "faiss": ("faiss", "faiss-cpu", "`search: faiss`"),
     "datasets": ("datasets", "datasets", "`mine` and the reader `huggingface`"),
-    "ray": ("ray", "ray", "filtering in Ray"),
+    "ray": ("ray", "ray", "`engine: ray` and filtering in Ray"),
     "plots": ("matplotlib", "matplotlib", "curves of `tune`"),
 }
 """By extra: the module that is imported, the package that has it, and what it is for."""
@@ -34,6 +34,7 @@ NEEDED = {
     "sentence_transformers_cross_encoder": "st",
     "vllm": "vllm",
     "huggingface": "datasets",
+    "ray": "ray",
 }
 """By kind: the extra that it needs."""
 LITTLE = 5 * 10**9
@@ -90,7 +91,7 @@ def _extras(needed: tuple[str, ...]) -> Iterator[Finding]:
 def _needed(job: Job) -> Iterator[str]:
     """The extras that the parts of a job need."""
     plan = job.plan
-    members = [plan.reader, plan.selector]
+    members = [plan.reader, plan.selector, job.pipeline.engine]
     members += [
         part for group in (plan.generators, plan.scorers, plan.filters, plan.exports) for part in group.values()
     ]

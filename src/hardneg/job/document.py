@@ -196,7 +196,7 @@ def _checked(text: bytes, path: Path, lines: Mapping[yaml_document.Place, int]) 
             messages.append(f"{path}: there are {error.error_count() - NAMED:,} more mistakes")
         raise JobError("\n".join(messages)) from error
     plan = document.plan()
-    refuse_first(checks.contradictions(plan, document.budget.max_cost is not None))
+    refuse_first(checks.contradictions(plan, document.budget.max_cost is not None, document.engine))
     return folder, document, plan
 
 

@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterable, Sequence
 import pyarrow as pa
 
 from hardneg.errors import HardnegError, WorkerError
-from hardneg.protocols import Engine
 
 NOTE = b"left out"
 PARTS = 8
@@ -57,10 +56,10 @@ def culprits(ids: Sequence[str], lost: Callable[[list[list[str]]], list[list[str
     return [name for name in ids if name in set(found)]
 
 
-def lost_of(engine: Engine, work: Callable[[list[str]], None], groups: list[list[str]]) -> list[list[str]]:
-    """Does the work on groups of examples, and returns those that were lost."""
+def lost_of(tried: Callable[[list[list[str]]], Iterable[object]], groups: list[list[str]]) -> list[list[str]]:
+    """Tries groups of examples, and returns those that were lost."""
     try:
-        for _ in engine.map(work, groups):
+        for _ in tried(groups):
             pass
     except WorkerError as error:
         return error.shards

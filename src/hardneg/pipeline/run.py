@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -29,7 +30,7 @@ from hardneg.pipeline.reading import read
 from hardneg.pipeline.report import report_of
 from hardneg.pipeline.share import Share
 from hardneg.pipeline.stage import Stage
-from hardneg.pipeline.store import Store
+from hardneg.pipeline.store import Folder, Store
 from hardneg.pipeline.turns import Turns
 from hardneg.pipeline.wave_run import WaveRun
 from hardneg.protocols import Engine, Judged
@@ -81,6 +82,11 @@ class Pipeline:
     cache: Cache
     engine: Engine
     share: Share | None = None
+
+    @property
+    def folders(self) -> list[Path]:
+        """What every process that works on a shard must see."""
+        return [self.cache.root, *([self.store.root] if isinstance(self.store, Folder) else [])]
 
     @cached_property
     def files(self) -> dict[str, str]:
@@ -154,6 +160,10 @@ class Pipeline:
 
     def _waves(self, loader: Loader, turns: Turns, ran: list[str]) -> Loader:
         """Takes the examples through all waves, or through as many as may be worked on."""
+        with closing(self.engine):
+            return self._each_wave(loader, turns, ran)
+
+    def _each_wave(self, loader: Loader, turns: Turns, ran: list[str]) -> Loader:
         for wave in self.stages.waves:
             if wave.number:
                 if not turns.due(wave.examples, loader.waves[-1]):

@@ -79,6 +79,8 @@ class WaveRun:
             # a client is concurrent inside, and its limits and the budget hold for all of the job: one process
             for shard in set(self.shards).difference(to_do):  # what an earlier run wrote
                 self._without(dict.fromkeys(lacking(self.pipeline.store.read(stage, shard)), stage.name))
+            if asks:
+                self.pipeline.engine.close()
             here = map(partial(work, self.loader, self.of, stage, *what), to_do)
             done_shards = here if asks else self._surviving(stage, work, what, to_do)
             self.finish(stage, done_shards, to_do, asks=asks)
@@ -87,16 +89,17 @@ class WaveRun:
         self, stage: Stage, work: shard_work.Step, what: tuple[object, ...], shards: Sequence[int]
     ) -> Iterator[object]:
         """Does ``work`` on shards in the engine. Where processes die of one, without the examples that they die of."""
-        engine, wave = self.pipeline.engine, self.of
+        wave = self.of
+        spread = partial(self.pipeline.engine.map, stage=stage.name, folders=self.pipeline.folders)
         try:
-            yield from engine.map(partial(work, self.loader, wave, stage, *what), shards)
+            yield from spread(partial(work, self.loader, wave, stage, *what), shards)
         except WorkerError as error:
             for shard in error.shards:
                 attempt = partial(shard_work.try_examples, work, self.loader, wave, stage, what, shard)
                 ids = self.loader.examples(shard, wave.number).ids
-                found = culprits(ids, partial(lost_of, engine, attempt))
+                found = culprits(ids, partial(lost_of, partial(spread, attempt)))
                 self._without(dict.fromkeys(found, stage.name))
-                yield from engine.map(partial(work, self.loader, wave, stage, *what), [shard])
+                yield from spread(partial(work, self.loader, wave, stage, *what), [shard])
 
     def _without(self, found: Mapping[str, str]) -> None:
         """Goes on without these examples; each has the stage that left it out, unless an earlier one did."""

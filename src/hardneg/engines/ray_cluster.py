@@ -1,0 +1,123 @@
+"""Joining a Ray cluster, and what is in it."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, redirect_stdout
+from typing import Any
+
+import ray
+
+from hardneg.errors import JobError
+
+FORWARDED = (
+    "HARDNEG_",
+    "HF_",
+    "TRANSFORMERS_",
+    "TOKENIZERS_",
+    "TORCH_",
+    "NUMBA_",
+    "OMP_",
+    "MKL_",
+    "OPENBLAS_",
+)
+"""How the names of the environment variables begin that workers have as the driver has them."""
+SECRET = ("TOKEN", "KEY", "SECRET", "PASSWORD")
+"""How the names of those end that Ray is not told: it shows the environment of workers to all who see the cluster."""
+PATIENCE = 10.0
+"""Seconds that a cluster has to answer."""
+
+
+@contextmanager
+def joined(address: str | None, runtime_env: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """Inside, this process is the driver of a job on the cluster. Yields the environment of its workers.
+
+    Where it is one already, that is left as it is. Raises `JobError` where the cluster cannot be joined.
+    """
+    own = {"env_vars": _forwarded() | dict(runtime_env.get("env_vars", {}))}
+    if ray.is_initialized():
+        yield {**runtime_env, **own}
+        return
+    with redirect_stdout(sys.stderr):  # Ray prints there what happens to workers; results are not to be mixed with it
+        _join(address, runtime_env)
+        try:
+            yield own
+        finally:
+            ray.shutdown()
+
+
+def _join(address: str | None, runtime_env: Mapping[str, Any]) -> None:
+    address = address or os.environ.get("RAY_ADDRESS")
+    _knock(address)
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # a cluster that we start sends nothing to its makers
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "1")  # without GPUs a worker sees none
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        ray.init(
+            address,
+            runtime_env=dict(runtime_env) or None,
+            include_dashboard=False,
+            log_to_driver=False,
+            logging_level=logging.WARNING,
+        )
+    except (OSError, RuntimeError, ValueError) as error:
+        raise JobError(_unreachable(address, error)) from error
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, before)  # Ray sets its own
+
+
+def _knock(address: str | None) -> None:
+    """Raises `JobError` where nobody answers: Ray itself waits for minutes and then ends the process."""
+    host, _, port = (address or "").removeprefix("ray://").partition(":")
+    if not port.isdigit():
+        return
+    try:
+        socket.create_connection((host, int(port)), timeout=PATIENCE).close()
+    except OSError as error:
+        raise JobError(_unreachable(address, error)) from error
+
+
+def _unreachable(address: str | None, error: Exception) -> str:
+    where = f" at {address}" if address else ""
+    reason = " ".join(str(error).split())[:300]
+    return (
+        f"engine.address: no Ray cluster{where} can be joined ({reason}); see `ray status` on its machines, or start "
+        "one with `ray start --head` and take the address that it prints"
+    )
+
+
+def _forwarded() -> dict[str, str]:
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if name.startswith(FORWARDED) and not name.upper().endswith(SECRET)
+    }
+
+
+def room(cpus: float, gpus: float) -> int:
+    """How many workers the machines have room for that are there now."""
+
+    def fitting(has: Mapping[str, float]) -> int:
+        each = [has.get("CPU", 0) / cpus]
+        if gpus:
+            each.append(has.get("GPU", 0) / gpus)
+        return int(min(each) + 1e-9)
+
+    return sum(fitting(node["Resources"]) for node in _nodes())
+
+
+def alive(node: str) -> bool:
+    """Whether a machine is there, as far as the cluster knows."""
+    return any(entry["NodeID"] == node for entry in _nodes())
+
+
+def _nodes() -> list[dict[str, Any]]:
+    listed: Any = ray.nodes
+    return [node for node in listed() if node["Alive"]]

@@ -1,0 +1,291 @@
+"""The engine on a Ray cluster of three nodes, whose workers and nodes are really killed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support import (
+    IN_A_HURRY,
+    REMOVED,
+    SMALL_SHARDS,
+    Listener,
+    as_yaml,
+    changed,
+    files_of,
+    job_on,
+    small_shards,
+    write_data,
+)
+from test_local import failing, killed
+
+from hardneg import progress
+from hardneg.engines.ray import Ray, Workers
+from hardneg.errors import HardnegError, JobError, MissingExtraError, PartError, WorkerError
+from hardneg.job.run_folder import Job
+
+OPTIONS = {"object_store_memory": 80 * 2**20}
+SYSTEM = {"health_check_period_ms": 500, "health_check_timeout_ms": 500, "health_check_failure_threshold": 2}
+"""A lost node is noticed in a second, not in fifteen."""
+SHORT = {
+    "generators.semantic": REMOVED,
+    "generators.reranked": REMOVED,
+    "scorers.referee": REMOVED,
+    "filters.veto": REMOVED,
+    "filters.copies": REMOVED,
+    "filters.repeats": REMOVED,
+    "deepen": 0,
+}
+"""A job with one stage of each sort beside the control."""
+
+
+class Nodes:
+    """A head without CPUs and two nodes with one each, which come back when they are lost."""
+
+    def __init__(self) -> None:
+        from ray.cluster_utils import Cluster
+
+        head = {"num_cpus": 0, "include_dashboard": False, "_system_config": SYSTEM, **OPTIONS}
+        self._own = Cluster(initialize_head=True, head_node_args=head)
+        self.complete()
+
+    @property
+    def address(self) -> str:
+        return str(self._own.address)
+
+    def complete(self) -> None:
+        for node in list(self._own.worker_nodes):
+            if "raylet" not in dict(node.live_processes()):
+                with suppress(Exception):
+                    self._own.remove_node(node)
+        while len(self._own.worker_nodes) < 2:
+            self._own.add_node(wait=True, num_cpus=1, **OPTIONS)
+
+    def actors(self) -> list[str]:
+        """The states of all actors that are not dead."""
+        import ray
+        from ray._private.state import actors
+
+        ray.init(self.address, log_to_driver=False, logging_level="error")
+        try:
+            return [actor["State"] for actor in actors().values() if actor["State"] != "DEAD"]
+        finally:
+            ray.shutdown()
+
+    def end(self) -> None:
+        self._own.shutdown()
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[Nodes]:
+    here = Path(__file__).parents[1]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(
+            "PYTHONPATH", os.pathsep.join([*(str(here / room) for room in ("", "engines", "pipeline")), *sys.path])
+        )
+        patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        nodes = Nodes()
+        yield nodes
+        nodes.end()
+
+
+@pytest.fixture
+def nodes(cluster: Nodes, monkeypatch: pytest.MonkeyPatch) -> Iterator[Nodes]:
+    monkeypatch.setenv("NUMBA_DISABLE_JIT", IN_A_HURRY["NUMBA_DISABLE_JIT"])  # workers get it from here
+    small_shards(monkeypatch)
+    cluster.complete()
+    yield cluster
+    Ray().close()
+
+
+@pytest.fixture
+def engine(nodes: Nodes) -> Ray:
+    return Ray(address=nodes.address)
+
+
+def wanted(folder: Path, changes: dict[str, Any]) -> dict[str, bytes]:
+    """Shards and exports of a run in one process on twelve queries."""
+    write_data(folder / "data", copies=4)
+    (folder / "job.yaml").write_text(as_yaml(changed(job_on(), changes)))
+    with pytest.MonkeyPatch.context() as patch:
+        small_shards(patch)
+        Job.read(folder / "job.yaml").run()
+    return files_of(folder / "runs" / "job")
+
+
+@pytest.fixture(scope="module")
+def short(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    return wanted(tmp_path_factory.mktemp("short"), SHORT)
+
+
+def job(folder: Path, nodes: Nodes, changes: dict[str, Any], **engine: Any) -> Path:
+    """A job on the same queries, with an engine on the cluster."""
+    write_data(folder / "data", copies=4)
+    own = {"kind": "ray", "address": nodes.address, **engine}
+    (folder / "job.yaml").write_text(as_yaml(changed(job_on(), {**changes, "engine": own})))
+    return folder / "job.yaml"
+
+
+def hook(marks: Path, how: str) -> dict[str, Any]:
+    """Ray's environment of workers that die as `deadly_ray` says."""
+    marks.mkdir()
+    variables = {"HARDNEG_TEST_MARKS": str(marks), "HARDNEG_TEST_DEATH": how}
+    return {"worker_process_setup_hook": "deadly_ray.hook", "env_vars": variables}
+
+
+@pytest.mark.engines
+def test_a_run_on_a_cluster_is_that_of_one_process(nodes: Nodes, tmp_path: Path) -> None:
+    reference = wanted(tmp_path / "one", {})
+    heard = Listener(lambda _title: None)
+    stages = {"score.target": {"concurrency": [1, 2], "cpus": 0.5}}
+    with progress.listening(heard):
+        Job.read(job(tmp_path, nodes, {}, stages=stages)).run()
+    assert files_of(tmp_path / "runs" / "job") == reference
+    assert {"generate.semantic", "merge", "score.target", "filter.safe"} <= set(heard.titles)
+    assert nodes.actors() == []
+    assert not list(tmp_path.glob("**/.seen-*"))
+    assert Job.read(tmp_path / "job.yaml").run().ran == []
+
+
+@pytest.mark.engines
+def test_a_process_and_a_machine_lost_in_each_stage_cost_their_shards_only(
+    nodes: Nodes, short: dict[str, bytes], tmp_path: Path
+) -> None:
+    marks = tmp_path / "marks"
+    path = job(tmp_path, nodes, SHORT, runtime_env=hook(marks, "die"))
+    with progress.listening(Listener(lambda title: title in DEADLY and nodes.complete())):
+        Job.read(path).run()
+    assert {mark.name for mark in marks.iterdir()} == {f"{stage}-{shard}" for stage in DEADLY for shard in (1, 2)}
+    assert files_of(tmp_path / "runs" / "job") == short
+
+
+DEADLY = {"generate.lexical", "generate.easy", "merge", "score.target", "filter.safe"}
+
+
+@pytest.mark.engines
+def test_what_kills_every_worker_is_given_up_when_all_others_are_done(engine: Ray, tmp_path: Path) -> None:
+    done: list[int] = []
+    with pytest.raises(WorkerError) as raised:
+        done.extend(engine.map(partial(killed, tmp_path, {1: 99, 2: 1}, "SIGKILL"), range(4)))
+    assert raised.value.shards == [1]
+    assert sorted(done) == [0, 4, 9]
+    assert len(list(tmp_path.glob("1-*"))) == 3
+    with pytest.raises(WorkerError) as raised:
+        list(engine.map(partial(killed, tmp_path, {5: 99}, "memory"), range(4, 6)))
+    assert raised.value.shards == [5]
+
+
+@lru_cache
+def loaded(folder: Path) -> None:
+    (folder / f"loaded-{os.getpid()}").touch(exist_ok=False)
+
+
+def loads(folder: Path, number: int) -> int:
+    loaded(folder)
+    progress.note(f"number {number}")
+    (folder / f"worked-{os.getpid()}").touch()
+    time.sleep(0.2)
+    return number
+
+
+@pytest.mark.engines
+def test_a_worker_stays_with_what_it_has_loaded_and_says_what_it_has_to_say(nodes: Nodes, tmp_path: Path) -> None:
+    from hardneg.engines.ray_session import session
+
+    before = signal.getsignal(signal.SIGTERM)
+    engine = Ray(address=nodes.address, stages={"merge": Workers(concurrency=(1, 2))})
+    with pytest.warns(UserWarning, match="number") as said:
+        first = sorted(engine.map(partial(loads, tmp_path), range(8), stage="generate.a"))
+    with pytest.warns(UserWarning, match="number"):
+        assert sorted(engine.map(partial(loads, tmp_path), range(8), stage="score.b")) == first == list(range(8))
+    assert sorted(str(warning.message) for warning in said) == [f"number {n}" for n in range(8)]
+    assert len(list(tmp_path.glob("loaded-*"))) == len(list(tmp_path.glob("worked-*"))) == 2
+    assert signal.getsignal(signal.SIGTERM) is before, "Ray sets its own"
+    with pytest.warns(UserWarning, match="number"):
+        list(engine.map(partial(loads, tmp_path), range(8), stage="merge"))
+    assert len(list(tmp_path.glob("loaded-*"))) == 4
+    assert session._crew is not None
+    assert len(session._crew._idle) + len(session._crew._starting) == 1, "no shard waits for the second"
+
+
+@pytest.mark.engines
+def test_an_error_is_no_death(engine: Ray) -> None:
+    with pytest.raises(ValueError, match=r"^number"):
+        list(engine.map(failing, range(4)))
+
+
+@pytest.mark.engines
+def test_a_folder_that_workers_see_otherwise_is_refused(
+    engine: Ray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    here = Path("/proc/self/cwd")  # of each process its own, as a disk that is not shared
+    with pytest.raises(JobError, match=r"^/proc/self/cwd: the machine .* does not see this folder as it is here"):
+        list(engine.map(failing, range(4), folders=[here]))
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.engines
+def test_what_a_worker_lacks_is_named(engine: Ray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "here_alone.py").write_text("def work(number): return number")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    import here_alone  # type: ignore[import-not-found]
+
+    with pytest.raises(HardnegError, match=r"No module named 'here_alone'.*`engine.runtime_env`"):
+        list(engine.map(here_alone.work, range(2)))
+
+
+STOPPED = (
+    SMALL_SHARDS
+    + """
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell that runs tests in the background has it ignored
+from hardneg.cli import main
+sys.exit(main(["run", sys.argv[1]]))
+"""
+)
+
+
+@pytest.mark.engines
+def test_a_run_that_is_stopped_leaves_no_workers_and_goes_on(
+    nodes: Nodes, short: dict[str, bytes], tmp_path: Path
+) -> None:
+    path = job(tmp_path, nodes, SHORT, runtime_env=hook(tmp_path / "marks", "sleep"))
+    with subprocess.Popen([sys.executable, "-c", STOPPED, path], stderr=subprocess.PIPE, text=True) as process:
+        while not (tmp_path / "marks" / "score.target-1").exists():
+            assert process.poll() is None
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(30) == 130
+        assert process.stderr is not None
+        assert process.stderr.read().endswith("hardneg: stopped; the same command goes on where it was\n")
+    assert nodes.actors() == []
+    assert Job.read(path).run().ran[0] == "score.target"
+    assert files_of(tmp_path / "runs" / "job") == short
+
+
+def test_a_cluster_that_does_not_answer_is_named_at_once() -> None:
+    with pytest.raises(JobError, match=r"engine\.address: no Ray cluster at 127\.0\.0\.1:9 can be joined .*ray start"):
+        list(Ray(address="127.0.0.1:9").map(failing, range(2)))
+
+
+def test_without_ray_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hardneg.engines.ray.find_spec", lambda _name: None)
+    with pytest.raises(MissingExtraError, match=r"hardneg\[ray\]"):
+        Ray()
+
+
+@pytest.mark.parametrize("wrong", [{"concurrency": (4, 2)}, {"concurrency": 0}, {"gpus": 1.5}, {"cpus": 0}])
+def test_what_makes_no_workers_is_refused(wrong: dict[str, Any]) -> None:
+    for kind in (Ray, Workers):
+        with pytest.raises(PartError):
+            kind(**wrong)
