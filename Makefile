@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test test-engines soak mutants fuzz lowest licences audit-packages lint docs figure study clean
+.PHONY: demo test test-engines bench soak mutants fuzz lowest licences audit-packages lint docs figure study clean
 
 # LLM=1: a second job, with negatives that a small model writes behind a vLLM server on this machine.
 demo: .venv/demo $(if $(LLM),.venv/llm)
@@ -18,6 +18,11 @@ test: .venv/dev
 # encoder, and jobs under many faults.
 test-engines: .venv/dev .venv/browser
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m engines
+
+# Measures, against the peers where there are any, and writes docs/explanation/performance.md anew. DATA: the folder of
+# squad and cranfield. Half an hour on a quiet machine; ONLY=bm25 is one bench.
+bench: .venv/dev
+	$(BIN)/python bench/rewrite.py $(DATA) $(ONLY)
 
 # Random faults on a small job; what differs is printed with its seed and round.
 MINUTES ?= 120

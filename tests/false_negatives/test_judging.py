@@ -27,6 +27,7 @@ def test_strata_get_equal_numbers_and_small_ones_all_that_they_have(evidence: np
     few = chances(np.array([10_000, 3, 0, 0, 50]), 103)
     assert few == pytest.approx([50 / 10_000, 1, 0, 0, 1])
     assert chances(np.array([5, 5, 0, 0, 0]), 100) == pytest.approx([1, 1, 0, 0, 0])
+    assert chances(np.array([1, 5, 0, 0, 0]), 100) == pytest.approx([1, 1, 0, 0, 0])
 
 
 @pytest.mark.parametrize("truth", [0.0, 2.0, 4.0])
