@@ -3,8 +3,8 @@
     make bench DATA=FOLDER [ONLY=bm25]
 
 DATA is the folder of the collections `squad` and `cranfield`; MODEL, a sentence-transformers model, is the packaged
-MiniLM unless it is given. A block that begins with ``$ python bench/...`` is run again, and all others stay as they are.
-``ONLY`` runs those whose command has this word.
+MiniLM unless it is given. A block that begins with ``$ python bench/...`` is run again, and all others stay as they
+are. ``ONLY`` runs those whose command has this word.
 """
 
 from __future__ import annotations

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from hardneg.errors import HardnegError, ModelError
+from hardneg.errors import HardnegError, ModelError, PartError
 from hardneg.llm.api import retry_after
 
 LONGEST_RETRY_AFTER = 300.0
@@ -47,7 +48,7 @@ def failure_of(error: Exception, url: str, model: str, key: str | None, clean: C
     told = clean(f"{type(error).__name__}: {error}")  # before the cut, which could leave a part of the key
     reason = " ".join(told.split())[:BODY] + cause
     if not isinstance(error, openai.APIStatusError):
-        return _without_status(error, reason)
+        return _without_status(error, reason, url)
     status = error.status_code
     if status in (401, 403):
         named = f"the key in `{key}`" if key else "the request without a key; name one by `api_key_env`"
@@ -65,7 +66,7 @@ def failure_of(error: Exception, url: str, model: str, key: str | None, clean: C
     return PassingError(f"HTTP {status}: {reason}", f"HTTP {status}", wait, busy=busy, lost=status in AT_WORK)
 
 
-def _without_status(error: Exception, reason: str) -> PassingError:
+def _without_status(error: Exception, reason: str, url: str) -> Failure:
     """A failure of the connection, of time, or of the answer's form."""
     import aiohttp
     import openai
@@ -75,6 +76,11 @@ def _without_status(error: Exception, reason: str) -> PassingError:
     causes: list[BaseException] = [error]
     while (cause := causes[-1].__cause__) is not None:
         causes.append(cause)
+    if isinstance(causes[-1], ssl.SSLCertVerificationError):
+        return PartError(
+            f"`base_url`: nobody known vouches for the certificate of {url} ({causes[-1].verify_message}); name the file "
+            "of an authority that does in SSL_CERT_FILE"
+        )
     if any(isinstance(cause, unconnected) for cause in causes):
         return PassingError(reason, "cannot connect")
     if any(isinstance(cause, late) for cause in causes):
