@@ -78,8 +78,8 @@ def _without_status(error: Exception, reason: str, url: str) -> Failure:
         causes.append(cause)
     if isinstance(causes[-1], ssl.SSLCertVerificationError):
         return PartError(
-            f"`base_url`: nobody known vouches for the certificate of {url} ({causes[-1].verify_message}); name the file "
-            "of an authority that does in SSL_CERT_FILE"
+            f"`base_url`: nobody known vouches for the certificate of {url} ({causes[-1].verify_message}); name the "
+            "file of an authority that does in SSL_CERT_FILE"
         )
     if any(isinstance(cause, unconnected) for cause in causes):
         return PassingError(reason, "cannot connect")
