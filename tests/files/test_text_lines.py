@@ -57,7 +57,7 @@ def test_what_is_meant_can_be_allowed(tmp_path: Path) -> None:
 @pytest.mark.parametrize("ending", [b"\n", b""])
 def test_a_long_line_is_one_error_or_one_line_that_is_put_aside(tmp_path: Path, ending: bytes) -> None:
     path = tmp_path / "long.txt"
-    path.write_bytes(b"first\n" + b"a" * (3 * MIB) + ending)
+    path.write_bytes(b"first\n" + b"a" * (5 * MIB) + ending)
     limits = Limits(line=2)
     with pytest.raises(DataError, match=r"long.txt:2: the line is longer than 2 MiB; raise `limits.line`"):
         list(lines(path, limits))
