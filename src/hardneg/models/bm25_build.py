@@ -16,7 +16,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from hardneg import progress
-from hardneg.arrays import Float32, Int64, offsets_of, places_of
+from hardneg.arrays import Float32, Int32, Int64, offsets_of, places_of
 from hardneg.models.bm25_words import Counted
 
 ENTRIES, WORDS = 1 << 20, 1 << 16
@@ -52,7 +52,7 @@ class Counts:
     numbers: dict[str, int] = field(default_factory=dict)
     """Words in the order in which they occur first, numbered."""
     frequencies: Int64 = field(default_factory=lambda: np.zeros(0, np.int64))
-    lengths: list[Int64] = field(default_factory=list)
+    lengths: list[Int32] = field(default_factory=list)
     ends: list[tuple[int, int]] = field(default_factory=lambda: [(0, 0)])
     """Up to where the files of words and of entries were filled by each block of passages."""
     passages: int = 0
@@ -90,7 +90,7 @@ class Counts:
         length = int(sum(own.sum() for own in self.lengths))
         return Statistics(self.passages, length, self.numbers, self.frequencies)
 
-    def by_words(self) -> Iterator[tuple[Int64, Int64, Int64]]:
+    def by_words(self) -> Iterator[tuple[Int32, Int32, Int32]]:
         """Words, rows and times of the entries of some words after others, all of them by word, then by row."""
         word, passages, row, times = (np.memmap(self._file(name), np.int32, "r") for name in self.FILES)
         blocks = [(a, b, c) for (a, c), (b, _) in zip(self.ends[:-1], self.ends[1:], strict=True)]

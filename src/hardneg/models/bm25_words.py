@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from hardneg.arrays import Int64
+from hardneg.arrays import Int32, Int64
 from hardneg.data.scripts import spaced
 from hardneg.errors import PartError
 
@@ -55,8 +55,8 @@ class Counted(NamedTuple):
 
     words: list[str]
     passages: Int64
-    rows: Int64
-    times: Int64
+    rows: Int32
+    times: Int32
     lengths: Int64
 
 
