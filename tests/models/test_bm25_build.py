@@ -21,7 +21,7 @@ from hardneg.data.corpus import Corpus
 from hardneg.data.scripts import spaced
 from hardneg.models import bm25, bm25_build
 from hardneg.models.bm25_build import Counts, Statistics, write
-from hardneg.models.bm25_words import counted
+from hardneg.models.bm25_words import Words, counted
 from hardneg.testing import make_batch
 from hardneg.testing.faults import some_faults
 
@@ -40,7 +40,8 @@ def passages(count: int) -> list[str]:
 def counts_of(folder: Path, texts: Sequence[str], block: int) -> Counts:
     folder.mkdir()
     counts = Counts(folder)
-    counts.add(counted("english", "english", texts[i : i + block]) for i in range(0, len(texts), block))
+    words = Words("english", "english")
+    counts.add(counted(words, texts[i : i + block]) for i in range(0, len(texts), block))
     return counts
 
 

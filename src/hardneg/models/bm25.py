@@ -96,10 +96,11 @@ def _counted(settings: Settings, corpus: Corpus) -> Iterator[Counted]:
     """The words of a corpus, some passages at a time."""
     size = (corpus.path / "passages.arrow").stat().st_size
     rows = max(1, min(PASSAGES_PER_BLOCK, BYTES_PER_BLOCK * len(corpus) // size))
+    words = Words(settings.language, settings.stopwords)
     with progress.task("count words for BM25", len(corpus)) as bar:
         for begin in range(0, len(corpus), rows):
             block = np.arange(begin, min(begin + rows, len(corpus)))
-            yield counted(settings.language, settings.stopwords, corpus.contents(block))
+            yield counted(words, corpus.contents(block))
             bar.advance(len(block))
 
 
