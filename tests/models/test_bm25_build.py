@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from collections.abc import Sequence
 from itertools import pairwise
@@ -21,7 +22,8 @@ from hardneg.data.corpus import Corpus
 from hardneg.data.scripts import spaced
 from hardneg.models import bm25, bm25_build
 from hardneg.models.bm25_build import Counts, Statistics, write
-from hardneg.models.bm25_words import Words, counted
+from hardneg.models.bm25_processes import count, count_in_processes
+from hardneg.models.bm25_words import Words, counted, stopwords_of
 from hardneg.testing import make_batch
 from hardneg.testing.faults import some_faults
 
@@ -40,7 +42,7 @@ def passages(count: int) -> list[str]:
 def counts_of(folder: Path, texts: Sequence[str], block: int) -> Counts:
     folder.mkdir()
     counts = Counts(folder)
-    words = Words("english", "english")
+    words = Words("english", stopwords_of("english"))
     counts.add(counted(words, texts[i : i + block]) for i in range(0, len(texts), block))
     return counts
 
@@ -139,6 +141,29 @@ def test_whatever_stops_it_the_next_one_is_whole(tmp_path: Path, monkeypatch: py
         assert found == expected, trial
     assert trials == 16
     assert not any("counts" in name for name in expected)
+
+
+def test_processes_make_the_same_index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    corpus = corpus_of(tmp_path / "cache", passages(300))
+    blocks = [(begin, begin + 30) for begin in range(0, 300, 30)]
+    task = "english", stopwords_of("english"), corpus, blocks
+    started: list[subprocess.Popen[bytes]] = []
+    start = subprocess.Popen
+    monkeypatch.setattr(subprocess, "Popen", lambda *a, **k: started.append(start(*a, **k)) or started[-1])
+    alone = list(count(*task))
+    others = count_in_processes(*task, 2)
+    together = [next(others)]
+    started[0].kill()  # what it leaves is counted here
+    together += others
+    assert all(process.poll() is not None for process in started)
+    assert len(started) == 2
+    for one, other in zip(alone, together, strict=True):
+        for mine, theirs in zip(one, other, strict=True):
+            np.testing.assert_array_equal(mine, theirs)
+    others = count_in_processes(*task, 2)
+    next(others)
+    others.close()  # as Ctrl-C does
+    assert all(process.poll() is not None for process in started)
 
 
 class Impatient:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import astuple, dataclass
@@ -21,13 +22,18 @@ from hardneg.errors import PartError
 from hardneg.files.npy import HEADERS
 from hardneg.kinds import fingerprint
 from hardneg.models.bm25_build import Counts, Method, write
-from hardneg.models.bm25_words import Counted, Words, counted
+from hardneg.models.bm25_processes import count, count_in_processes
+from hardneg.models.bm25_words import Counted, Words, stopwords_of
 
 if TYPE_CHECKING:
     import bm25s
 
 QUERIES_PER_BLOCK = 256
 PASSAGES_PER_BLOCK, BYTES_PER_BLOCK = 8_192, 1 << 23
+BYTES_PER_PROCESS = 1 << 24
+"""So much text is worth a process of its own, which takes a second to start."""
+MOST_PROCESSES = 8
+"""What more would count, this process could not write."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +60,7 @@ class Settings:
 
     def tokens(self, texts: Iterable[str]) -> list[list[str]]:
         """The words of each text, as they are indexed. In scripts without spaces, pairs of letters (`data.scripts`)."""
-        words = Words(self.language, self.stopwords)
+        words = Words(self.language, stopwords_of(self.stopwords))
         numbers = [[number for number in words.numbers(text) if number >= 0] for text in texts]
         stems = list(words.stems)
         return [[stems[number] for number in own] for own in numbers]
@@ -96,12 +102,14 @@ def _counted(settings: Settings, corpus: Corpus) -> Iterator[Counted]:
     """The words of a corpus, some passages at a time."""
     size = (corpus.path / "passages.arrow").stat().st_size
     rows = max(1, min(PASSAGES_PER_BLOCK, BYTES_PER_BLOCK * len(corpus) // size))
-    words = Words(settings.language, settings.stopwords)
+    blocks = [(begin, min(begin + rows, len(corpus))) for begin in range(0, len(corpus), rows)]
+    task = settings.language, stopwords_of(settings.stopwords), corpus, blocks
+    processes = min(_threads(), MOST_PROCESSES, size // BYTES_PER_PROCESS) if sys.executable else 1
+    counts = count(*task) if processes < 2 else count_in_processes(*task, processes)
     with progress.task("count words for BM25", len(corpus)) as bar:
-        for begin in range(0, len(corpus), rows):
-            block = np.arange(begin, min(begin + rows, len(corpus)))
-            yield counted(words, corpus.contents(block))
-            bar.advance(len(block))
+        for block in counts:
+            yield block
+            bar.advance(len(block.lengths))
 
 
 @lru_cache(maxsize=2)

@@ -18,6 +18,16 @@ PATTERN = re.compile(r"(?u)\b\w\w+\b")
 STOPWORD = -1
 
 
+def stopwords_of(name: str) -> frozenset[str]:
+    """The stop words of a list of bm25s's. Raises `PartError` where there is no such list."""
+    from bm25s.tokenization import _infer_stopwords
+
+    try:
+        return frozenset(() if name == "none" else _infer_stopwords(name))
+    except ValueError as error:
+        raise PartError(f"`stopwords` {name!r} is no list that bm25s has ({error})") from error
+
+
 FORMS = 1_000_000
 """So many forms of words are kept at most; then all are forgotten, and stemmed anew when they occur again."""
 
@@ -25,18 +35,14 @@ FORMS = 1_000_000
 class Words(dict[str, int]):
     """The number of every word form that occurred: that of its stem in ``stems``, `STOPWORD` for a stop word."""
 
-    def __init__(self, language: str, stopwords: str) -> None:
+    def __init__(self, language: str, stopwords: frozenset[str]) -> None:
         import Stemmer
-        from bm25s.tokenization import _infer_stopwords
 
         super().__init__()
         self.stems: dict[str, int] = {}
         """Stems in the order in which they occurred first, numbered."""
         self._stemmed = str if language == "none" else Stemmer.Stemmer(language).stemWord
-        try:
-            self._stopwords = frozenset(() if stopwords == "none" else _infer_stopwords(stopwords))
-        except ValueError as error:
-            raise PartError(f"`stopwords` {stopwords!r} is no list that bm25s has ({error})") from error
+        self._stopwords = stopwords
 
     def __missing__(self, form: str) -> int:
         stop = form in self._stopwords
