@@ -198,7 +198,7 @@ def searches(
         "hardneg, 2 threads": lambda asked: ours(asked, 2),
         "bm25s, numpy": lambda asked: by_bm25s(asked, "numpy"),
     }
-    if importlib.util.find_spec("rank_bm25"):
+    if importlib.util.find_spec("rank_bm25") and not name.endswith("all words"):
         from rank_bm25 import BM25Okapi
 
         other = BM25Okapi(settings.tokens(corpus.contents(np.arange(size))))

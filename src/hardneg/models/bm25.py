@@ -11,7 +11,7 @@ from dataclasses import astuple, dataclass
 from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -139,11 +139,10 @@ def search(
     ``queries``: the words of each. Rows ``barred`` (those of query i between two ``offsets``) are left out. ``size``:
     the number of passages. Large batches are shared out over ``OMP_NUM_THREADS`` threads, or one a processor.
     """
-    from hardneg.models.bm25_search import LAST, best
+    from hardneg.models.bm25_search import LAST, arrays_of, best, constant
 
-    scores, absent = index.scores, index.nonoccurrence_array
-    arrays = [np.asarray(scores[name]) for name in ("data", "indices", "indptr")]
-    absent = np.zeros(0, np.float32) if absent is None else np.asarray(absent)
+    given: Any = index.nonoccurrence_array
+    arrays = [*arrays_of(index), constant(np.zeros(0, np.float32) if given is None else given)]
     none = np.zeros(0, np.int64)
     known = [index.get_tokens_ids(list(words)) for words in queries]
     words, begins = np.array([word for own in known for word in own], np.int64), offsets_of([*map(len, known)])
@@ -151,7 +150,7 @@ def search(
     def found(begin: int) -> tuple[Int64, Int64]:
         end = min(begin + QUERIES_PER_BLOCK, len(queries))
         keys, counts = np.empty((end - begin, min(depth, size)), np.int64), np.empty(end - begin, np.int64)
-        best(*arrays, absent, words, begins[begin : end + 1], barred, offsets[begin : end + 1], size, keys, counts)
+        best(*arrays, words, begins[begin : end + 1], barred, offsets[begin : end + 1], size, keys, counts)
         return keys[np.arange(keys.shape[1]) < counts[:, None]], counts
 
     blocks = range(0, len(queries), QUERIES_PER_BLOCK)

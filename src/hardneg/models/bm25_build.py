@@ -132,7 +132,7 @@ def write(folder: Path, counts: Counts, of: Statistics, method: str, k1: float, 
     absent: Float32 | None = None
     if method in {"bm25l", "bm25+"}:
         nothing = parts_of(tf_array=0, l_d=mean, l_avg=mean, k1=k1, b=b, delta=delta)
-        absent = (weights * nothing).astype(np.float32)[which]
+        absent = np.asarray((weights * nothing).astype(np.float32)[which])
         np.save(folder / "nonoccurrence_array.index.npy", absent)
     offsets = offsets_of(counts.frequencies)
     np.save(folder / "indptr.csc.index.npy", offsets)

@@ -1,7 +1,7 @@
 """Counts the words of a large corpus in several processes.
 
-They are started as commands, so they import nothing of the program that asked. Each takes every so manyth block, and ends
-when its pipe does. The order of blocks decides all numbers, so the result is that of one process.
+They are started as commands, so they import nothing of the program that asked. Each takes every so manyth block and
+ends when its pipe does. The order of blocks decides all numbers, so the result is that of one process.
 """
 
 from __future__ import annotations
