@@ -20,7 +20,7 @@ from hardneg import progress
 from hardneg.cache import folders
 from hardneg.data.corpus import Corpus
 from hardneg.data.scripts import spaced
-from hardneg.models import bm25, bm25_build
+from hardneg.models import bm25, bm25_build, bm25_words
 from hardneg.models.bm25_build import Counts, Statistics, write
 from hardneg.models.bm25_processes import count, count_in_processes
 from hardneg.models.bm25_words import Words, counted, stopwords_of
@@ -188,3 +188,10 @@ def test_stopped_by_ctrl_c_it_is_made_at_the_next_call(tmp_path: Path) -> None:
     index = bm25.index(bm25.Settings(), corpus)
     assert index is not None
     assert index.scores["num_docs"] == 60
+
+
+def test_forms_that_are_forgotten_keep_their_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+    texts = passages(50)
+    expected = bm25.Settings().tokens(texts)
+    monkeypatch.setattr(bm25_words, "FORMS", 3)
+    assert bm25.Settings().tokens(texts) == expected

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     import bm25s
 
 QUERIES_PER_BLOCK = 256
-PASSAGES_PER_BLOCK, BYTES_PER_BLOCK = 8_192, 1 << 23
+PASSAGES_PER_BLOCK, BYTES_PER_BLOCK = 4_096, 1 << 22
 BYTES_PER_PROCESS = 1 << 24
 """So much text is worth a process of its own, which takes a second to start."""
 MOST_PROCESSES = 8

@@ -28,7 +28,7 @@ def stopwords_of(name: str) -> frozenset[str]:
         raise PartError(f"`stopwords` {name!r} is no list that bm25s has ({error})") from error
 
 
-FORMS = 1_000_000
+FORMS = 250_000
 """So many forms of words are kept at most; then all are forgotten, and stemmed anew when they occur again."""
 
 
