@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from collections.abc import Sequence
 from itertools import pairwise
@@ -19,9 +20,10 @@ from hardneg import progress
 from hardneg.cache import folders
 from hardneg.data.corpus import Corpus
 from hardneg.data.scripts import spaced
-from hardneg.models import bm25, bm25_build
+from hardneg.models import bm25, bm25_build, bm25_words
 from hardneg.models.bm25_build import Counts, Statistics, write
-from hardneg.models.bm25_words import counted
+from hardneg.models.bm25_processes import count, count_in_processes
+from hardneg.models.bm25_words import Words, counted, stopwords_of
 from hardneg.testing import make_batch
 from hardneg.testing.faults import some_faults
 
@@ -40,7 +42,8 @@ def passages(count: int) -> list[str]:
 def counts_of(folder: Path, texts: Sequence[str], block: int) -> Counts:
     folder.mkdir()
     counts = Counts(folder)
-    counts.add(counted("english", "english", texts[i : i + block]) for i in range(0, len(texts), block))
+    words = Words("english", stopwords_of("english"))
+    counts.add(counted(words, texts[i : i + block]) for i in range(0, len(texts), block))
     return counts
 
 
@@ -140,6 +143,29 @@ def test_whatever_stops_it_the_next_one_is_whole(tmp_path: Path, monkeypatch: py
     assert not any("counts" in name for name in expected)
 
 
+def test_processes_make_the_same_index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    corpus = corpus_of(tmp_path / "cache", passages(300))
+    blocks = [(begin, begin + 30) for begin in range(0, 300, 30)]
+    task = "english", stopwords_of("english"), corpus, blocks
+    started: list[subprocess.Popen[bytes]] = []
+    start = subprocess.Popen
+    monkeypatch.setattr(subprocess, "Popen", lambda *a, **k: started.append(start(*a, **k)) or started[-1])
+    alone = list(count(*task))
+    others = count_in_processes(*task, 2)
+    together = [next(others)]
+    started[0].kill()  # what it leaves is counted here
+    together += others
+    assert all(process.poll() is not None for process in started)
+    assert len(started) == 2
+    for one, other in zip(alone, together, strict=True):
+        for mine, theirs in zip(one, other, strict=True):
+            np.testing.assert_array_equal(mine, theirs)
+    others = count_in_processes(*task, 2)
+    next(others)
+    others.close()  # as Ctrl-C does
+    assert all(process.poll() is not None for process in started)
+
+
 class Impatient:
     """Presses Ctrl-C at the first sign of progress."""
 
@@ -162,3 +188,10 @@ def test_stopped_by_ctrl_c_it_is_made_at_the_next_call(tmp_path: Path) -> None:
     index = bm25.index(bm25.Settings(), corpus)
     assert index is not None
     assert index.scores["num_docs"] == 60
+
+
+def test_forms_that_are_forgotten_keep_their_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+    texts = passages(50)
+    expected = bm25.Settings().tokens(texts)
+    monkeypatch.setattr(bm25_words, "FORMS", 3)
+    assert bm25.Settings().tokens(texts) == expected

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 import os
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import astuple, dataclass
 from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -21,13 +22,18 @@ from hardneg.errors import PartError
 from hardneg.files.npy import HEADERS
 from hardneg.kinds import fingerprint
 from hardneg.models.bm25_build import Counts, Method, write
-from hardneg.models.bm25_words import Counted, Words, counted
+from hardneg.models.bm25_processes import count, count_in_processes
+from hardneg.models.bm25_words import Counted, Words, stopwords_of
 
 if TYPE_CHECKING:
     import bm25s
 
 QUERIES_PER_BLOCK = 256
-PASSAGES_PER_BLOCK, BYTES_PER_BLOCK = 8_192, 1 << 23
+PASSAGES_PER_BLOCK, BYTES_PER_BLOCK = 4_096, 1 << 22
+BYTES_PER_PROCESS = 1 << 24
+"""So much text is worth a process of its own, which takes a second to start."""
+MOST_PROCESSES = 8
+"""What more would count, this process could not write."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +60,7 @@ class Settings:
 
     def tokens(self, texts: Iterable[str]) -> list[list[str]]:
         """The words of each text, as they are indexed. In scripts without spaces, pairs of letters (`data.scripts`)."""
-        words = Words(self.language, self.stopwords)
+        words = Words(self.language, stopwords_of(self.stopwords))
         numbers = [[number for number in words.numbers(text) if number >= 0] for text in texts]
         stems = list(words.stems)
         return [[stems[number] for number in own] for own in numbers]
@@ -96,11 +102,14 @@ def _counted(settings: Settings, corpus: Corpus) -> Iterator[Counted]:
     """The words of a corpus, some passages at a time."""
     size = (corpus.path / "passages.arrow").stat().st_size
     rows = max(1, min(PASSAGES_PER_BLOCK, BYTES_PER_BLOCK * len(corpus) // size))
+    blocks = [(begin, min(begin + rows, len(corpus))) for begin in range(0, len(corpus), rows)]
+    task = settings.language, stopwords_of(settings.stopwords), corpus, blocks
+    processes = min(_threads(), MOST_PROCESSES, size // BYTES_PER_PROCESS) if sys.executable else 1
+    counts = count(*task) if processes < 2 else count_in_processes(*task, processes)
     with progress.task("count words for BM25", len(corpus)) as bar:
-        for begin in range(0, len(corpus), rows):
-            block = np.arange(begin, min(begin + rows, len(corpus)))
-            yield counted(settings.language, settings.stopwords, corpus.contents(block))
-            bar.advance(len(block))
+        for block in counts:
+            yield block
+            bar.advance(len(block.lengths))
 
 
 @lru_cache(maxsize=2)
@@ -130,11 +139,10 @@ def search(
     ``queries``: the words of each. Rows ``barred`` (those of query i between two ``offsets``) are left out. ``size``:
     the number of passages. Large batches are shared out over ``OMP_NUM_THREADS`` threads, or one a processor.
     """
-    from hardneg.models.bm25_search import LAST, best
+    from hardneg.models.bm25_search import LAST, arrays_of, best, constant
 
-    scores, absent = index.scores, index.nonoccurrence_array
-    arrays = [np.asarray(scores[name]) for name in ("data", "indices", "indptr")]
-    absent = np.zeros(0, np.float32) if absent is None else np.asarray(absent)
+    given: Any = index.nonoccurrence_array
+    arrays = [*arrays_of(index), constant(np.zeros(0, np.float32) if given is None else given)]
     none = np.zeros(0, np.int64)
     known = [index.get_tokens_ids(list(words)) for words in queries]
     words, begins = np.array([word for own in known for word in own], np.int64), offsets_of([*map(len, known)])
@@ -142,7 +150,7 @@ def search(
     def found(begin: int) -> tuple[Int64, Int64]:
         end = min(begin + QUERIES_PER_BLOCK, len(queries))
         keys, counts = np.empty((end - begin, min(depth, size)), np.int64), np.empty(end - begin, np.int64)
-        best(*arrays, absent, words, begins[begin : end + 1], barred, offsets[begin : end + 1], size, keys, counts)
+        best(*arrays, words, begins[begin : end + 1], barred, offsets[begin : end + 1], size, keys, counts)
         return keys[np.arange(keys.shape[1]) < counts[:, None]], counts
 
     blocks = range(0, len(queries), QUERIES_PER_BLOCK)

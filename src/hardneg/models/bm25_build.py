@@ -16,7 +16,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from hardneg import progress
-from hardneg.arrays import Float32, Int64, offsets_of, places_of
+from hardneg.arrays import Float32, Int32, Int64, offsets_of
 from hardneg.models.bm25_words import Counted
 
 ENTRIES, WORDS = 1 << 20, 1 << 16
@@ -52,7 +52,7 @@ class Counts:
     numbers: dict[str, int] = field(default_factory=dict)
     """Words in the order in which they occur first, numbered."""
     frequencies: Int64 = field(default_factory=lambda: np.zeros(0, np.int64))
-    lengths: list[Int64] = field(default_factory=list)
+    lengths: list[Int32] = field(default_factory=list)
     ends: list[tuple[int, int]] = field(default_factory=lambda: [(0, 0)])
     """Up to where the files of words and of entries were filled by each block of passages."""
     passages: int = 0
@@ -70,18 +70,15 @@ class Counts:
                 file.close()
 
     def _add(self, block: Counted, files: dict[str, Any]) -> None:
-        known = self.numbers
-        words = np.array([known.setdefault(word, len(known)) for word in block.words], np.int32)
-        self.frequencies = np.concatenate([self.frequencies, np.zeros(len(known) - len(self.frequencies), np.int64)])
-        self.frequencies[words] += block.passages
-        order = np.argsort(words)
-        lengths = block.passages[order]
-        entries = np.repeat(offsets_of(block.passages)[:-1][order], lengths) + places_of(offsets_of(lengths))
-        rows = block.rows[entries] + np.int32(self.passages)
-        columns = words[order], lengths.astype(np.int32), rows, block.times[entries]
+        for word in block.new:
+            self.numbers[word] = len(self.numbers)
+        self.frequencies = np.concatenate([self.frequencies, np.zeros(len(block.new), np.int64)])
+        self.frequencies[block.numbers] += block.passages
+        words, passages = block.numbers.astype(np.int32), block.passages.astype(np.int32)
+        columns = words, passages, block.rows + np.int32(self.passages), block.times
         for name, column in zip(self.FILES, columns, strict=True):
             files[name].write(column.data)
-        self.ends.append((self.ends[-1][0] + len(words), self.ends[-1][1] + len(entries)))
+        self.ends.append((self.ends[-1][0] + len(words), self.ends[-1][1] + len(block.rows)))
         self.lengths.append(block.lengths.astype(np.int32))
         self.passages += len(block.lengths)
 
@@ -90,7 +87,7 @@ class Counts:
         length = int(sum(own.sum() for own in self.lengths))
         return Statistics(self.passages, length, self.numbers, self.frequencies)
 
-    def by_words(self) -> Iterator[tuple[Int64, Int64, Int64]]:
+    def by_words(self) -> Iterator[tuple[Int32, Int32, Int32]]:
         """Words, rows and times of the entries of some words after others, all of them by word, then by row."""
         word, passages, row, times = (np.memmap(self._file(name), np.int32, "r") for name in self.FILES)
         blocks = [(a, b, c) for (a, c), (b, _) in zip(self.ends[:-1], self.ends[1:], strict=True)]
@@ -124,6 +121,7 @@ class Counts:
 def write(folder: Path, counts: Counts, of: Statistics, method: str, k1: float, b: float, delta: float) -> None:
     """Writes the index of counted passages, scored by the statistics ``of`` a corpus, which they may be a part of."""
     from bm25s.scoring import _select_idf_scorer, _select_tfc_scorer
+    from bm25s.utils.json_functions import dumps
 
     frequencies = of.frequencies[np.array([of.numbers[word] for word in counts.numbers], np.int64)]
     mean, lengths = np.float64(of.length / of.passages), np.concatenate(counts.lengths)
@@ -134,7 +132,7 @@ def write(folder: Path, counts: Counts, of: Statistics, method: str, k1: float, 
     absent: Float32 | None = None
     if method in {"bm25l", "bm25+"}:
         nothing = parts_of(tf_array=0, l_d=mean, l_avg=mean, k1=k1, b=b, delta=delta)
-        absent = (weights * nothing).astype(np.float32)[which]
+        absent = np.asarray((weights * nothing).astype(np.float32)[which])
         np.save(folder / "nonoccurrence_array.index.npy", absent)
     offsets = offsets_of(counts.frequencies)
     np.save(folder / "indptr.csc.index.npy", offsets)
@@ -155,7 +153,7 @@ def write(folder: Path, counts: Counts, of: Statistics, method: str, k1: float, 
             indices.write(rows.astype("<i4").data)
             bar.advance(len(rows))
     vocabulary = {**counts.numbers, "": len(counts.numbers)}  # the last as bm25s adds it
-    (folder / "vocab.index.json").write_text(json.dumps(vocabulary, ensure_ascii=False), encoding="utf-8")
+    (folder / "vocab.index.json").write_text(dumps(vocabulary, ensure_ascii=False), encoding="utf-8")
     parameters = {"k1": k1, "b": b, "delta": delta, "method": method, "idf_method": method}
     kinds = {"dtype": "float32", "int_dtype": "int32", "num_docs": len(lengths)}
     parameters |= kinds | {"version": version("bm25s"), "backend": "numpy"}

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numba import njit
+from numpy.typing import NDArray
 
-from hardneg.arrays import Float32, Int64
+from hardneg.arrays import Float32, Int32, Int64
 
+T = TypeVar("T", bound=np.generic)
 LAST = 2**31 - 1
 """The highest row there can be, and the lower half of a key."""
 
@@ -27,8 +29,20 @@ def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     return kernel  # type: ignore[no-any-return]
 
 
+def constant(array: NDArray[T]) -> NDArray[T]:
+    """The array as one that cannot be written to, as one in a file is: kernels are compiled for that alone."""
+    view: NDArray[T] = np.asarray(array).view()
+    view.flags.writeable = False
+    return view
+
+
+def arrays_of(index: Any) -> list[Any]:
+    """``data``, ``indices`` and ``indptr`` of an index of bm25s."""
+    return [constant(index.scores[name]) for name in ("data", "indices", "indptr")]
+
+
 @compiled
-def add_up(data: Float32, indices: Any, indptr: Int64, words: Int64, sums: Float32, touched: Any) -> int:
+def add_up(data: Float32, indices: Int32, indptr: Int64, words: Int64, sums: Float32, touched: Int32) -> int:
     """Adds the scores of ``words`` to ``sums`` [N], zeros before, and lists the passages that have one in ``touched``
     [N + 1]. Returns how many these are.
     """
@@ -70,7 +84,7 @@ def order(heap: Int64, count: int) -> None:
 @compiled
 def best(
     data: Float32,
-    indices: Any,
+    indices: Int32,
     indptr: Int64,
     absent: Float32,
     words: Int64,

@@ -46,9 +46,9 @@ def lexical(index: bm25s.BM25, texts: Sequence[Sequence[str]], owners: Int64, ro
 
     ``texts`` [k]: words of each. Passages with equal scores, those that share no word included, share their mean rank.
     """
-    from hardneg.models.bm25_search import add_up
+    from hardneg.models.bm25_search import add_up, arrays_of
 
-    data, indices, indptr = (np.asarray(index.scores[name]) for name in ("data", "indices", "indptr"))
+    arrays = arrays_of(index)
     size = int(index.scores["num_docs"])
     sums, touched = np.zeros(size, np.float32), np.empty(size + 1, np.int32)
     offsets = offsets_of(np.bincount(owners, minlength=len(texts)))
@@ -57,7 +57,7 @@ def lexical(index: bm25s.BM25, texts: Sequence[Sequence[str]], owners: Int64, ro
         for i, words in enumerate(texts):
             own = span(offsets, i)
             known = np.array(index.get_tokens_ids(list(words)), np.int64)
-            scored = touched[: add_up(data, indices, indptr, known, sums, touched)]
+            scored = touched[: add_up(*arrays, known, sums, touched)]
             mine = sums[rows[own]]
             without = (size + len(scored)) / 2  # those without a common word share the places after all others
             above[own] = np.where(mine > 0, _above(np.sort(sums[scored]), mine, 0.0), without)
