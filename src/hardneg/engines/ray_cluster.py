@@ -64,7 +64,7 @@ def _join(address: str | None, runtime_env: Mapping[str, Any]) -> None:
             runtime_env=dict(runtime_env) or None,
             include_dashboard=False,
             log_to_driver=False,
-            logging_level=logging.WARNING,
+            logging_level=logging.ERROR,
         )
     except (OSError, RuntimeError, ValueError) as error:
         raise JobError(_unreachable(address, error)) from error
