@@ -59,9 +59,6 @@ class Session:
             self._stack.close()
 
 
-session = Session()
-
-
 def _crew(shape: Workers, environment: dict[str, Any], meeting: Meeting) -> Crew:
     cpus, gpus = shape.cpus or 1, shape.gpus or 0
     there = room(cpus, gpus)
