@@ -79,6 +79,8 @@ class Ray:
         Raises `WorkerError`, when all others are done, for shards that three workers died of, and `JobError` where the
         cluster cannot be joined or a worker does not see the ``folders``.
         """
+        if not shards:
+            return
         try:
             yield from _session().crew(self, self._of(stage), folders).work(function, shards)
         except WorkerError:
