@@ -18,7 +18,7 @@ from pydantic import Field
 
 from hardneg.bounds import Count, Positive
 from hardneg.errors import MissingExtraError, PartError, WorkerError
-from hardneg.kinds import part
+from hardneg.kinds import NEUTRAL, part
 
 if TYPE_CHECKING:
     from hardneg.engines.ray_session import Session
@@ -59,12 +59,12 @@ class Ray:
     ``output`` and ``cache`` must lie on a disk that all machines share, at one path. Needs the extra ``ray``.
     """
 
-    address: str | None = None
-    runtime_env: Mapping[str, Any] = field(default_factory=dict)
-    concurrency: Concurrency | None = None
-    cpus: Positive = 1
-    gpus: Amount = 0
-    stages: Mapping[str, Workers] = field(default_factory=dict)
+    address: str | None = field(default=None, metadata=NEUTRAL)
+    runtime_env: Mapping[str, Any] = field(default_factory=dict, metadata=NEUTRAL)
+    concurrency: Concurrency | None = field(default=None, metadata=NEUTRAL)
+    cpus: Positive = field(default=1, metadata=NEUTRAL)
+    gpus: Amount = field(default=0, metadata=NEUTRAL)
+    stages: Mapping[str, Workers] = field(default_factory=dict, metadata=NEUTRAL)
 
     def __post_init__(self) -> None:
         _check(self.concurrency, self.gpus)
