@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import subprocess
@@ -40,13 +41,15 @@ SYSTEM = {"health_check_period_ms": 500, "health_check_timeout_ms": 500, "health
 SHORT = {
     "generators.semantic": REMOVED,
     "generators.reranked": REMOVED,
+    "generators.easy": REMOVED,
+    "controls": REMOVED,
     "scorers.referee": REMOVED,
     "filters.veto": REMOVED,
     "filters.copies": REMOVED,
     "filters.repeats": REMOVED,
     "deepen": 0,
 }
-"""A job with one stage of each sort beside the control."""
+"""A job with one stage of each sort."""
 
 
 class Nodes:
@@ -76,7 +79,7 @@ class Nodes:
         from ray import init, shutdown
         from ray._private.state import actors
 
-        init(self.address, log_to_driver=False, logging_level="error")
+        init(self.address, log_to_driver=False, logging_level=logging.ERROR)
         try:
             return [actor["State"] for actor in actors().values() if actor["State"] != "DEAD"]
         finally:
@@ -169,7 +172,7 @@ def test_a_process_and_a_machine_lost_in_each_stage_cost_their_shards_only(
     assert files_of(tmp_path / "runs" / "job") == short
 
 
-DEADLY = {"generate.lexical", "generate.easy", "merge", "score.target", "filter.safe"}
+DEADLY = {"generate.lexical", "merge", "score.target", "filter.safe"}
 
 
 @pytest.mark.engines
@@ -225,11 +228,11 @@ def gpus(_number: int) -> tuple[int, str | None]:
 @pytest.mark.engines
 def test_workers_share_a_gpu_and_see_none_without(nodes: Nodes) -> None:
     stages = {"score.large": Workers(gpus=0.5, cpus=0.25)}
-    engine = Ray(address=nodes.address, concurrency=(1, 4), stages=stages)
-    found = list(engine.map(gpus, range(12), stage="score.large.deeper1"))
-    assert len({process for process, _ in found}) == 4
+    engine = Ray(address=nodes.address, concurrency=(1, 3), stages=stages)
+    found = list(engine.map(gpus, range(9), stage="score.large.deeper1"))
+    assert len({process for process, _ in found}) == 3, "on two machines with a GPU each"
     assert {seen for _, seen in found} == {"0"}
-    assert {seen for _, seen in engine.map(gpus, range(2), stage="merge")} == {""}
+    assert {seen for _, seen in engine.map(gpus, [0], stage="merge")} == {""}
 
 
 @pytest.mark.engines
