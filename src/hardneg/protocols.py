@@ -273,7 +273,9 @@ class Engine(Protocol):
         ...
 
     def close(self) -> None:
-        """Gives back what is not this machine's, until `map` is called again."""
+        """Gives back what other work may need, until `map` is called again: before a language model is asked, and when
+        all shards are done.
+        """
         ...
 
 

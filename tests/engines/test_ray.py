@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import subprocess
@@ -29,6 +30,7 @@ from support import (
 from test_local import failing, killed
 
 from hardneg import progress
+from hardneg.engines import ray
 from hardneg.engines.ray import Ray, Workers
 from hardneg.errors import HardnegError, JobError, MissingExtraError, PartError, WorkerError
 from hardneg.job.run_folder import Job
@@ -39,17 +41,19 @@ SYSTEM = {"health_check_period_ms": 500, "health_check_timeout_ms": 500, "health
 SHORT = {
     "generators.semantic": REMOVED,
     "generators.reranked": REMOVED,
+    "generators.easy": REMOVED,
+    "controls": REMOVED,
     "scorers.referee": REMOVED,
     "filters.veto": REMOVED,
     "filters.copies": REMOVED,
     "filters.repeats": REMOVED,
     "deepen": 0,
 }
-"""A job with one stage of each sort beside the control."""
+"""A job with one stage of each sort."""
 
 
 class Nodes:
-    """A head without CPUs and two nodes with one each, which come back when they are lost."""
+    """A head without CPUs and two nodes with one CPU each (and a GPU, as far as Ray knows), which come back when they are lost."""
 
     def __init__(self) -> None:
         from ray.cluster_utils import Cluster
@@ -68,18 +72,18 @@ class Nodes:
                 with suppress(Exception):
                     self._own.remove_node(node)
         while len(self._own.worker_nodes) < 2:
-            self._own.add_node(wait=True, num_cpus=1, **OPTIONS)
+            self._own.add_node(wait=True, num_cpus=1, num_gpus=1, **OPTIONS)
 
     def actors(self) -> list[str]:
         """The states of all actors that are not dead."""
-        import ray
+        from ray import init, shutdown
         from ray._private.state import actors
 
-        ray.init(self.address, log_to_driver=False, logging_level="error")
+        init(self.address, log_to_driver=False, logging_level=logging.ERROR)
         try:
             return [actor["State"] for actor in actors().values() if actor["State"] != "DEAD"]
         finally:
-            ray.shutdown()
+            shutdown()
 
     def end(self) -> None:
         self._own.shutdown()
@@ -168,7 +172,7 @@ def test_a_process_and_a_machine_lost_in_each_stage_cost_their_shards_only(
     assert files_of(tmp_path / "runs" / "job") == short
 
 
-DEADLY = {"generate.lexical", "generate.easy", "merge", "score.target", "filter.safe"}
+DEADLY = {"generate.lexical", "merge", "score.target", "filter.safe"}
 
 
 @pytest.mark.engines
@@ -199,8 +203,6 @@ def loads(folder: Path, number: int) -> int:
 
 @pytest.mark.engines
 def test_a_worker_stays_with_what_it_has_loaded_and_says_what_it_has_to_say(nodes: Nodes, tmp_path: Path) -> None:
-    from hardneg.engines.ray_session import session
-
     before = signal.getsignal(signal.SIGTERM)
     engine = Ray(address=nodes.address, stages={"merge": Workers(concurrency=(1, 2))})
     with pytest.warns(UserWarning, match="number") as said:
@@ -213,8 +215,24 @@ def test_a_worker_stays_with_what_it_has_loaded_and_says_what_it_has_to_say(node
     with pytest.warns(UserWarning, match="number"):
         list(engine.map(partial(loads, tmp_path), range(8), stage="merge"))
     assert len(list(tmp_path.glob("loaded-*"))) == 4
-    assert session._crew is not None
-    assert len(session._crew._idle) + len(session._crew._starting) == 1, "no shard waits for the second"
+    crew = ray._session()._crew
+    assert crew is not None
+    assert len(crew._idle) + len(crew._starting) == 1, "no shard waits for the second"
+
+
+def gpus(_number: int) -> tuple[int, str | None]:
+    time.sleep(0.5)  # so that the others get something to do
+    return os.getpid(), os.environ.get("CUDA_VISIBLE_DEVICES")
+
+
+@pytest.mark.engines
+def test_workers_share_a_gpu_and_see_none_without(nodes: Nodes) -> None:
+    stages = {"score.large": Workers(gpus=0.5, cpus=0.25)}
+    engine = Ray(address=nodes.address, concurrency=(1, 3), stages=stages)
+    found = list(engine.map(gpus, range(9), stage="score.large.deeper1"))
+    assert len({process for process, _ in found}) == 3, "on two machines with a GPU each"
+    assert {seen for _, seen in found} == {"0"}
+    assert {seen for _, seen in engine.map(gpus, [0], stage="merge")} == {""}
 
 
 @pytest.mark.engines

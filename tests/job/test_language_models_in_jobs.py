@@ -20,6 +20,7 @@ from asking import GRADES, answer, client_at, job_with
 from support import IN_A_HURRY, REMOVED, WORDS, as_yaml, changed, files_of, write_data
 
 from hardneg.cli import main
+from hardneg.engines.local import Local
 from hardneg.job.run_folder import Job
 from hardneg.llm.answer_log import answers_of
 from hardneg.testing import Fault, FaultServer, fault_server
@@ -77,6 +78,27 @@ def test_a_job_from_generation_to_export(job: Make, tmp_path: Path, capsys: pyte
     assert origin["tokens"] > 0
     origins = [json.loads(line) for line in (tmp_path / "job" / "provenance.jsonl").read_text().splitlines()]
     assert [line["query_id"] for line in origins] == [line["query_id"] for line in lines]
+
+
+def test_parts_that_ask_stay_in_this_process_and_what_else_works_makes_room(
+    job: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heard: list[str] = []
+    whole = Local.map
+
+    def listened(self: Local, function: Any, shards: Any, *, stage: str = "", folders: Any = ()) -> Any:
+        heard.append(stage)
+        return whole(self, function, shards, stage=stage, folders=folders)
+
+    monkeypatch.setattr(Local, "map", listened)
+    monkeypatch.setattr(Local, "close", lambda self: heard.append("made room"))
+    with FaultServer(answer=answer) as server:
+        Job.read(job(server.url)).run()
+    assert "generate.written" not in heard
+    assert "score.judge" not in heard
+    assert heard[:3] == ["generate.lexical", "made room", "merge"]
+    assert heard[-1] == "made room"
+    assert heard.count("made room") == 3, "for each part that asks, and at the end"
 
 
 def test_a_threshold_changed_asks_for_nothing_that_is_known(job: Make, tmp_path: Path) -> None:

@@ -10,13 +10,14 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from dataclasses import field
 from functools import lru_cache
 from pathlib import Path
 from typing import TypeVar
 
 from hardneg.bounds import Count
 from hardneg.errors import WorkerError
-from hardneg.kinds import part
+from hardneg.kinds import NEUTRAL, part
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -33,7 +34,7 @@ class Local:
     that shard's own. A lone shard is worked on in this process as long as no other one was started.
     """
 
-    workers: Count = 1
+    workers: Count = field(default=1, metadata=NEUTRAL)
 
     def map(
         self, function: Callable[[T], R], shards: Sequence[T], *, stage: str = "", folders: Sequence[Path] = ()

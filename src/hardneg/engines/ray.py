@@ -9,15 +9,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import field
+from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 from pydantic import Field
 
 from hardneg.bounds import Count, Positive
 from hardneg.errors import MissingExtraError, PartError, WorkerError
-from hardneg.kinds import part
+from hardneg.kinds import NEUTRAL, part
+
+if TYPE_CHECKING:
+    from hardneg.engines.ray_session import Session
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -55,12 +59,12 @@ class Ray:
     ``output`` and ``cache`` must lie on a disk that all machines share, at one path. Needs the extra ``ray``.
     """
 
-    address: str | None = None
-    runtime_env: Mapping[str, Any] = field(default_factory=dict)
-    concurrency: Concurrency | None = None
-    cpus: Positive = 1
-    gpus: Amount = 0
-    stages: Mapping[str, Workers] = field(default_factory=dict)
+    address: str | None = field(default=None, metadata=NEUTRAL)
+    runtime_env: Mapping[str, Any] = field(default_factory=dict, metadata=NEUTRAL)
+    concurrency: Concurrency | None = field(default=None, metadata=NEUTRAL)
+    cpus: Positive = field(default=1, metadata=NEUTRAL)
+    gpus: Amount = field(default=0, metadata=NEUTRAL)
+    stages: Mapping[str, Workers] = field(default_factory=dict, metadata=NEUTRAL)
 
     def __post_init__(self) -> None:
         _check(self.concurrency, self.gpus)
@@ -75,10 +79,10 @@ class Ray:
         Raises `WorkerError`, when all others are done, for shards that three workers died of, and `JobError` where the
         cluster cannot be joined or a worker does not see the ``folders``.
         """
-        from hardneg.engines.ray_session import session
-
+        if not shards:
+            return
         try:
-            yield from session.crew(self, self._of(stage), folders).work(function, shards)
+            yield from _session().crew(self, self._of(stage), folders).work(function, shards)
         except WorkerError:
             raise
         except BaseException:
@@ -87,9 +91,8 @@ class Ray:
 
     def close(self) -> None:
         """Ends the workers and leaves the cluster."""
-        from hardneg.engines.ray_session import session
-
-        session.close()
+        if _session.cache_info().currsize:  # else Ray is not even imported
+            _session().close()
 
     def _of(self, stage: str) -> Workers:
         """The workers of a stage; one of a deeper wave has those of the first."""
@@ -99,6 +102,14 @@ class Ray:
             cpus=own.cpus or self.cpus,
             gpus=self.gpus if own.gpus is None else own.gpus,
         )
+
+
+@lru_cache(maxsize=1)
+def _session() -> Session:
+    """What this process has on a cluster: kept from stage to stage, so that each worker loads its models once."""
+    from hardneg.engines.ray_session import Session
+
+    return Session()
 
 
 def _check(concurrency: Concurrency | None, gpus: float | None) -> None:

@@ -30,6 +30,8 @@ FORWARDED = (
 """How the names of the environment variables begin that workers have as the driver has them."""
 SECRET = ("TOKEN", "KEY", "SECRET", "PASSWORD")
 """How the names of those end that Ray is not told: it shows the environment of workers to all who see the cluster."""
+NO_GPU = "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO"
+"""Whether a worker without GPUs sees none."""
 PATIENCE = 10.0
 """Seconds that a cluster has to answer."""
 
@@ -40,7 +42,7 @@ def joined(address: str | None, runtime_env: Mapping[str, Any]) -> Iterator[dict
 
     Where it is one already, that is left as it is. Raises `JobError` where the cluster cannot be joined.
     """
-    own = {"env_vars": _forwarded() | dict(runtime_env.get("env_vars", {}))}
+    own = {"env_vars": {NO_GPU: "1"} | _forwarded() | dict(runtime_env.get("env_vars", {}))}
     if ray.is_initialized():
         yield {**runtime_env, **own}
         return
@@ -56,7 +58,6 @@ def _join(address: str | None, runtime_env: Mapping[str, Any]) -> None:
     address = address or os.environ.get("RAY_ADDRESS")
     _knock(address)
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # a cluster that we start sends nothing to its makers
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "1")  # without GPUs a worker sees none
     before = signal.getsignal(signal.SIGTERM)
     try:
         ray.init(
@@ -64,7 +65,7 @@ def _join(address: str | None, runtime_env: Mapping[str, Any]) -> None:
             runtime_env=dict(runtime_env) or None,
             include_dashboard=False,
             log_to_driver=False,
-            logging_level=logging.WARNING,
+            logging_level=logging.ERROR,
         )
     except (OSError, RuntimeError, ValueError) as error:
         raise JobError(_unreachable(address, error)) from error

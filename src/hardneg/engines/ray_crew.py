@@ -95,7 +95,7 @@ class Crew:
     def _done(self) -> list[Any]:
         """The calls that have ended, once any has."""
         calls = [*self._busy, *self._starting]
-        if self._busy or self._idle:
+        if self._busy:
             return ray.wait(calls)[0]
         with progress.task("wait for a worker of the Ray cluster"):
             return ray.wait(calls)[0]

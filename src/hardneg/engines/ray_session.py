@@ -59,16 +59,13 @@ class Session:
             self._stack.close()
 
 
-session = Session()
-
-
 def _crew(shape: Workers, environment: dict[str, Any], meeting: Meeting) -> Crew:
     cpus, gpus = shape.cpus or 1, shape.gpus or 0
     there = room(cpus, gpus)
     if not there:
         progress.note(
-            f"no machine of the Ray cluster has {cpus:g} CPUs and {gpus:g} GPUs, which a worker needs; it is waited "
-            "for one that has"
+            f"no machine of the Ray cluster has what a worker needs (cpus: {cpus:g}, gpus: {gpus:g}); waiting for one "
+            "that has"
         )
     most = shape.concurrency or max(1, there)
     least, most = most if isinstance(most, tuple) else (most, most)
