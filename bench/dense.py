@@ -3,8 +3,8 @@
     python bench/dense.py [--passages 200000] [--queries 1000] [--dimensions 384] [--depth 100] [--rounds 5] [--full]
 
 Random unit vectors lie in a file. `models.dense_search.by_blocks` and `faiss.IndexFlatIP` (which copies the matrix) at
-its best batch size find the same rows. Rounds alternate; medians and quartiles are printed, as is one product of
-the same matrices, which is the limit. Private memory beyond queries and result is that of a process of its own. Then one
+its best batch size find the same rows. Rounds alternate; medians and quartiles are printed, as is one product of the
+same matrices, the limit. Private memory beyond queries and result is that of a process of its own. Then one
 query has 1,000 positives: what that costs all others. ``--full``: a million passages.
 """
 

@@ -85,21 +85,35 @@ class Corpus:
 
     @cached_property
     def _by_id(self) -> tuple[NDArray[np.uint64], Int64]:
-        return (
-            mapped(self.path / "ids.npy"),
-            mapped(self.path / "id_order.npy"),
-        )
+        return mapped(self.path / "ids.npy").view(np.ndarray), mapped(self.path / "id_order.npy").view(np.ndarray)
 
     def row(self, identifier: str) -> int:
         """The row of an id; KeyError when the corpus has none such."""
         hashes, order = self._by_id
         wanted = np.uint64(id_hash(identifier))
-        for place in range(int(np.searchsorted(hashes, wanted)), len(hashes)):
+        for place in range(int(hashes.searchsorted(wanted)), len(hashes)):
             if hashes[place] != wanted:
                 break
-            if self._table["id"][int(order[place])].as_py() == identifier:
-                return int(order[place])
+            row = int(order[place])
+            if self._ids[row].as_py() == identifier:
+                return row
         raise KeyError(identifier)
+
+    @cached_property
+    def _ids(self) -> pa.ChunkedArray:
+        return self._table["id"]
+
+    def rows(self, identifiers: Sequence[str]) -> Int64:
+        """Int64 [k]: the rows of ids that the corpus has. Raises KeyError where it lacks one."""
+        hashes, order = self._by_id
+        if not len(hashes) or not identifiers:
+            return np.array([self.row(identifier) for identifier in identifiers], dtype=np.int64)
+        wanted = np.array([id_hash(identifier) for identifier in identifiers], dtype=np.uint64)
+        rows = np.asarray(order[np.minimum(hashes.searchsorted(wanted), len(hashes) - 1)], dtype=np.int64)
+        for place, (found, identifier) in enumerate(zip(self.ids(rows), identifiers, strict=True)):
+            if found != identifier:  # two ids with one hash, or none
+                rows[place] = self.row(identifier)
+        return rows
 
     def __contains__(self, identifier: str) -> bool:
         try:
