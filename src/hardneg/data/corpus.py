@@ -22,6 +22,7 @@ from hardneg.arrays import Int64
 from hardneg.cache.folders import Cache
 from hardneg.data.records import Passage, Read, normalise
 from hardneg.errors import DataError, StoreError
+from hardneg.files.checksums import refuse_cut_array
 from hardneg.files.npy import mapped
 
 SCHEMA = pa.schema([("id", pa.large_string()), ("title", pa.large_string()), ("text", pa.large_string())])
@@ -219,18 +220,24 @@ def build(cache: Cache, passages: Iterable[Read[Passage]]) -> Built:
                     block = []
             if block:
                 writer.write_batch(_record_batch(block))
-        np.save(folder / "hashes.npy", np.frombuffer(hashes, dtype=np.uint64))
+        _save(folder / "hashes.npy", np.frombuffer(hashes, dtype=np.uint64))
         del hashes  # what is in a file is not held in memory too
         ids = np.frombuffer(id_hashes, dtype=np.uint64)
         order = np.argsort(ids, kind="stable")
-        np.save(folder / "id_order.npy", order)
-        np.save(folder / "ids.npy", ids[order])
+        _save(folder / "id_order.npy", order)
+        _save(folder / "ids.npy", ids[order])
         del ids, id_hashes
         _refuse_duplicates(folder, order, lines, file)
         del order, lines
-        np.save(folder / "hash_order.npy", np.argsort(mapped(folder / "hashes.npy"), kind="stable"))
+        _save(folder / "hash_order.npy", np.argsort(mapped(folder / "hashes.npy"), kind="stable"))
         path = cache.publish(folder, "corpora", digest.hexdigest())
     return Built(Corpus(path, cache), skipped, frozenset(empty))
+
+
+def _save(file: Path, array: NDArray[np.generic]) -> None:
+    """Writes an array that is mapped before the folder is sealed."""
+    np.save(file, array)
+    refuse_cut_array(file)
 
 
 def _record_batch(passages: Sequence[Passage]) -> pa.RecordBatch:
