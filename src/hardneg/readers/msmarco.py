@@ -70,8 +70,9 @@ class MSMARCO:
         for number, text in lines(queries_file, self.limits, bad):
             identifier, _, query = text.partition("\t")
             found = [passage for (passage,) in positives.of(identifier)]
+            first = seen.put(identifier, "", number)
             with bad:
-                if (first := seen.put(identifier, "", number)) is not None:
+                if first is not None:
                     raise DataError.at(
                         queries_file, number, f"query id `{identifier}` already appears on line {first[0]}"
                     )
