@@ -1,11 +1,11 @@
 """Exact dense search, side by side with faiss, over one memory-mapped matrix.
 
-    python bench/dense.py [--passages 200000] [--queries 1000] [--dimensions 384] [--depth 100] [--rounds 5] [--full]
+    python bench/dense.py [--passages 100000] [--queries 1000] [--dimensions 384] [--depth 100] [--rounds 5] [--full]
 
 Random unit vectors lie in a file. `models.dense_search.by_blocks` and `faiss.IndexFlatIP` (which copies the matrix) at
-its best batch size find the same rows. Rounds alternate; medians and quartiles are printed, as is one product of
-the same matrices, which is the limit. Private memory beyond queries and result is that of a process of its own. Then
-one query has 1,000 positives: what that costs all others. ``--full``: a million passages.
+its best batch size find the same rows. Rounds alternate; medians and quartiles are printed, as is one product of the
+same matrices, the limit. Private memory beyond queries and result is that of a process of its own. Then one
+query has 1,000 positives: what that costs all others. ``--full``: a million passages.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from typing import Any
 
 import numpy as np
 from growth import memory
+from numpy.lib.format import open_memmap
 
 from hardneg.models.dense_search import ROWS_PER_BLOCK, by_blocks
 
@@ -36,7 +37,7 @@ def unit(rng: np.random.Generator, shape: tuple[int, int]) -> Any:
 
 def write(file: Path, passages: int, dimensions: int) -> Any:
     rng = np.random.default_rng(0)
-    matrix = np.lib.format.open_memmap(file, "w+", np.float32, (passages, dimensions))
+    matrix = open_memmap(file, "w+", np.float32, (passages, dimensions))  # type: ignore[no-untyped-call]
     for begin in range(0, passages, 50_000):
         part = matrix[begin : begin + 50_000]
         part[:] = unit(rng, part.shape)
@@ -99,7 +100,7 @@ def extra(file: Path, queries: Any, depth: int, out: Any) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    for name, value in {"passages": 200_000, "queries": 1_000, "dimensions": 384, "depth": 100, "rounds": 5}.items():
+    for name, value in {"passages": 100_000, "queries": 1_000, "dimensions": 384, "depth": 100, "rounds": 5}.items():
         parser.add_argument(f"--{name}", type=int, default=value)
     parser.add_argument("--full", action="store_true")
     options = parser.parse_args()
@@ -117,7 +118,7 @@ def main() -> None:
         theirs = index.search(queries, options.depth)[1]
         same = np.mean([len(np.intersect1d(a, b)) for a, b in zip(found, theirs, strict=True)]) / options.depth
         print(f"{passages:,} passages x {options.dimensions}, {options.queries:,} queries, depth {options.depth}")
-        print(f"{same:.4%} of the rows are the same")
+        print(f"{same:.4%} of the rows are the same", flush=True)
         runs: dict[str, Callable[[], Any]] = {"by_blocks": lambda: ours(queries, matrix, options.depth)}
         runs |= {
             f"IndexFlatIP, batch {batch}": functools.partial(faiss_search, index, queries, options.depth, batch)

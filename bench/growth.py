@@ -197,7 +197,8 @@ def main() -> None:
     parser.add_argument("--child", type=Path, nargs=2, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.child:
-        child(*options.child, options.profile)
+        path, out = options.child
+        child(path, out, options.profile)
         return
     queries = [*options.queries, *([1_000_000] if options.full else [])]
     rest = options.lexical, options.dimensions, options.keep

@@ -6,11 +6,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from support import on_linux
 
 from hardneg.cache.folders import Cache
 from hardneg.data import corpus
 from hardneg.data.records import Passage, Read
 from hardneg.errors import DataError, StoreError
+from hardneg.testing import faults
+from hardneg.testing.faults import every_fault
 
 
 def reads(*passages: Passage) -> list[Read[Passage]]:
@@ -95,3 +98,22 @@ def test_a_corpus_goes_to_a_worker_without_its_data(tmp_path: Path) -> None:
     sent = pickle.dumps(built)
     assert len(sent) < 1_000
     assert pickle.loads(sent).passage(0) == SOME[0]
+
+
+def built(folder: Path) -> int:
+    """A program: builds a corpus, and says in one line why it cannot."""
+    passages = [Passage(f"d{n}", f"text {n}") for n in range(200)]
+    try:
+        corpus.build(Cache(folder / "cache"), reads(*passages))
+    except StoreError as error:
+        print(error)
+        return 1
+    return 0
+
+
+@on_linux
+def test_a_disk_that_takes_a_part_of_an_array_is_named(tmp_path: Path) -> None:
+    (tmp_path / "root").mkdir()
+    for trial in every_fault(built, tmp_path / "root", [faults.TOO_LARGE]):
+        assert trial.status == 1, trial
+        assert "the cache folder cannot be written" in trial.output, trial

@@ -18,8 +18,10 @@ def filled(count: int) -> Spilled:
     return table
 
 
-def test_what_is_on_the_disk_is_as_it_came(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("few", [100_000, 50], ids=["in memory", "on the disk"])
+def test_what_is_kept_is_as_it_came(monkeypatch: pytest.MonkeyPatch, few: int) -> None:
     monkeypatch.setattr(spilled, "MEMORY", 1)
+    monkeypatch.setattr(spilled, "FEW", few)
     table = filled(20_000)  # 3 MB of text
     assert [(key, line) for key, _, line, _ in table] == [(f"q{n * 7919 % 20_000}", n) for n in range(20_000)]
     assert table.put("q7919", "1", 5, "another") == (1, "a text " * 20)

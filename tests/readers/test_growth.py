@@ -60,6 +60,7 @@ def most(reader: Reader, cache: Path, count: int) -> int:
 def test_examples_take_no_memory_by_their_number(
     tmp_path: Path, make: Callable[[Path, int], Reader], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(spilled, "FEW", 100)
     monkeypatch.setattr(spilled, "MEMORY", 1)
     found = []
     for count in (FEW, FEW, MANY):  # the first time, modules are loaded too

@@ -22,6 +22,7 @@ from hardneg.arrays import Int64
 from hardneg.cache.folders import Cache
 from hardneg.data.records import Passage, Read, normalise
 from hardneg.errors import DataError, StoreError
+from hardneg.files.checksums import refuse_cut_array
 from hardneg.files.npy import mapped
 
 SCHEMA = pa.schema([("id", pa.large_string()), ("title", pa.large_string()), ("text", pa.large_string())])
@@ -85,21 +86,35 @@ class Corpus:
 
     @cached_property
     def _by_id(self) -> tuple[NDArray[np.uint64], Int64]:
-        return (
-            mapped(self.path / "ids.npy"),
-            mapped(self.path / "id_order.npy"),
-        )
+        return mapped(self.path / "ids.npy").view(np.ndarray), mapped(self.path / "id_order.npy").view(np.ndarray)
 
     def row(self, identifier: str) -> int:
         """The row of an id; KeyError when the corpus has none such."""
         hashes, order = self._by_id
         wanted = np.uint64(id_hash(identifier))
-        for place in range(int(np.searchsorted(hashes, wanted)), len(hashes)):
+        for place in range(int(hashes.searchsorted(wanted)), len(hashes)):
             if hashes[place] != wanted:
                 break
-            if self._table["id"][int(order[place])].as_py() == identifier:
-                return int(order[place])
+            row = int(order[place])
+            if self._ids[row].as_py() == identifier:
+                return row
         raise KeyError(identifier)
+
+    @cached_property
+    def _ids(self) -> pa.ChunkedArray:
+        return self._table["id"]
+
+    def rows(self, identifiers: Sequence[str]) -> Int64:
+        """Int64 [k]: the rows of ids that the corpus has. Raises KeyError where it lacks one."""
+        hashes, order = self._by_id
+        if not len(hashes) or not identifiers:
+            return np.array([self.row(identifier) for identifier in identifiers], dtype=np.int64)
+        wanted = np.array([id_hash(identifier) for identifier in identifiers], dtype=np.uint64)
+        rows = np.asarray(order[np.minimum(hashes.searchsorted(wanted), len(hashes) - 1)], dtype=np.int64)
+        for place, (found, identifier) in enumerate(zip(self.ids(rows), identifiers, strict=True)):
+            if found != identifier:  # two ids with one hash, or none
+                rows[place] = self.row(identifier)
+        return rows
 
     def __contains__(self, identifier: str) -> bool:
         try:
@@ -210,18 +225,24 @@ def build(cache: Cache, passages: Iterable[Read[Passage]]) -> Built:
                     block = []
             if block:
                 writer.write_batch(_record_batch(block))
-        np.save(folder / "hashes.npy", np.frombuffer(hashes, dtype=np.uint64))
+        _save(folder / "hashes.npy", np.frombuffer(hashes, dtype=np.uint64))
         del hashes  # what is in a file is not held in memory too
         ids = np.frombuffer(id_hashes, dtype=np.uint64)
         order = np.argsort(ids, kind="stable")
-        np.save(folder / "id_order.npy", order)
-        np.save(folder / "ids.npy", ids[order])
+        _save(folder / "id_order.npy", order)
+        _save(folder / "ids.npy", ids[order])
         del ids, id_hashes
         _refuse_duplicates(folder, order, lines, file)
         del order, lines
-        np.save(folder / "hash_order.npy", np.argsort(mapped(folder / "hashes.npy"), kind="stable"))
+        _save(folder / "hash_order.npy", np.argsort(mapped(folder / "hashes.npy"), kind="stable"))
         path = cache.publish(folder, "corpora", digest.hexdigest())
     return Built(Corpus(path, cache), skipped, frozenset(empty))
+
+
+def _save(file: Path, array: NDArray[np.generic]) -> None:
+    """Writes an array that is mapped before the folder is sealed."""
+    np.save(file, array)
+    refuse_cut_array(file)
 
 
 def _record_batch(passages: Sequence[Passage]) -> pa.RecordBatch:

@@ -272,7 +272,7 @@ def examples(found: Iterable[Row], corpus: Corpus, bad: BadLines = STRICT) -> It
             for identifier in corpus.ids(corpus.find([text.contents for text in row.positives if text.contents])):
                 positives.put(key, identifier)
     for key, _, query, file, line in queries:
-        own = tuple(identifier for identifier, _ in positives.of(key))
+        own = tuple(identifier for (identifier,) in positives.of(key))
         if own:
             yield Read(Example(key, query, own), file, line)
         else:

@@ -20,8 +20,9 @@ from hardneg.protocols import AnyEncoder
 class Dense:
     """The passages nearest to the query by cosine similarity under an encoder.
 
-    The search is exact. ``search: blocks`` needs nothing but numpy and memory for one block of similarities (64 MiB);
-    ``search: faiss`` uses ``faiss.knn`` over the same memory-mapped matrix (the extra ``faiss``).
+    The search is exact. ``search: blocks`` needs nothing but numpy and memory for one block of similarities (16 MiB,
+    and twice that to sort the first); ``search: faiss`` uses ``faiss.knn`` over the same memory-mapped matrix (the
+    extra ``faiss``).
     """
 
     encoder: AnyEncoder

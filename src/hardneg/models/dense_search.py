@@ -79,7 +79,7 @@ class _Best:
         self.waiting += len(owners)
 
     def _sort(self) -> None:
-        owners, rows, scores = (np.concatenate(column) for column in (self.owners, self.rows, self.scores))
+        owners, rows, scores = np.concatenate(self.owners), np.concatenate(self.rows), np.concatenate(self.scores)
         order = _order(owners, scores)
         order = order[np.isfinite(scores[order])]
         order = order[among_first(owners[order], self.count, self.depth)]

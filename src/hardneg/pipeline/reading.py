@@ -126,11 +126,10 @@ def _examples(found: Iterable[Read[Example]], skipped: Counter[str]) -> Iterator
 
 
 def _batch(block: list[Example], passages: corpus.Corpus) -> Batch:
-    rows = [[passages.row(identifier) for identifier in example.positives] for example in block]
     return Batch.of(
         passages,
         [example.id for example in block],
         [example.query for example in block],
-        offsets_of([len(own) for own in rows]),
-        np.array([row for own in rows for row in own], dtype=np.int64),
+        offsets_of([len(example.positives) for example in block]),
+        passages.rows([identifier for example in block for identifier in example.positives]),
     )

@@ -122,7 +122,7 @@ class Folder:
             content = path.read_bytes()
             if not _is_whole(path, content):
                 raise StoreError(f"{path}: the shard has changed since it was written; run again, and it is made again")
-            return pq.ParquetFile(pa.BufferReader(content)).read()
+            return pq.ParquetFile(pa.BufferReader(content)).read(use_threads=False)
         except (OSError, pa.ArrowInvalid) as error:
             raise StoreError(f"{path}: the shard cannot be read ({error}); delete it and run again") from error
 
@@ -133,9 +133,7 @@ class Folder:
         return pq.read_table(whole[0]) if whole else None
 
     def write(self, stage: Stage, shard: int, table: pa.Table) -> None:
-        folder, sink = self._folder(stage), pa.BufferOutputStream()
-        if not folder.exists():
-            write_json(folder / "stage.json", stage.document())
+        folder, sink = self._described(stage), pa.BufferOutputStream()
         pq.write_table(table, sink, compression="zstd")
         content = sink.getvalue()
         path = folder / _named(content, shard)
@@ -143,6 +141,13 @@ class Folder:
             temporary.write_bytes(content)
         self._drop_others(path, shard)
         self._known[stage.folder, shard] = path
+
+    def _described(self, stage: Stage) -> Path:
+        """The folder of a stage, with the document that says what it is."""
+        folder = self._folder(stage)
+        if not (folder / "stage.json").exists():
+            write_json(folder / "stage.json", stage.document())
+        return folder
 
     def _drop_others(self, path: Path, shard: int) -> None:
         """A shard that was written anew has another name: the earlier one goes."""
@@ -164,8 +169,7 @@ class Folder:
             return None
 
     def complete(self, stage: Stage, summary: dict[str, Any]) -> None:
-        write_json(self._folder(stage) / "stage.json", stage.document())
-        write_json(self._folder(stage) / COMPLETE, signed(summary))
+        write_json(self._described(stage) / COMPLETE, signed(summary))
 
     def drop(self, stage: Stage, shards: Sequence[int] | None = None) -> None:
         """The document that says that it is complete goes first."""

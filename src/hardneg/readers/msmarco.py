@@ -69,9 +69,10 @@ class MSMARCO:
                 judged.put(query, str(number), TWICE if known else None if relevant else BELOW)
         for number, text in lines(queries_file, self.limits, bad):
             identifier, _, query = text.partition("\t")
-            found = [passage for passage, _ in positives.of(identifier)]
+            found = [passage for (passage,) in positives.of(identifier)]
+            first = seen.put(identifier, "", number)
             with bad:
-                if (first := seen.put(identifier, "", number)) is not None:
+                if first is not None:
                     raise DataError.at(
                         queries_file, number, f"query id `{identifier}` already appears on line {first[0]}"
                     )

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from hardneg.arrays import Int64
+from hardneg.arrays import Bool, Int64
 from hardneg.data.batch import Batch
 
 EXAMPLES = 200
@@ -62,12 +62,15 @@ class Examples:
         """Takes the sampled examples of one batch that has been through selection."""
         sampled = [i for i in range(len(batch)) if drawn(self.seen + i, self.total, EXAMPLES)]
         self.seen += len(batch)
-        self.found += [_fitting(batch, i, self.target, self.scorers) for i in sampled]
+        kept, trainable = batch.kept, batch.trainable
+        for i in sampled:
+            numbers = np.arange(batch.offsets[i], batch.offsets[i + 1])
+            numbers = numbers[trainable[numbers]]
+            self.found.append(_fitting(_example(batch, i, numbers, kept[numbers], self.target, self.scorers)))
 
 
-def _fitting(batch: Batch, i: int, target: str, scorers: tuple[str, ...]) -> str:
+def _fitting(whole: dict[str, Any]) -> str:
     """One example as JSON of at most `BYTES` in a page."""
-    whole = _example(batch, i, target, scorers)
     text = ""
     for length in LENGTHS:
         text = json.dumps(_shortened(whole, length), ensure_ascii=False)
@@ -96,15 +99,14 @@ def _shortened(example: dict[str, Any], length: int) -> dict[str, Any]:
     }
 
 
-def _example(batch: Batch, i: int, target: str, scorers: tuple[str, ...]) -> dict[str, Any]:
-    span, own = batch.candidates_of(i), batch.positives_of(i)
-    numbers = np.arange(span.start, span.stop)
-    numbers = numbers[batch.trainable[numbers]]
-    kept, scores = batch.kept, batch.scores[target].negatives
+def _example(batch: Batch, i: int, numbers: Int64, kept: Bool, target: str, scorers: tuple[str, ...]) -> dict[str, Any]:
+    """``numbers``: the example's candidates that may be trained on; ``kept``: which of them no filter refused."""
+    own = batch.positives_of(i)
     chosen = np.zeros(0, np.int64) if batch.selection is None else batch.selection.of(i)
-    by_hardness = numbers[np.argsort(-scores[numbers], kind="stable")]
-    left = by_hardness[kept[by_hardness] & ~np.isin(by_hardness, chosen)]
-    refused = by_hardness[~kept[by_hardness]]
+    order = np.argsort(-batch.scores[target].negatives[numbers], kind="stable")
+    by_hardness, kept = numbers[order], kept[order]
+    left = by_hardness[kept & ~np.isin(by_hardness, chosen)]
+    refused = by_hardness[~kept]
     groups = {"chosen": chosen[:CHOSEN], "refused": _varied(batch, refused)[:REFUSED], "kept": left[:KEPT]}
     return {
         "id": cut(batch.ids[i], NAME),
