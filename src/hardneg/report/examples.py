@@ -104,7 +104,7 @@ def _example(batch: Batch, i: int, target: str, scorers: tuple[str, ...]) -> dic
     chosen = np.zeros(0, np.int64) if batch.selection is None else batch.selection.of(i)
     by_hardness = numbers[np.argsort(-scores[numbers], kind="stable")]
     left = by_hardness[kept[by_hardness] & ~np.isin(by_hardness, chosen)]
-    refused = by_hardness[~kept[by_hardness]]
+    refused = by_hardness[batch.refused[by_hardness]]
     groups = {"chosen": chosen[:CHOSEN], "refused": _varied(batch, refused)[:REFUSED], "kept": left[:KEPT]}
     return {
         "id": cut(batch.ids[i], NAME),

@@ -21,7 +21,17 @@ def warnings(report: Mapping[str, Any]) -> list[str]:
 
 def notes(report: Mapping[str, Any]) -> list[str]:
     """What the numbers do not decide: sources that cannot be told apart, and where the two metrics disagree."""
-    return [*_ties(report), *_disagreements(report), *_idle_determinant(report)]
+    return [*_ties(report), *_disagreements(report), *_idle_determinant(report), *_not_scored(report)]
+
+
+def _not_scored(report: Mapping[str, Any]) -> Iterator[str]:
+    for name, dropped in report["dropped"].items():
+        if unjudged := dropped.get("unjudged", 0):
+            yield (
+                f"filter `{name}` did not look at {unjudged:,} of {report['counts']['candidates']:,} candidates, since "
+                "its scorer is `lazy`; the final set is the one of `lazy: false`, and what stands of sources after "
+                "filtering is of the candidates alone that were looked at"
+            )
 
 
 def _warnings(report: Mapping[str, Any]) -> Iterator[str]:
