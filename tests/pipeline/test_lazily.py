@@ -173,7 +173,9 @@ def test_no_view_calls_it_refused_or_shows_a_number_that_is_none(run: Ran, tmp_p
     assert all(case["reasons"] for case in clearest(lazy.batches, 100))
     one = one_query(lazy.batches, "q0", "target")
     assert all(case["reasons"] for case in one["refused"])
-    assert any("referee" not in case["scores"] for case in one["kept"])
+    assert one["not scored"]
+    assert all("referee" not in case["scores"] and not case["reasons"] for case in one["not scored"])
+    assert all("referee" in case["scores"] for case in one["kept"] + one["chosen"])
 
 
 def test_what_becomes_a_positive_has_a_score(run: Ran, tmp_path: Path) -> None:

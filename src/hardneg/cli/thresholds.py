@@ -223,7 +223,7 @@ def _show(options: argparse.Namespace) -> None:
     out.print(f"query {one_line(found['query_id'])}: {one_line(found['query'])}", style="bold")
     for passage in found["positives"]:
         out.print(f"\npositive {one_line(passage['id'])}: {_indented(passage['text'])}")
-    for group in ("chosen", "kept", "refused"):
+    for group in ("chosen", "kept", "refused", "not scored"):
         for candidate in found[group]:
             scores = ", ".join(f"{name} {value:.3f}" for name, value in candidate["scores"].items())
             origins = ", ".join(candidate["origins"])
