@@ -153,6 +153,8 @@ def test_the_report_says_what_was_not_scored(run: Ran, tmp_path: Path) -> None:
     [note] = [note for note in lazy.report["notes"] if "lazy" in note]
     assert note.startswith(f"filter `veto` did not look at {unknown} of {counts['candidates']} candidates")
     assert "lazy" not in str(full.report["notes"])
+    assert "prefers" not in str(lazy.report["notes"])
+    assert "told apart" not in str(lazy.report["notes"])
     assert "unjudged" not in full.report["dropped"]["veto"]
     shown = {name: sum(own) for name, own in lazy.report["similarities"]["counts"].items()}
     assert shown["refused"] == sum(int((b.refused & b.trainable).sum()) for b in lazy.batches)

@@ -21,7 +21,9 @@ def warnings(report: Mapping[str, Any]) -> list[str]:
 
 def notes(report: Mapping[str, Any]) -> list[str]:
     """What the numbers do not decide: sources that cannot be told apart, and where the two metrics disagree."""
-    return [*_ties(report), *_disagreements(report), *_idle_determinant(report), *_not_scored(report)]
+    if partly := [*_not_scored(report)]:  # sources after filtering are not to be compared then
+        return [*_idle_determinant(report), *partly]
+    return [*_ties(report), *_disagreements(report), *_idle_determinant(report)]
 
 
 def _not_scored(report: Mapping[str, Any]) -> Iterator[str]:
@@ -29,8 +31,8 @@ def _not_scored(report: Mapping[str, Any]) -> Iterator[str]:
         if unjudged := dropped.get("unjudged", 0):
             yield (
                 f"filter `{name}` did not look at {unjudged:,} of {report['counts']['candidates']:,} candidates, since "
-                "its scorer is `lazy`; the final set is the one of `lazy: false`, and what stands of sources after "
-                "filtering is of the candidates alone that were looked at"
+                "its scorer is `lazy`; the final set is the one of `lazy: false`, but what stands of sources after "
+                "filtering is of the candidates alone that were looked at, and does not compare them"
             )
 
 
