@@ -1,6 +1,6 @@
 """Rescoring with a cross-encoder, against the peer's loop over queries, in one run on one machine.
 
-    python bench/rerank.py DATA [--model MODEL] [--queries 20] [--depth 50] [--rounds 5] [--json FILE]
+    python bench/rerank.py DATA [--model MODEL | --layers 6] [--queries 20] [--depth 50] [--rounds 5] [--json FILE]
 
 DATA is a BEIR folder; the candidates are BM25's. Left out, MODEL is made of all-MiniLM-L6-v2 from its package and a
 head with random weights: as fast as a trained one. The peer is `sentence_transformers.util.mine_hard_negatives`, which
@@ -41,13 +41,16 @@ from hardneg.selectors.everything import Everything
 LARGEST_DIFFERENCE = 1e-4
 
 
-def made_cross_encoder(folder: Path) -> str:
-    """The packaged encoder with a head that has random weights."""
+def made_cross_encoder(folder: Path, layers: int) -> str:
+    """The packaged encoder's first layers with a head of random weights, so large that scores spread."""
     import torch
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
     torch.manual_seed(0)
-    AutoModelForSequenceClassification.from_pretrained(packaged_model(), num_labels=1).save_pretrained(folder)
+    model = AutoModelForSequenceClassification.from_pretrained(packaged_model(), num_labels=1, num_hidden_layers=layers)
+    for weights in (model.bert.pooler.dense.weight, model.classifier.weight):
+        torch.nn.init.normal_(weights, std=0.3)
+    model.save_pretrained(folder)
     AutoTokenizer.from_pretrained(packaged_model()).save_pretrained(folder)
     return str(folder)
 
@@ -88,6 +91,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path)
     parser.add_argument("--model", help="a cross-encoder's folder")
+    parser.add_argument("--layers", type=int, default=6, help="of the model that is made")
     parser.add_argument("--queries", type=int, default=20)
     parser.add_argument("--depth", type=int, default=50)
     parser.add_argument("--rounds", type=int, default=5)
@@ -98,7 +102,7 @@ def main() -> None:
 
     with tempfile.TemporaryDirectory(prefix="hardneg-bench-") as workspace:
         folder = Path(workspace)
-        model = options.model or made_cross_encoder(folder / "model")
+        model = options.model or made_cross_encoder(folder / "model", options.layers)
         part, peer = CrossEncoder(model=model, device="cpu"), st.CrossEncoder(model, device="cpu")
         batch = candidates(options.data, part, options.queries, options.depth, Cache(folder / "data"))
         passages = batch.contents(np.arange(len(batch.rows)))
@@ -113,12 +117,16 @@ def main() -> None:
             with tempfile.TemporaryDirectory(dir=folder) as cache:
                 return score_pairs(part, queries, passages, Cache(Path(cache)))
 
-        difference = float(np.abs(ours() - theirs()).max())
+        scores = theirs()
+        difference = float(np.abs(ours() - scores).max())
         if difference > LARGEST_DIFFERENCE:
             raise SystemExit(f"scores differ by {difference:.1e}")
         found = measured(options.rounds, {"peer": theirs, "ours": ours})
     ratios = {what: found["peer"][what][1] / found["ours"][what][1] for what in ("wall", "cpu")}
-    print(f"{len(pairs):,} pairs, {torch.get_num_threads()} threads; scores differ by {difference:.1e} at most")
+    print(
+        f"{len(pairs):,} pairs, {torch.get_num_threads()} threads; scores, spread by {scores.std():.2g}, differ by "
+        f"{difference:.1e} at most"
+    )
     for name, times in found.items():
         wall, cpu = times["wall"], times["cpu"]
         print(

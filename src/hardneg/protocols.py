@@ -101,6 +101,16 @@ class CosineScorer(Scorer, Protocol):
 
 
 @runtime_checkable
+class Lazy(Scorer, Protocol):
+    """A scorer that may be asked about some candidates only. What it says of one does not depend on the others."""
+
+    @property
+    def lazy(self) -> bool:
+        """Whether it is asked about those alone that selection comes to."""
+        ...
+
+
+@runtime_checkable
 class Filter(Protocol):
     """Says which candidates are to be dropped, and why. Looks at stored numbers and texts; runs no model again."""
 
@@ -156,6 +166,16 @@ class Selector(Protocol):
 
     def select(self, batches: Iterable[Batch]) -> Iterator[Selection]:
         """One selection a batch. Sees all batches of the job, in order, so it can keep count over all of them."""
+        ...
+
+
+@runtime_checkable
+class Independent(Selector, Protocol):
+    """A selector that may choose example by example, and again without some of what it did not choose."""
+
+    @property
+    def independent(self) -> bool:
+        """Whether a choice stays the same when candidates that are not in it go, whatever other examples have."""
         ...
 
 

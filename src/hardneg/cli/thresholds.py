@@ -80,6 +80,11 @@ def _tune(options: argparse.Namespace) -> None:
             f"name one filter of kind `eci_safety` with --filter; {options.job} has: {listed(known) or 'none'}"
         )
     name = options.filter or known[0]
+    if plan.lazy is not None:
+        raise JobError(
+            f"scorer `{plan.lazy}` is lazy, so what other thresholds leave is not known; say `lazy: false`, run again, "
+            "and then tune"
+        )
     relevant = None if options.qrels is None else grades_of(options.qrels)
     known = [scorer for scorer, part in plan.scorers.items() if isinstance(part, LLMJudge)]
     if options.judge is not None and options.judge not in known:
@@ -218,7 +223,7 @@ def _show(options: argparse.Namespace) -> None:
     out.print(f"query {one_line(found['query_id'])}: {one_line(found['query'])}", style="bold")
     for passage in found["positives"]:
         out.print(f"\npositive {one_line(passage['id'])}: {_indented(passage['text'])}")
-    for group in ("chosen", "kept", "refused"):
+    for group in ("chosen", "kept", "refused", "not scored"):
         for candidate in found[group]:
             scores = ", ".join(f"{name} {value:.3f}" for name, value in candidate["scores"].items())
             origins = ", ".join(candidate["origins"])

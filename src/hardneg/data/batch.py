@@ -135,11 +135,19 @@ class Batch:
 
     @property
     def kept(self) -> Bool:
-        """Bool [m]: the candidates that no filter drops."""
+        """Bool [m]: the candidates that every filter keeps."""
         keep = np.ones(len(self.rows), dtype=bool)
         for verdicts in self.verdicts.values():
-            keep &= ~verdicts.dropped
+            keep &= ~verdicts.dropped & ~verdicts.unjudged
         return keep
+
+    @property
+    def refused(self) -> Bool:
+        """Bool [m]: the candidates that some filter drops. What is neither kept nor refused was not looked at."""
+        out = np.zeros(len(self.rows), dtype=bool)
+        for verdicts in self.verdicts.values():
+            out |= verdicts.dropped
+        return out
 
     @property
     def trainable(self) -> Bool:
@@ -258,10 +266,11 @@ class Batch:
     def negative(self, j: int) -> Negative:
         """Candidate ``j`` as an object."""
         origins = tuple(_origin(name, s, j) for name, s in self.sources.items() if s.rank[j] > 0)
-        return Negative(self.passage(j), origins, {name: float(s.negatives[j]) for name, s in self.scores.items()})
+        scores = {name: float(s.negatives[j]) for name, s in self.scores.items() if not np.isnan(s.negatives[j])}
+        return Negative(self.passage(j), origins, scores)
 
     def __iter__(self) -> Iterator[NegativeSet]:
-        kept = self.kept
+        kept, refused = self.kept, self.refused
         for i, (identifier, query) in enumerate(zip(self.ids, self.queries, strict=True)):
             own, candidates = self.positives_of(i), self.candidates_of(i)
             numbers = range(candidates.start, candidates.stop)
@@ -271,7 +280,7 @@ class Batch:
                 tuple(self.corpus.passage(int(row)) for row in self.positive_rows[own]),
                 {name: tuple(map(float, s.positives[own])) for name, s in self.scores.items()},
                 tuple(self.negative(j) for j in numbers if kept[j]),
-                tuple(Dropped(self.negative(j), self.reasons(j)) for j in numbers if not kept[j]),
+                tuple(Dropped(self.negative(j), self.reasons(j)) for j in numbers if refused[j]),
             )
 
     def reasons(self, j: int) -> dict[str, Reason]:

@@ -107,6 +107,7 @@ class Source:
 @dataclass(frozen=True, slots=True)
 class Scores:
     """What a scorer says of a batch: ``negatives`` float32 [m], ``positives`` float32 [p]. Higher is more relevant.
+    NaN stands for a candidate that a ``lazy`` scorer was not asked about.
     ``usage``: what a language model's answers cost.
 
     >>> Scores(np.array([0.4, 0.2], np.float32), np.array([0.8], np.float32)).negatives.shape
@@ -118,11 +119,16 @@ class Scores:
     usage: Usage | None = None
 
 
+UNJUDGED = -2
+"""Stands in `Verdicts.broken` for a candidate that was not needed, so that the filter's scorer was not asked."""
+
+
 @dataclass(frozen=True, slots=True)
 class Verdicts:
     """What a filter says of a batch.
 
-    ``broken`` int8 [m]: -1 keeps the candidate, else the number, in ``rules``, of the rule that it breaks;
+    ``broken`` int8 [m]: -1 keeps the candidate, -2 says nothing of it (its scorer is ``lazy`` and was not asked), else
+    the number, in ``rules``, of the rule that it breaks;
     ``value`` and ``limit`` float32 [m]: the number that was looked at and the bound that it was held against;
     ``detail``: a word of explanation a candidate, or None for all.
 
@@ -153,6 +159,12 @@ class Verdicts:
     def dropped(self) -> Bool:
         """Bool [m]: the candidates that break a rule."""
         return self.broken >= 0
+
+    @property
+    def unjudged(self) -> Bool:
+        """Bool [m]: the candidates that were not looked at. They are neither dropped nor kept."""
+        out: Bool = self.broken == UNJUDGED
+        return out
 
     def reason(self, j: int) -> Reason | None:
         """Why candidate ``j`` is dropped; None when it is kept."""

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from hardneg.arrays import offsets_of, owners_of
 from hardneg.data.batch import Batch
-from hardneg.data.candidates import Candidates, Scores, Selection, Source, Verdicts, Writing
+from hardneg.data.candidates import UNJUDGED, Candidates, Scores, Selection, Source, Verdicts, Writing
 from hardneg.data.chat import Usage
 from hardneg.data.corpus import Corpus
 
@@ -184,7 +184,7 @@ def scores(table: pa.Table) -> Scores:
 
 
 def verdicts_table(batch: Batch, verdicts: Verdicts) -> pa.Table:
-    """Columns ``rule`` (null: kept), ``value``, ``limit`` and, where there are any, ``detail``."""
+    """Columns ``rule`` (null: kept), ``value``, ``limit`` and, where there are any, ``detail`` and ``unjudged``."""
     codes = pa.array(verdicts.broken, mask=verdicts.broken < 0)
     rule = pa.DictionaryArray.from_arrays(codes, pa.array(verdicts.rules or ("",), pa.string()))
     columns = {
@@ -194,16 +194,20 @@ def verdicts_table(batch: Batch, verdicts: Verdicts) -> pa.Table:
     }
     if verdicts.detail is not None:
         columns["detail"] = _list(batch.offsets, verdicts.detail, pa.string())
+    if verdicts.unjudged.any():
+        columns["unjudged"] = _list(batch.offsets, verdicts.unjudged, pa.bool_())
     return pa.table(columns)
 
 
 def verdicts(table: pa.Table) -> Verdicts:
     """The verdicts of such a table."""
     rule = _column(table, "rule")[1].dictionary_encode()
-    codes = rule.indices.fill_null(-1).to_numpy(zero_copy_only=False)
+    codes = rule.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int8)
+    if "unjudged" in table.column_names:
+        codes = np.where(_numbers(table, "unjudged"), np.int8(UNJUDGED), codes)
     detail = _column(table, "detail")[1].to_pylist() if "detail" in table.column_names else None
     names = tuple(rule.dictionary.to_pylist())
-    return Verdicts(names, codes.astype(np.int8), _numbers(table, "value"), _numbers(table, "limit"), detail)
+    return Verdicts(names, codes, _numbers(table, "value"), _numbers(table, "limit"), detail)
 
 
 def selection_table(selection: Selection) -> pa.Table:

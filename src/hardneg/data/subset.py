@@ -9,7 +9,7 @@ import numpy as np
 
 from hardneg.arrays import Int64, offsets_of, span, taken
 from hardneg.data.batch import Batch
-from hardneg.data.candidates import Candidates, Scores, Source, Verdicts, Writing
+from hardneg.data.candidates import UNJUDGED, Candidates, Scores, Source, Verdicts, Writing
 
 
 def subset(batch: Batch, examples: Int64) -> Batch:
@@ -30,6 +30,22 @@ def subset(batch: Batch, examples: Int64) -> Batch:
         controls=batch.controls,
         shared=shared,
     )
+
+
+def with_only(batch: Batch, candidates: Int64) -> Batch:
+    """All examples with these candidates alone (numbers, rising, within 0..m-1), and who proposed them."""
+    return replace(
+        batch.without_candidates(),
+        offsets=offsets_of(np.bincount(batch.owners[candidates], minlength=len(batch))),
+        rows=batch.rows[candidates],
+        texts=None if batch.texts is None else [batch.texts[j] for j in candidates.tolist()],
+        sources={name: _at(source, candidates) for name, source in batch.sources.items()},
+    )
+
+
+def _at(source: Source, candidates: Int64) -> Source:
+    writing = None if source.writing is None else source.writing.at(candidates)
+    return replace(source, rank=source.rank[candidates], score=source.score[candidates], writing=writing)
 
 
 def proposals_for(found: Candidates, examples: Int64) -> Candidates:
@@ -106,5 +122,6 @@ def _verdicts(one: Verdicts, other: Verdicts, at: Int64) -> Verdicts:
 
 def _renumbered(verdicts: Verdicts, rules: Sequence[str]) -> np.ndarray[tuple[int], np.dtype[np.int8]]:
     number: Mapping[str, int] = {rule: i for i, rule in enumerate(rules)}
-    new = np.array([*(number[rule] for rule in verdicts.rules), -1], dtype=np.int8)  # the last entry is for -1: kept
+    # the last entries are for -2, not looked at, and -1, kept
+    new = np.array([*(number[rule] for rule in verdicts.rules), UNJUDGED, -1], dtype=np.int8)
     return new[verdicts.broken]

@@ -12,7 +12,7 @@ from hardneg import eci
 from hardneg.arrays import Float, Int64
 from hardneg.bounds import Share
 from hardneg.data.batch import Batch
-from hardneg.data.candidates import Verdicts
+from hardneg.data.candidates import UNJUDGED, Verdicts
 from hardneg.errors import PartError
 from hardneg.kinds import part
 
@@ -77,7 +77,10 @@ class ECISafety:
         return {"quantiles": eci.quantiles_of(scores).tolist()}
 
     def judge(self, batch: Batch) -> Verdicts:
-        """The value is s(q, n); the limit is the highest that the rule accepts for this example."""
+        """The value is s(q, n); the limit is the highest that the rule accepts for this example.
+
+        Nothing is said of a candidate without a score.
+        """
         scores = batch.scores[self.scorer]
         if self.rule == "calibrated" and ((scores.negatives < 0) | (scores.negatives > 1)).any():
             raise PartError(
@@ -85,8 +88,10 @@ class ECISafety:
                 "`false_negative`"
             )
         owners = batch.owners
-        found = self.applied(scores.positives, batch.positive_owners, scores.negatives, owners, len(batch))
-        broken = np.where(found.keep, -1, 0).astype(np.int8)
+        unknown = np.isnan(scores.negatives)
+        negatives = np.where(unknown, np.float32(0), scores.negatives)
+        found = self.applied(scores.positives, batch.positive_owners, negatives, owners, len(batch))
+        broken = np.where(unknown, UNJUDGED, np.where(found.keep, -1, 0)).astype(np.int8)
         return Verdicts((self.rule,), broken, scores.negatives, found.limits[owners].astype(np.float32))
 
     def applied(

@@ -11,7 +11,7 @@ from hardneg import kinds
 from hardneg.errors import PartError
 from hardneg.llm import keys
 from hardneg.pipeline.plan import Group, Plan
-from hardneg.protocols import Estimator, Threshold, clients_of, learns
+from hardneg.protocols import Estimator, Independent, Lazy, Threshold, clients_of, learns
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 STAGES: Mapping[str, Group] = {"generate": "generators", "score": "scorers", "filter": "filters"}
@@ -69,6 +69,7 @@ def contradictions(plan: Plan, budget_in_money: bool, engine: object = None) -> 
     yield from _references(plan)
     yield from _cascades(plan)
     yield from _second_signals(plan)
+    yield from _lazy(plan)
     for name, part in plan.exports.items():
         if (getattr(part, "negatives", None) or 0) > plan.selector.per_query:
             most = plan.selector.per_query
@@ -150,6 +151,40 @@ def _cascades(plan: Plan) -> Iterator[Problem]:
             yield ("scorers", name, "cascade"), "that filter learns from the whole job first; give it its values"
         elif not isinstance(judge, Threshold):
             yield ("scorers", name, "cascade"), "name a filter with a threshold on a scorer, such as `eci_safety`"
+
+
+def _lazy(plan: Plan) -> Iterator[Problem]:
+    """Lazy scorers whose scores somebody needs of all candidates."""
+    lazy = [name for name, part in plan.scorers.items() if isinstance(part, Lazy) and part.lazy]
+    for name in lazy:
+        place = ("scorers", name, "lazy")
+        waiting = plan.awaiting(name)
+        for judge in waiting:
+            part = plan.filters[judge]
+            if not isinstance(part, Threshold) or part.scorer != name:
+                yield place, f"filter `{judge}` needs all its scores: only an `eci_safety` filter can do with some"
+            elif learns(part):
+                yield place, f"filter `{judge}` learns from the whole job first; give it its values, or another rule"
+        users = [("eci", plan.target == name), ("select", name in plan.named(plan.selector, "scorers"))]
+        users += [(f"scorer `{other}`", name in plan.named(part, "scorers")) for other, part in plan.scorers.items()]
+        users += [
+            (f"{group[:-1]} `{other}`", bool(set(plan.named(part, "filters")) & set(waiting)))
+            for group in ("scorers", "filters")
+            for other, part in plan.members(group).items()
+        ]
+        for user, needs in users:
+            if needs:
+                yield place, f"{user} needs the scores of all candidates"
+        if not waiting:
+            yield place, "no filter looks at its scores, so that none would be needed"
+        if not (isinstance(plan.selector, Independent) and plan.selector.independent):
+            yield (
+                place,
+                "this selector's choice depends on what it does not choose; take `top` or `disagreement` without "
+                "`reuse`",
+            )
+        if name != lazy[0]:
+            yield place, f"scorer `{lazy[0]}` is lazy already; a job may have one"
 
 
 def _second_signals(plan: Plan) -> Iterator[Problem]:

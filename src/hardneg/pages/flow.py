@@ -66,6 +66,10 @@ def _filtered(report: Mapping[str, Any]) -> list[dict[str, Any]]:
         told = [f"{others:,} more that an earlier filter refused too"] if others else []
         told += [f"by rule: {rules}"] if len(dropped["rules"]) > 1 else []
         rows.append(_row(f"after {name}", left, "; ".join(told), bar(left, whole, refused=first), change=-first))
+    if (unjudged := left - report["counts"]["kept"]) and any("unjudged" in one for one in report["dropped"].values()):
+        left -= unjudged
+        note = "not needed, so their scorer, which is lazy, was not asked"
+        rows.append(_row("without what was not scored", left, note, bar(left, whole), change=-unjudged))
     return rows or [_row("no filter", left, "every candidate is kept", bar(left, whole))]
 
 

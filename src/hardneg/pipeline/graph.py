@@ -134,16 +134,19 @@ def _wave(plan: Plan, number: int, examples: Stage, first: Wave | None) -> Wave:
             *(score[other] for other in plan.named(part, "scorers")),
             *(filters[other] for other in plan.named(part, "filters")),
         )
+        what = described(part)
+        if group == "scorers" and name == plan.lazy:
+            what |= _need(plan, name)
+            inputs = (*inputs, *(score[n] if g == "scorers" else filters[n] for g, n in plan.before_lazy()))
         if learns(part):
             key = (group, name)
-            what = described(part) | controls
-            learn[key] = first.learn[key] if first else Stage(f"learn.{group[:-1]}.{name}", what, inputs)
+            learn[key] = first.learn[key] if first else Stage(f"learn.{group[:-1]}.{name}", what | controls, inputs)
             inputs = (*inputs, learn[key])
         if group == "scorers":
             own_controls = controls if clients_of(part) else {}  # a judge is not asked about controls
-            score[name] = Stage(f"score.{name}{suffix}", described(part) | own_controls, inputs)
+            score[name] = Stage(f"score.{name}{suffix}", what | own_controls, inputs)
         else:
-            filters[name] = Stage(f"filter.{name}{suffix}", described(part) | controls, inputs)
+            filters[name] = Stage(f"filter.{name}{suffix}", what | controls, inputs)
     return Wave(
         number,
         examples,
@@ -153,6 +156,12 @@ def _wave(plan: Plan, number: int, examples: Stage, first: Wave | None) -> Wave:
         {name: score[name] for name in plan.scorers},
         {name: filters[name] for name in plan.filters},
     )
+
+
+def _need(plan: Plan, scorer: str) -> dict[str, Any]:
+    """What decides about which candidates the lazy scorer is asked."""
+    filters = {name: described(plan.filters[name]) for name in plan.awaiting(scorer)}
+    return {"need": {"select": described(plan.selector), "filters": filters, "controls": sorted(plan.controls)}}
 
 
 def trial_of(plan: Plan) -> list[tuple[Group, str]]:

@@ -14,6 +14,7 @@ from hardneg.protocols import (
     Export,
     Filter,
     Generator,
+    Lazy,
     Reader,
     Scorer,
     Selector,
@@ -73,6 +74,24 @@ class Plan:
         used = [name for part in self.filters.values() for name in self.named(part, "scorers") if name in known]
         return next(iter([*used, *known]), None)
 
+    @property
+    def lazy(self) -> str | None:
+        """The scorer that is asked only about candidates that selection comes to. None: each is asked about all."""
+        return next((name for name, part in self.scorers.items() if isinstance(part, Lazy) and part.lazy), None)
+
+    def awaiting(self, scorer: str) -> list[str]:
+        """The filters that look at the scores of a scorer."""
+        return [name for name, part in self.filters.items() if scorer in self.named(part, "scorers")]
+
+    def before_lazy(self) -> list[tuple[Group, str]]:
+        """The members that decide which candidates the lazy scorer is asked about."""
+        if self.lazy is None:
+            return []
+        later = self.awaiting(self.lazy)
+        filters: list[tuple[Group, str]] = [("filters", name) for name in self.filters if name not in later]
+        order = [name for name in self.named(self.selector, "scorers") if name != self.lazy]
+        return [*(("scorers", name) for name in order), *filters]
+
     def members(self, group: Group) -> Mapping[str, object]:
         """The generators, scorers or filters by name."""
         found: Mapping[str, object] = getattr(self, group)
@@ -107,6 +126,9 @@ class Plan:
             for other in groups:
                 for mentioned in self.named(part, other):
                     visit(other, mentioned, (*path, name))
+            if group == "scorers" and name == self.lazy:
+                for other, earlier in self.before_lazy():
+                    visit(other, earlier, (*path, name))
             done.append((group, name))
 
         for group in groups:

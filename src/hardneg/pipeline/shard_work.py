@@ -11,7 +11,7 @@ from hardneg.data import parquet
 from hardneg.data.candidates import Candidates, Scores, Verdicts
 from hardneg.data.merge import merge
 from hardneg.data.subset import proposals_for
-from hardneg.pipeline import rounds, steps, unchanged
+from hardneg.pipeline import lazily, rounds, steps, unchanged
 from hardneg.pipeline.batches import Loader, places_in
 from hardneg.pipeline.graph import Wave
 from hardneg.pipeline.stage import Stage
@@ -57,10 +57,16 @@ def merge_shard(loader: Loader, wave: Wave, stage: Stage, shard: int) -> None:
     loader.write(stage, wave.number, shard, parquet.merged_table(merge(batch, proposals)))
 
 
-def score_shard(loader: Loader, wave: Wave, stage: Stage, name: str, scorer: Scorer, shard: int) -> None:
+def score_shard(
+    loader: Loader, wave: Wave, stage: Stage, name: str, scorer: Scorer, need: lazily.Need | None, shard: int
+) -> None:
     batch = loader.given(wave, stage, shard)
-    nothing = np.zeros(0, np.float32)
-    scores = steps.scored(name, scorer, batch) if len(batch) else Scores(nothing, nothing)
+    if not len(batch):
+        scores = Scores(np.zeros(0, np.float32), np.zeros(0, np.float32))
+    elif need is not None:
+        scores = lazily.scored(name, scorer, batch, need)
+    else:
+        scores = steps.scored(name, scorer, batch)
     unchanged.part(scorer, stage)
     loader.write(stage, wave.number, shard, parquet.scores_table(batch, scores))
 

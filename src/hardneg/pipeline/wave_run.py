@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from hardneg import progress
 from hardneg.errors import WorkerError
 from hardneg.llm import budget
-from hardneg.pipeline import rounds, shard_work, unchanged
+from hardneg.pipeline import lazily, rounds, shard_work, unchanged
 from hardneg.pipeline.batches import Loader
 from hardneg.pipeline.deeper import deeper
 from hardneg.pipeline.graph import Wave, trial_of
@@ -54,8 +54,10 @@ class WaveRun:
         for group, name in plan.order("scorers", "filters"):
             stage = wave.member(group, name)
             part = self._ready(group, name) if self.turns.chosen(stage) else None
-            step = shard_work.score_shard if group == "scorers" else shard_work.judge_shard
-            self.each(stage, step, name, part, part=part)
+            if group == "scorers":
+                self.each(stage, shard_work.score_shard, name, part, lazily.Need.of(plan, name), part=part)
+            else:
+                self.each(stage, shard_work.judge_shard, name, part, part=part)
         return self.loader
 
     def missing(self, stage: Stage) -> list[int] | None:

@@ -118,7 +118,9 @@ class Agreement:
             if value == 0.5:
                 continue
             relevant, refusing = value > 0.5, [name for name, v in verdicts.items() if v.dropped[j]]
-            for name in verdicts:
+            for name, verdict in verdicts.items():
+                if verdict.unjudged[j]:
+                    continue
                 row = self.counts.setdefault(name, [0, 0, 0, 0])
                 row[0 if relevant else 2] += 1
                 row[1 if relevant else 3] += name in refusing

@@ -59,7 +59,7 @@ def caught(batches: Iterable[Batch], relevant: Grades) -> tuple[int, int, int, i
     for batch in batches:
         numbers = np.flatnonzero(batch.trainable)
         found = judged(batch, numbers, relevant)
-        refused = ~batch.kept[numbers]
+        refused = batch.refused[numbers]
         counts += [found.sum(), (found & refused).sum(), (~found).sum(), (~found & refused).sum()]
     first, second, third, fourth = counts.tolist()
     return first, second, third, fourth

@@ -40,6 +40,7 @@ class Evaluation:
     counts: dict[str, int] = field(default_factory=lambda: defaultdict(int))
     reasons: dict[str, dict[str, int]] = field(default_factory=dict)
     first: dict[str, int] = field(default_factory=dict)
+    unjudged: dict[str, int] = field(default_factory=lambda: defaultdict(int))
     generated: dict[str, int] = field(default_factory=lambda: defaultdict(int))
 
     def add(self, batch: Batch, members: Bool, per_query: int) -> None:
@@ -91,6 +92,8 @@ class Evaluation:
             for number, rule in enumerate(verdicts.rules):
                 if count := int(((verdicts.broken == number) & real).sum()):
                     by_rule[rule] = by_rule.get(rule, 0) + count
+            if count := int((verdicts.unjudged & real).sum()):
+                self.unjudged[name] += count
             self.first[name] = self.first.get(name, 0) + int((verdicts.dropped & undecided).sum())
             undecided &= ~verdicts.dropped
 
@@ -144,6 +147,7 @@ class Evaluation:
             "counts": dict(self.counts),
             "dropped": {
                 name: {"all": sum(rules.values()), "first": self.first.get(name, 0), "rules": rules}
+                | ({"unjudged": self.unjudged[name]} if name in self.unjudged else {})
                 for name, rules in self.reasons.items()
             },
         }

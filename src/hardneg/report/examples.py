@@ -62,11 +62,12 @@ class Examples:
         """Takes the sampled examples of one batch that has been through selection."""
         sampled = [i for i in range(len(batch)) if drawn(self.seen + i, self.total, EXAMPLES)]
         self.seen += len(batch)
-        kept, trainable = batch.kept, batch.trainable
+        kept, dropped, trainable = batch.kept, batch.refused, batch.trainable
         for i in sampled:
             numbers = np.arange(batch.offsets[i], batch.offsets[i + 1])
             numbers = numbers[trainable[numbers]]
-            self.found.append(_fitting(_example(batch, i, numbers, kept[numbers], self.target, self.scorers)))
+            example = _example(batch, i, numbers, kept[numbers], dropped[numbers], self.target, self.scorers)
+            self.found.append(_fitting(example))
 
 
 def _fitting(whole: dict[str, Any]) -> str:
@@ -99,14 +100,18 @@ def _shortened(example: dict[str, Any], length: int) -> dict[str, Any]:
     }
 
 
-def _example(batch: Batch, i: int, numbers: Int64, kept: Bool, target: str, scorers: tuple[str, ...]) -> dict[str, Any]:
-    """``numbers``: the example's candidates that may be trained on; ``kept``: which of them no filter refused."""
+def _example(
+    batch: Batch, i: int, numbers: Int64, kept: Bool, dropped: Bool, target: str, scorers: tuple[str, ...]
+) -> dict[str, Any]:
+    """``numbers``: the example's candidates that may be trained on; which of them every filter keeps, and which some
+    filter drops.
+    """
     own = batch.positives_of(i)
     chosen = np.zeros(0, np.int64) if batch.selection is None else batch.selection.of(i)
     order = np.argsort(-batch.scores[target].negatives[numbers], kind="stable")
     by_hardness, kept = numbers[order], kept[order]
     left = by_hardness[kept & ~np.isin(by_hardness, chosen)]
-    refused = by_hardness[~kept]
+    refused = by_hardness[dropped[order]]
     groups = {"chosen": chosen[:CHOSEN], "refused": _varied(batch, refused)[:REFUSED], "kept": left[:KEPT]}
     return {
         "id": cut(batch.ids[i], NAME),

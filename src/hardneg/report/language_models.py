@@ -57,7 +57,8 @@ class LanguageModels:
                     (judge, other), dict.fromkeys(("graded", "both refuse", "only the judge", "only the safety"), 0)
                 )
                 one, two = batch.verdicts[judge].dropped, batch.verdicts[other].dropped
-                masks = (graded, graded & one & two, graded & one & ~two, graded & ~one & two)
+                both = graded & ~batch.verdicts[other].unjudged
+                masks = (both, both & one & two, both & one & ~two, both & ~one & two)
                 for what, mask in zip(counts, masks, strict=True):
                     counts[what] += int(mask.sum())
 

@@ -28,10 +28,11 @@ def _found(batch: Batch, i: int, target: str) -> dict[str, Any]:
     numbers = np.arange(span.start, span.stop)
     numbers = numbers[batch.trainable[numbers]]
     numbers = numbers[np.argsort(-batch.scores[target].negatives[numbers], kind="stable")]
-    kept, chosen = batch.kept, batch.chosen
-    groups: dict[str, list[dict[str, Any]]] = {"chosen": [], "kept": [], "refused": []}
+    kept, chosen, refused = batch.kept, batch.chosen, batch.refused
+    groups: dict[str, list[dict[str, Any]]] = {"chosen": [], "kept": [], "refused": [], "not scored": []}
     for j in numbers.tolist():
-        groups["chosen" if chosen[j] else "kept" if kept[j] else "refused"].append(_candidate(batch, j))
+        what = "chosen" if chosen[j] else "kept" if kept[j] else "refused" if refused[j] else "not scored"
+        groups[what].append(_candidate(batch, j))
     positives = [batch.corpus.passage(int(row)) for row in batch.positive_rows[batch.positives_of(i)]]
     return {
         "query_id": batch.ids[i],

