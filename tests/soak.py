@@ -6,15 +6,12 @@ a flipped bit. `make soak SEED=0 ROUND=17` begins with a round that was found to
 
 import contextlib
 import io
-import os
 import random
 import sys
 import tempfile
 import time
 from collections import Counter
 from pathlib import Path
-
-os.environ["NUMBA_DISABLE_JIT"] = "1"  # compiling would take longer than the runs
 
 import faulty
 

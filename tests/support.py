@@ -4,7 +4,6 @@ import copy
 import importlib.util
 import itertools
 import json
-import os
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -122,10 +121,6 @@ def bench(name: str) -> ModuleType:
     return module
 
 
-IN_A_HURRY = os.environ | {"NUMBA_DISABLE_JIT": "1"}
-"""Environment of a process that runs a small job: compiling BM25 would take most of its time. Results are equal, which
-tests that compare with a run in this process show.
-"""
 SMALL_SHARDS = "from hardneg.pipeline import graph, reading\ngraph.SHARD = reading.SHARD = 4\n"
 """For a process of a test: a dozen examples are three shards."""
 

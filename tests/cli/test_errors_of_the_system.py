@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from support import IN_A_HURRY, files_of
+from support import files_of
 
 from hardneg.cache.folders import Cache
 from hardneg.cli import main
@@ -58,7 +58,7 @@ sys.exit(main(["run", sys.argv[1]]))
 
 def test_too_little_memory(make_job: MakeJob) -> None:
     command = [sys.executable, "-c", LITTLE_MEMORY, str(make_job())]
-    done = subprocess.run(command, capture_output=True, text=True, env=IN_A_HURRY, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     [line] = done.stderr.splitlines()
     assert line.startswith("hardneg: worker processes die of whatever they work on (out of memory?)")
@@ -81,7 +81,7 @@ sys.exit(main(["run", sys.argv[1]]))
 def test_too_many_open_files(make_job: MakeJob, tmp_path: Path) -> None:
     whole, few = make_job("whole"), make_job("few", cache=tmp_path / "other")
     command = [sys.executable, "-c", FEW_FILES, str(few), str(whole)]
-    done = subprocess.run(command, capture_output=True, text=True, env=IN_A_HURRY, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     told = [line for line in done.stderr.splitlines() if line.startswith(("hardneg: ", "exit "))]
     first = (

@@ -16,7 +16,6 @@ from typing import Any
 
 import pytest
 from support import (
-    IN_A_HURRY,
     REMOVED,
     SMALL_SHARDS,
     Listener,
@@ -104,7 +103,6 @@ def cluster() -> Iterator[Nodes]:
 
 @pytest.fixture
 def nodes(cluster: Nodes, monkeypatch: pytest.MonkeyPatch) -> Iterator[Nodes]:
-    monkeypatch.setenv("NUMBA_DISABLE_JIT", IN_A_HURRY["NUMBA_DISABLE_JIT"])  # workers get it from here
     small_shards(monkeypatch)
     cluster.complete()
     yield cluster

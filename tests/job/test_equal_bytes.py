@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from support import IN_A_HURRY, REMOVED, SMALL_SHARDS, write_data
+from support import REMOVED, SMALL_SHARDS, write_data
 
 from hardneg.cache.folders import Cache
 from hardneg.models.embeddings import embed
@@ -21,7 +22,7 @@ RUN = SMALL_SHARDS + "import sys\nfrom hardneg.cli import main\nsys.exit(main(['
 
 def made(path: Path, *, threads: int = 1, seed: int = 0) -> dict[str, bytes]:
     """What a run in a process of its own leaves behind for its user."""
-    environment = IN_A_HURRY | {"OMP_NUM_THREADS": str(threads), "PYTHONHASHSEED": str(seed)}
+    environment = os.environ | {"OMP_NUM_THREADS": str(threads), "PYTHONHASHSEED": str(seed)}
     done = subprocess.run(
         [sys.executable, "-c", RUN, str(path)], capture_output=True, text=True, check=False, env=environment
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import re
 import shutil
 import signal
@@ -17,7 +18,7 @@ from typing import Any
 
 import pytest
 from asking import GRADES, answer, client_at, job_with
-from support import IN_A_HURRY, REMOVED, WORDS, as_yaml, changed, files_of, write_data
+from support import REMOVED, WORDS, as_yaml, changed, files_of, write_data
 
 from hardneg.cli import main
 from hardneg.engines.local import Local
@@ -126,7 +127,7 @@ def test_the_key_is_nowhere(job: Make, tmp_path: Path, echo: bool) -> None:
     echoes = Fault.status(400, message=" ".join([*said, urllib.parse.quote(f"key={SECRET}", safe="")]))
     passing = Fault.status(500, message=f"your key {SECRET} failed")
     faults = [passing] * 3 + [Fault.says(f"my key is {SECRET}")] * 2 + [echoes] * 99 if echo else []
-    environment = {**IN_A_HURRY, "CANARY_KEY": SECRET, "OPENAI_LOG": "debug"}
+    environment = {**os.environ, "CANARY_KEY": SECRET, "OPENAI_LOG": "debug"}
     with FaultServer(faults, answer=answer) as server:
         file = job(server.url, api_key_env="CANARY_KEY", concurrency=1)
         done = subprocess.run(
@@ -316,7 +317,6 @@ def test_stopped_in_the_middle_of_a_shard(job: Make, tmp_path: Path, number: sig
             [sys.executable, "-c", CHILD, "run", str(file)],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
-            env=IN_A_HURRY,
         )
 
     with FaultServer(answer=answer, latency=0.4) as server:
@@ -510,5 +510,5 @@ def counted(*arguments):
 Folder.drop = counted
 sys.exit(main(sys.argv[1:]))
 """
-    done = subprocess.run([sys.executable, "-c", child, "run", str(file)], env=IN_A_HURRY, check=False)
+    done = subprocess.run([sys.executable, "-c", child, "run", str(file)], check=False)
     assert done.returncode == -signal.SIGKILL

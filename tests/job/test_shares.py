@@ -14,7 +14,6 @@ from typing import Any
 import pytest
 from filelock import FileLock
 from support import (
-    IN_A_HURRY,
     REMOVED,
     SMALL_SHARDS,
     WORDS,
@@ -149,7 +148,7 @@ sys.exit(main(["run", sys.argv[1], "--shard", sys.argv[2]]))
 
 def started(job: Path, share: str, writes: int = -1) -> subprocess.Popen[str]:
     command = [sys.executable, "-c", SHARE, str(job), share, str(writes)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=IN_A_HURRY)
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
 @pytest.mark.engines

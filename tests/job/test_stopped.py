@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import faulty
 import pytest
-from support import IN_A_HURRY, SMALL_SHARDS, as_yaml, files_of, job_on, on_linux, small_shards, write_data
+from support import SMALL_SHARDS, as_yaml, files_of, job_on, on_linux, small_shards, write_data
 
 from hardneg.job.run_folder import Job
 from hardneg.testing import faults
@@ -41,7 +42,7 @@ sys.exit(main(["run", sys.argv[1]]))
 
 def process(code: str, *arguments: object) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-c", code, *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=False, env=IN_A_HURRY)
+    return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
 @pytest.fixture(scope="module")
@@ -129,12 +130,11 @@ def test_workers_and_hash_seeds_change_nothing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     wanted, _ = reference
-    monkeypatch.setenv("NUMBA_DISABLE_JIT", "1")  # for the workers: this process has BM25 compiled
     Job.read(make_job("two", workers=2)).run()
     assert files_of(tmp_path / "runs" / "two") == wanted
     code = SMALL_SHARDS + "import sys\nfrom hardneg.cli import main\nsys.exit(main(['run', sys.argv[1]]))"
     for seed in ("1", "2"):
         path = make_job(f"seed{seed}", cache=tmp_path / f"cache{seed}")
-        environment = IN_A_HURRY | {"PYTHONHASHSEED": seed, "LC_ALL": "C", "TZ": "Asia/Tokyo"}
+        environment = os.environ | {"PYTHONHASHSEED": seed, "LC_ALL": "C", "TZ": "Asia/Tokyo"}
         subprocess.run([sys.executable, "-c", code, path], env=environment, check=True, capture_output=True)
         assert files_of(tmp_path / "runs" / f"seed{seed}") == wanted

@@ -9,7 +9,7 @@ from typing import Any
 
 import deadly
 import pytest
-from support import IN_A_HURRY, files_of, small_shards, write_data
+from support import files_of, small_shards, write_data
 
 from hardneg.cache.folders import Cache
 from hardneg.engines import local
@@ -32,8 +32,7 @@ VICTIM = "q2-1"
 
 @pytest.fixture(autouse=True)
 def processes(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Workers that find the parts of this folder and do not compile BM25."""
-    monkeypatch.setenv("NUMBA_DISABLE_JIT", IN_A_HURRY["NUMBA_DISABLE_JIT"])
+    """Workers that find the parts of this folder."""
     monkeypatch.syspath_prepend(str(Path(__file__).parent))
     small_shards(monkeypatch)
     yield

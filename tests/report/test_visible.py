@@ -1,6 +1,7 @@
 """What came from data is shown, and does nothing: on a terminal, in Markdown, in CSV and in JSON."""
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -10,7 +11,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.text import Text
-from support import IN_A_HURRY
 
 from hardneg.cli import main
 from hardneg.cli.output import console, print_error
@@ -116,7 +116,7 @@ def test_any_encoding_of_stdout_will_do(make_job: MakeJob, tmp_path: Path, encod
     path = make_job()
     data = tmp_path / "data" / "corpus.jsonl"
     data.write_text(data.read_text(encoding="utf-8").replace("rome is", "rōme 東京 is"), encoding="utf-8")
-    environment = IN_A_HURRY | {"PYTHONIOENCODING": encoding, "PYTHONUTF8": "0"}
+    environment = os.environ | {"PYTHONIOENCODING": encoding, "PYTHONUTF8": "0"}
 
     def say(*arguments: str) -> bytes:
         command = [sys.executable, "-m", "hardneg", arguments[0], str(path), *arguments[1:]]

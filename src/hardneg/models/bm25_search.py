@@ -24,8 +24,9 @@ LAST = 2**31 - 1
 def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     """Machine code of ``function``, kept beside this file or in numba's own cache for the processes to come."""
     kernel: Any = njit(nogil=True)(function)
-    with suppress(RuntimeError):  # neither can be written: each process compiles anew, which takes some seconds
-        kernel.enable_caching()
+    if hasattr(kernel, "enable_caching"):  # not with NUMBA_DISABLE_JIT
+        with suppress(RuntimeError):  # neither can be written: each process compiles anew, which takes some seconds
+            kernel.enable_caching()
     return kernel  # type: ignore[no-any-return]
 
 
