@@ -131,7 +131,7 @@ def test_score_reads_what_was_exported(
 
 def test_kinds_and_a_wrong_group(capsys: pytest.CaptureFixture[str]) -> None:
     found = json.loads(output(capsys, "kinds", "--json"))
-    assert set(found["generators"]) == {"bm25", "dense", "cross_encoder", "random", "file", "llm"}
+    assert set(found["generators"]) == {"bm25", "dense", "cross_encoder", "pgvector", "random", "file", "llm"}
     assert "depth=50" in found["generators"]["bm25"]["fields"]
     assert "margin" in output(capsys, "kinds", "filters")
     assert main(["kinds", "nonsense"]) == 2

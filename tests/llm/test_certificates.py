@@ -2,57 +2,61 @@
 
 from __future__ import annotations
 
-import asyncio
 import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.request import Request, urlopen
 
 import pytest
 import trustme
 
-from hardneg.data.chat import Completion, Message, Request, Sampling
+from hardneg.data import chat
 from hardneg.errors import PartError
 from hardneg.llm.openai import OpenAI
 from hardneg.testing import FaultServer
 
 UNKNOWN = r"nobody known vouches for the certificate of https://.* \(unable to get local issuer certificate\); .*SSL_CERT_FILE"
-QUESTION = [Request((Message("user", "hello"),), Sampling(8))]
+QUESTION = [chat.Request((chat.Message("user", "hello"),), chat.Sampling(8))]
 
 
 @contextmanager
 def https(authority: trustme.CA, behind: str) -> Iterator[str]:
     """A server on loopback with a certificate of the authority, before the server at the address ``behind``."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            inner = Request(behind + self.path.removeprefix("/v1"), body, {"Content-Type": "application/json"})
+            with urlopen(inner) as answer:
+                found = answer.read()
+            self.send_response(200)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(found)))
+            self.end_headers()
+            self.wfile.write(found)
+
+        def log_message(self, *_: object) -> None:
+            """Nothing."""
+
+    class Server(ThreadingHTTPServer):
+        def handle_error(self, *_: object) -> None:
+            """A client that hangs up is what is tried here."""
+
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("127.0.0.1").configure_cert(context)
-    loop, address = asyncio.new_event_loop(), urlsplit(behind)
-
-    async def copy(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
-        while chunk := await source.read(65536):
-            target.write(chunk)
-            await target.drain()
-        target.close()
-
-    async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        inner, outer = await asyncio.open_connection(address.hostname, address.port)
-        await asyncio.gather(copy(reader, outer), copy(inner, writer), return_exceptions=True)
-
-    server = loop.run_until_complete(asyncio.start_server(accept, "127.0.0.1", 0, ssl=context))
-    thread = threading.Thread(target=loop.run_forever)
-    thread.start()
-    yield f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}{address.path}"
-    loop.call_soon_threadsafe(server.close)
-    loop.call_soon_threadsafe(loop.stop)
-    thread.join()
-    for task in asyncio.all_tasks(loop):
-        task.cancel()
-    loop.run_until_complete(asyncio.sleep(0))
-    loop.close()
+    with Server(("127.0.0.1", 0), Handler) as server:
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"https://127.0.0.1:{server.server_address[1]}/v1"
+        server.shutdown()
+        thread.join()
 
 
-def asked(url: str) -> Completion:
+def asked(url: str) -> chat.Completion:
     [answer] = OpenAI(model="any", base_url=url, attempts=1, timeout=5).complete(QUESTION)
     return answer
 
