@@ -11,6 +11,7 @@ import pytest
 from asking import answer, client_at, job_with
 from support import REMOVED, as_yaml, changed, on_linux, small_shards, write_data
 
+from hardneg.cache import folders
 from hardneg.llm import answer_log
 from hardneg.testing import FaultServer, faults
 from hardneg.testing.faults import Fault
@@ -64,3 +65,24 @@ def test_what_was_paid_is_kept_whatever_fails(
             before = server.delivered.copy()
             assert faulty.run(faulty.job, tmp_path).status == 0
             assert server.delivered == before, f"{trial}\nanswers were lost"
+
+
+@pytest.mark.parametrize(
+    "what", ["cache/corpora/*/.checksums.json", "cache/corpora/*/*.arrow", "*/stages/*/*.parquet"]
+)
+def test_what_cannot_be_read_now_is_not_taken_for_damaged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    small_shards(monkeypatch)
+    faulty.small_job(tmp_path)
+    assert faulty.job(tmp_path) == 0
+    report = tmp_path / "runs" / "job" / "report.json"
+    folders._intact.clear()  # as in a new process
+    report.write_text("{}")  # so that a rerun has to look at everything
+    before, operations = faulty.names(tmp_path), faulty.run(faulty.job, tmp_path).operations
+    report.write_text("{}")
+    number = next(n for n, one in enumerate(operations, 1) if one.kind == "read" and one.path.match(what))
+    trial = faulty.run(faulty.job, tmp_path, faults.IO_ERROR, number)
+    assert trial.status == 1, trial
+    assert "nput/output error" in trial.output.splitlines()[-1]
+    assert not before - faulty.names(tmp_path)

@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -16,7 +17,7 @@ from filelock import FileLock, Timeout
 from hardneg.cache.folders import LOCKS, WORKSPACE, Cache
 from hardneg.cache.memo import MEMO, whole
 from hardneg.errors import StoreError
-from hardneg.files.checksums import broken
+from hardneg.files.checksums import broken, readable
 from hardneg.files.durable import UNFINISHED, make_folder
 
 KEPT = ("answers",)
@@ -150,7 +151,7 @@ def verify(cache: Cache) -> Iterator[tuple[Path, str | None]]:
     for group in sorted(cache.root.glob("[!.]*")):
         if group.name not in (LOCKS, MEMO, *KEPT):  # those hold no sealed folders
             for folder in sorted(group.glob("[!.]*")):
-                yield folder, broken(folder, whole=True)
+                yield folder, readable(partial(broken, folder, whole=True))
     for segment in sorted((cache.root / MEMO).glob("*/*.npy")):
         yield segment, None if whole(segment) else "has changed since it was written"
 

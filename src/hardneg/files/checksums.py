@@ -9,11 +9,10 @@ from __future__ import annotations
 import hashlib
 import json
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from hardneg.errors import too_many_files
 from hardneg.files.npy import mapped
 
 SEAL = ".checksums.json"
@@ -63,7 +62,10 @@ def _all_blocks(file: Path, size: int) -> list[str]:
 
 
 def broken(folder: Path, *, whole: bool = False) -> str | None:
-    """What is wrong with a sealed folder, or None. ``whole``: large files are read to the end, not sampled."""
+    """What is wrong with a sealed folder, or None. ``whole``: large files are read to the end, not sampled.
+
+    Raises OSError for a file that cannot be read now: that says nothing of what it holds.
+    """
     try:
         document = read_signed((folder / SEAL).read_text(encoding="utf-8"))
         if document.get("format") != FORMAT:
@@ -80,11 +82,17 @@ def broken(folder: Path, *, whole: bool = False) -> str | None:
                     return f"{name} has changed since it was written"
     except FileNotFoundError as error:
         return f"{Path(error.filename).name} is missing"
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        if too_many_files(error):
-            raise
+    except (NotADirectoryError, IsADirectoryError, ValueError, KeyError, TypeError) as error:
         return str(error)
     return None
+
+
+def readable(check: Callable[[], str | None]) -> str | None:
+    """What a check finds, or why it could not read."""
+    try:
+        return check()
+    except OSError as error:
+        return str(error)
 
 
 def signed(document: dict[str, Any]) -> dict[str, Any]:

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from hardneg import progress
-from hardneg.errors import StoreError, too_many_files
+from hardneg.errors import StoreError
 from hardneg.files.checksums import digest, read_signed, signed
 from hardneg.files.durable import replacing
 from hardneg.pipeline.admission import admitted, nothing
@@ -161,9 +161,7 @@ class Folder:
             return None
         try:
             return read_signed(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            if too_many_files(error):
-                raise
+        except ValueError as error:
             progress.note(f"{path}: {error}; the stage is completed again")
             path.unlink(missing_ok=True)
             return None
@@ -208,14 +206,11 @@ def _is_whole(path: Path, content: bytes) -> bool:
 
 
 def damage(path: Path) -> str | None:
-    """What is wrong with a shard, or None."""
+    """What is wrong with a shard, or None. Raises OSError for one that is there and cannot be read now."""
     try:
-        whole = _is_whole(path, path.read_bytes())
-    except OSError as error:
-        if too_many_files(error):
-            raise
+        return None if _is_whole(path, path.read_bytes()) else "has changed since it was written"
+    except FileNotFoundError as error:
         return str(error)
-    return None if whole else "has changed since it was written"
 
 
 NUMBERS = re.compile(r"\[\n[-+.,\d\se]+\]")
