@@ -177,7 +177,8 @@ def test_jsonl_holds_everything_and_is_read_back(batch: Batch, tmp_path: Path) -
 
 def test_a_score_that_is_not_finite_is_never_written(batch: Batch, tmp_path: Path) -> None:
     scores = batch.scores["target"]
-    broken = replace(scores, negatives=np.where(np.arange(len(batch.rows)) == 0, np.nan, scores.negatives))
+    first = batch.selection.chosen[0]
+    broken = replace(scores, negatives=np.where(np.arange(len(batch.rows)) == first, np.nan, scores.negatives))
     for part in (SentenceTransformers(scores=True), FlagEmbedding(scores=True)):
         with pytest.raises(HardnegError, match="not finite"):
             part.write([replace(batch, scores={"target": broken})], tmp_path)

@@ -67,9 +67,7 @@ def test_what_was_paid_is_kept_whatever_fails(
             assert server.delivered == before, f"{trial}\nanswers were lost"
 
 
-@pytest.mark.parametrize(
-    "what", ["cache/corpora/*/.checksums.json", "cache/corpora/*/*.arrow", "*/stages/*/*.parquet"]
-)
+@pytest.mark.parametrize("what", ["cache/corpora/*/.checksums.json", "cache/corpora/*/*.arrow", "*/stages/*/*.parquet"])
 def test_what_cannot_be_read_now_is_not_taken_for_damaged(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str
 ) -> None:

@@ -94,14 +94,20 @@ class Memo:
         if not self._folder.is_dir() or not len(keys):
             return found, values
         used(self._folder)
-        for file in sorted(self._folder.glob("*.npy")):
+        files = sorted(self._folder.glob("*.npy"), reverse=True)
+        seen = set(files)
+        while files:
+            file = files.pop()
             try:
                 if not _checked(file):
                     progress.note(f"{file}: has changed since it was written; its numbers are computed again")
                     file.unlink(missing_ok=True)
                     continue
                 segment = mapped(file)
-            except FileNotFoundError:  # put together with others just now
+            except FileNotFoundError:  # put together with others just now, in a new one
+                new = set(self._folder.glob("*.npy")) - seen
+                files += sorted(new, reverse=True)
+                seen |= new
                 continue
             at = np.minimum(_places(segment["high"], keys[:, 0]), len(segment) - 1)
             hit = ~found & (segment["high"][at] == keys[:, 0]) & (segment["low"][at] == keys[:, 1])
@@ -124,7 +130,12 @@ class Memo:
                 files = self._alike()
                 if len(files) < SEGMENTS:  # another process was faster
                     return
-                segments = [mapped(file) for file in files]
+                try:
+                    if not all(map(_checked, files)):  # the next look finds it and says so
+                        return
+                    segments = [mapped(file) for file in files]
+                except FileNotFoundError:
+                    return
                 kept = self._write(_in_order(segments), sum(map(len, segments)))
                 for file in files:
                     if file != kept:

@@ -76,11 +76,11 @@ def _join(address: str | None, runtime_env: Mapping[str, Any]) -> None:
 
 def _knock(address: str | None) -> None:
     """Raises `JobError` where nobody answers: Ray itself waits for minutes and then ends the process."""
-    host, _, port = (address or "").removeprefix("ray://").partition(":")
+    host, _, port = (address or "").removeprefix("ray://").rpartition(":")
     if not port.isdigit():
         return
     try:
-        socket.create_connection((host, int(port)), timeout=PATIENCE).close()
+        socket.create_connection((host.strip("[]"), int(port)), timeout=PATIENCE).close()
     except OSError as error:
         raise JobError(_unreachable(address, error)) from error
 

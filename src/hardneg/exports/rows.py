@@ -31,7 +31,8 @@ def scores_for(batch: Batch, scorer: str | None) -> Scores:
             f"`scorer: {scorer}` is none of the job's scorers: {', '.join(batch.scores) or 'there is none'}"
         )
     scores = batch.scores[scorer or next(iter(batch.scores))]
-    if not (np.isfinite(scores.positives).all() and np.isfinite(scores.negatives).all()):
+    chosen = scores.negatives[selection(batch).chosen]  # a lazy scorer has no others
+    if not (np.isfinite(scores.positives).all() and np.isfinite(chosen).all()):
         raise HardnegError("a score is not finite; nothing is exported")
     return scores
 

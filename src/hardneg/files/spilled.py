@@ -3,6 +3,7 @@
 # ruff: noqa: S608  what is put into a statement are names of columns, which stand in the code
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,8 +21,9 @@ MEMORY = 8
 class Spilled:
     """Rows of some values by two texts, ``key`` and ``sub``, in the order in which they came.
 
-    What is more than `FEW` rows and does not fit into `MEMORY` goes into a file without a name in the folder for
-    temporary files, which is gone when the process ends, however it ends. Raises `StoreError` when that disk is full.
+    What is more than `FEW` rows and does not fit into `MEMORY` goes into a file without a name in SQLite's folder for
+    temporary files (TMPDIR, else /var/tmp), which is gone when the process ends, however it ends. Raises `StoreError`
+    when that disk is full.
 
     >>> judged = Spilled("grade")
     >>> judged.put("q1", "d3", 1), judged.put("q1", "d2", 0), judged.put("q1", "d3", 2)
@@ -102,8 +104,8 @@ class Spilled:
 def _told() -> Iterator[None]:
     try:
         yield
-    except sqlite3.OperationalError as error:
+    except sqlite3.Error as error:
         raise StoreError(
-            f"the folder for temporary files does not take what is read ({error}); free some space there, or name "
-            "another folder by TMPDIR"
+            f"the folder for temporary files ({os.environ.get('TMPDIR', '/var/tmp')}) does not take what is read "  # noqa: S108
+            f"({error}); free some space there, or name another folder by TMPDIR"
         ) from error

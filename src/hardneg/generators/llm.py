@@ -162,7 +162,7 @@ class LLM:
         """For each example what was refused of this generator, with the first reason in words."""
         out: list[list[str]] = [[] for _ in batch.ids]
         texts = batch.contents(np.arange(len(batch.rows)))
-        for j in np.flatnonzero(batch.sources[name].proposed & ~batch.kept).tolist():
+        for j in np.flatnonzero(batch.sources[name].proposed & batch.refused).tolist():
             [reason, *_] = batch.reasons(j).values()
             out[int(batch.owners[j])].append(f"{texts[j]}\n(refused: {_in_words(reason)})")
         return out

@@ -32,8 +32,8 @@ Rows = list[tuple[Any, ...]]
 SAMPLE, ALIKE = 5, 0.98
 """So many passages are encoded again. Their vectors in the table must be as similar as this; half precision is."""
 ATTEMPTS = 4
-DEEPEST = 1000
-"""pgvector's highest ``hnsw.ef_search``."""
+USUAL, DEEPEST = 40, 1000
+"""pgvector's usual and highest ``hnsw.ef_search``."""
 CONTENT = """
     SELECT extversion, rows, content FROM pg_extension, (
         SELECT count(*) AS rows,
@@ -45,7 +45,7 @@ CONTENT = """
 KIND = "SELECT format_type(atttypid, NULL) FROM pg_attribute WHERE attrelid = {name}::regclass AND attname = {column}"
 NEAREST = """
     SELECT {id}::text, 1 - ({embedding} <=> %(query)s::{kind}) FROM {table}
-    ORDER BY {embedding} <=> %(query)s::{kind} LIMIT %(depth)s
+    WHERE {embedding} IS NOT NULL ORDER BY {embedding} <=> %(query)s::{kind} LIMIT %(depth)s
 """
 STORED = (
     "SELECT {id}::text, {embedding}::text FROM {table} WHERE {embedding} IS NOT NULL ORDER BY {id} LIMIT %(sample)s"
@@ -92,7 +92,8 @@ class PGVector:
         return f"pgvector {version}, {rows} rows, {content}"
 
     def generate(self, batch: Batch) -> Candidates:
-        """Up to ``depth`` candidates an example, by falling cosine similarity, ties by row.
+        """Up to ``depth`` candidates an example, by falling cosine similarity. Of passages that are equally near,
+        the server decides which are within the depth; those that it gives go by row.
 
         Raises `ModelError` when the server does not answer, `PartError` when the table is none or has other vectors,
         and `DataError` for an id that is not in the corpus.
@@ -106,8 +107,12 @@ class PGVector:
         found: list[list[tuple[float, int]]] = []
         for i, answer in enumerate(self._answers(NEAREST, asked, kind=kind)):
             own = set(barred[offsets[i] : offsets[i + 1]].tolist())
-            rows = ((-score, self.row(batch.corpus, name)) for name, score in answer if math.isfinite(score))
-            found.append(sorted(pair for pair in rows if pair[1] not in own)[: self.depth])
+            nearest: dict[int, float] = {}
+            for name, score in answer:
+                row = self.row(batch.corpus, name)
+                if row not in own and math.isfinite(score):
+                    nearest[row] = max(score, nearest.get(row, score))
+            found.append(sorted((-score, row) for row, score in nearest.items())[: self.depth])
         flat = [pair for pairs in found for pair in pairs]
         return Candidates(
             offsets_of([len(pairs) for pairs in found]),
@@ -146,7 +151,6 @@ class PGVector:
         columns = {"id": sql.Identifier(self.id), "embedding": sql.Identifier(self.embedding)}
         more = {key: sql.Identifier(value) if isinstance(value, str) else value for key, value in names.items()}
         query = sql.SQL(template).format(table=sql.Identifier(*self.table.split(".")), **columns, **more)
-        deepest = max((given.get("depth", 1) for given in parameters), default=1)
         trying = tenacity.Retrying(
             retry=tenacity.retry_if_exception_type(psycopg.OperationalError),
             stop=tenacity.stop_after_attempt(ATTEMPTS),
@@ -155,7 +159,7 @@ class PGVector:
             reraise=True,
         )
         try:
-            return trying(_ask, self.connection, query, parameters, deepest, self.exact)
+            return trying(_ask, self.connection, query, parameters, self.depth, self.exact)
         except psycopg.OperationalError as error:
             raise ModelError(f"PostgreSQL gave no answer in {ATTEMPTS} attempts: {_first_line(error)}") from error
         except psycopg.Error as error:
@@ -163,11 +167,11 @@ class PGVector:
 
 
 def _ask(
-    connection: str, query: sql.Composed, parameters: Sequence[dict[str, Any]], deepest: int, exact: bool
+    connection: str, query: sql.Composed, parameters: Sequence[dict[str, Any]], depth: int, exact: bool
 ) -> list[Rows]:
     server = _connected(connection)
     settings = {
-        "hnsw.ef_search": str(min(max(deepest, 40), DEEPEST)),
+        "hnsw.ef_search": str(min(max(depth, USUAL), DEEPEST)),  # the same for all queries, whatever else is asked
         "hnsw.iterative_scan": "strict_order",
         "enable_indexscan": "off" if exact else "on",
     }

@@ -24,6 +24,7 @@ from hardneg.kinds import fingerprint
 from hardneg.models.bm25_build import Counts, Method, write
 from hardneg.models.bm25_processes import count, count_in_processes
 from hardneg.models.bm25_words import Counted, Words, stopwords_of
+from hardneg.models.devices import processors
 
 if TYPE_CHECKING:
     import bm25s
@@ -176,4 +177,4 @@ def merged(parts: Sequence[Found], begins: Sequence[int], depth: int) -> Found:
 
 def _threads() -> int:
     given = os.environ.get("OMP_NUM_THREADS", "")
-    return max(1, int(given)) if given.isdecimal() else os.cpu_count() or 1
+    return max(1, int(given)) if given.isdecimal() else processors()

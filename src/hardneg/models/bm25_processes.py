@@ -21,10 +21,12 @@ from hardneg.data.corpus import Corpus
 from hardneg.models.bm25_words import Counted, Words, counted
 
 COMMAND = """
-import pickle, sys
+import os, pickle, sys
+out = os.fdopen(os.dup(1), "wb")
+os.dup2(2, 1)  # whatever else is printed must not come between
 sys.path[:] = pickle.load(sys.stdin.buffer)
 from hardneg.models.bm25_processes import serve
-serve(*pickle.load(sys.stdin.buffer))
+serve(out, *pickle.load(sys.stdin.buffer))
 """
 Block = tuple[int, int]
 """The first row of some passages, and the row after the last."""
@@ -37,11 +39,11 @@ def count(language: str, stopwords: frozenset[str], corpus: Corpus, blocks: Sequ
         yield counted(words, corpus.contents(np.arange(begin, end)))
 
 
-def serve(language: str, stopwords: frozenset[str], corpus: Corpus, blocks: Sequence[Block]) -> None:
-    """Writes `count` to stdout."""
+def serve(out: IO[bytes], language: str, stopwords: frozenset[str], corpus: Corpus, blocks: Sequence[Block]) -> None:
+    """Writes `count` to a pipe."""
     for block in count(language, stopwords, corpus, blocks):
-        pickle.dump(block, sys.stdout.buffer, pickle.HIGHEST_PROTOCOL)
-        sys.stdout.buffer.flush()
+        pickle.dump(block, out, pickle.HIGHEST_PROTOCOL)
+        out.flush()
 
 
 def count_in_processes(

@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+import os
+
+
+def processors() -> int:
+    """How many processors this process may use, which a scheduler may have made fewer than the machine has."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
 
 def gpus() -> list[str]:
     """The GPUs that torch sees, with their memory."""

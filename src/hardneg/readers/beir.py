@@ -29,6 +29,8 @@ def judgments(file: Path, limits: Limits = USUAL, bad: BadLines = STRICT) -> Ite
         with bad:
             try:
                 grade = int(columns[2])
+                if abs(grade) >= 1 << 31:
+                    raise ValueError("too large for a grade")
             except (IndexError, ValueError) as error:
                 raise DataError.at(
                     file, number, f"expected query-id, corpus-id and a whole number, found {text!r:.80}"
