@@ -65,22 +65,28 @@ class _Source:
     def __init__(self, language: str, stopwords: frozenset[str], corpus: Corpus, blocks: Sequence[Block]) -> None:
         self._task, self._left = (language, stopwords, corpus), list(blocks)
         self._here: Iterator[Counted] | None = None
+        self._process: subprocess.Popen[bytes] | None = None
         self._numbers = np.zeros(0, np.int64)
 
     @property
     def _pipes(self) -> tuple[IO[bytes], IO[bytes]]:
-        assert self._process.stdin is not None  # noqa: S101  for type checkers
+        assert self._process is not None  # noqa: S101  for type checkers
+        assert self._process.stdin is not None  # noqa: S101
         assert self._process.stdout is not None  # noqa: S101
         return self._process.stdin, self._process.stdout
 
     def __enter__(self) -> Self:
-        self._process = subprocess.Popen(  # noqa: S603  our own code
-            [sys.executable, "-c", COMMAND],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,  # what goes wrong there goes wrong here too, and is said here
-            start_new_session=True,  # Ctrl-C is for the process that waits
-        )
+        try:
+            self._process = subprocess.Popen(  # noqa: S603  our own code
+                [sys.executable, "-c", COMMAND],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,  # what goes wrong there goes wrong here too, and is said here
+                start_new_session=True,  # Ctrl-C is for the process that waits
+            )
+        except OSError:  # no process more is allowed
+            self._here = count(*self._task, self._left)
+            return self
         with suppress(BrokenPipeError):  # it is dead already
             pickle.dump(sys.path, self._pipes[0])
             pickle.dump((*self._task, self._left), self._pipes[0])
@@ -88,6 +94,8 @@ class _Source:
         return self
 
     def __exit__(self, *_: object) -> None:
+        if self._process is None:
+            return
         self._process.kill()
         for pipe in self._pipes:
             with suppress(BrokenPipeError):
