@@ -24,6 +24,7 @@ import re
 import resource
 import shutil
 import statistics
+import sys
 import tempfile
 import threading
 import time
@@ -36,6 +37,7 @@ import numpy as np
 from hardneg.cache.folders import Cache
 from hardneg.data.corpus import Corpus, build
 from hardneg.data.records import Passage, Read
+from hardneg.data.scripts import spaced
 from hardneg.models import bm25
 from hardneg.readers.beir import BEIR
 
@@ -72,7 +74,7 @@ def bm25s_index(corpus: Corpus, settings: bm25.Settings) -> Any:
     import Stemmer
 
     tokens = bm25s.tokenize(
-        corpus.contents(np.arange(len(corpus))),
+        [spaced(text) for text in corpus.contents(np.arange(len(corpus)))],
         stopwords=[] if settings.stopwords == "none" else settings.stopwords,
         stemmer=None if settings.language == "none" else Stemmer.Stemmer(settings.language),
         show_progress=False,
@@ -265,7 +267,7 @@ def main() -> None:
                 rows += builds(name, corpus, settings, options.rounds, folder / "other")
             rows += searches(name, corpus, settings, queries, options.depth, options.rounds)
             shutil.rmtree(folder / "cache")
-            print(f"{name} done, load {os.getloadavg()[0]:.1f}", flush=True)
+            print(f"{name} done, load {os.getloadavg()[0]:.1f}", file=sys.stderr, flush=True)
     show(rows)
     if options.json:
         told = [json.dumps(r) for r in rows]
