@@ -19,5 +19,5 @@ def filtered(batch: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(stage.batch(batch.to_dict("list")))
 
 
-ray.init(num_cpus=1, include_dashboard=False, log_to_driver=False)
+ray.init("local", num_cpus=1, include_dashboard=False, log_to_driver=False)
 print(ray.data.from_items(rows).map_batches(filtered, batch_format="pandas").take_all())
