@@ -16,13 +16,13 @@ import multiprocessing
 import statistics
 import tempfile
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from growth import memory
+from in_turn import in_turn
 from numpy.lib.format import open_memmap
 
 from hardneg.models.dense_search import ROWS_PER_BLOCK, by_blocks
@@ -63,14 +63,7 @@ def faiss_search(index: Any, queries: Any, depth: int, batch: int) -> Any:
 
 
 def alternate(rounds: int, runs: dict[str, Callable[[], Any]]) -> dict[str, list[float]]:
-    times: dict[str, list[float]] = {name: [] for name in runs}
-    for number in range(rounds + 1):
-        for name, run in runs.items():
-            begin = time.perf_counter()
-            run()
-            if number:
-                times[name].append(time.perf_counter() - begin)
-    return times
+    return {name: [spent.wall for spent in own] for name, own in in_turn(rounds, runs).items()}
 
 
 def show(times: dict[str, list[float]], peer: str) -> None:

@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from in_turn import in_turn
 
 from hardneg.cache.folders import Cache
 from hardneg.engines.local import Local
@@ -104,16 +105,10 @@ def theirs(model: Any, pairs: Any, corpus: list[str], negatives: int, depth: int
 
 def alternate(rounds: int, **runs: Callable[[], Any]) -> dict[str, dict[str, float]]:
     """Median and quartiles, in seconds, of each, run in turn; one round before is not counted."""
-    times: dict[str, list[float]] = {name: [] for name in runs}
-    for number in range(rounds + 1):
-        for name, run in runs.items():
-            begin = time.perf_counter()
-            run()
-            if number:
-                times[name].append(time.perf_counter() - begin)
+    quartiles = ("low", "median", "high")
     return {
-        name: dict(zip(("low", "median", "high"), statistics.quantiles(own, n=4), strict=True))
-        for name, own in times.items()
+        name: dict(zip(quartiles, statistics.quantiles([spent.wall for spent in own], n=4), strict=True))
+        for name, own in in_turn(rounds, runs).items()
     }
 
 

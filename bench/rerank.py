@@ -15,12 +15,12 @@ import argparse
 import json
 import statistics
 import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from in_turn import Spent, in_turn
 from judged_data import packaged_model
 
 from hardneg.cache.folders import Cache
@@ -73,17 +73,9 @@ def candidates(data: Path, model: CrossEncoder, queries: int, depth: int, cache:
 
 def measured(rounds: int, runs: dict[str, Callable[[], Any]]) -> dict[str, dict[str, list[float]]]:
     """Quartiles of seconds, by the clock and of processors, of each run; they take turns."""
-    times: dict[str, list[tuple[float, float]]] = {name: [] for name in runs}
-    for _ in range(rounds):
-        for name, run in runs.items():
-            wall, cpu = time.perf_counter(), time.process_time()
-            run()
-            times[name].append((time.perf_counter() - wall, time.process_time() - cpu))
     return {
-        name: {
-            what: statistics.quantiles([both[place] for both in own], n=4) for place, what in enumerate(("wall", "cpu"))
-        }
-        for name, own in times.items()
+        name: {what: statistics.quantiles([getattr(spent, what) for spent in own], n=4) for what in Spent._fields}
+        for name, own in in_turn(rounds, runs, warm=0).items()
     }
 
 
