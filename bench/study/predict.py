@@ -1,4 +1,5 @@
-"""Everything that is asked about a set before anyone trains: one-pass numbers, and the probe in its variants."""
+"""Everything that is asked about a set before anyone trains: one-pass numbers, those that take some learning, and the
+probe in its variants."""
 
 from __future__ import annotations
 
@@ -7,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 from bench.study import transformer
+from bench.study.learnt import learnt
 from bench.study.lines import Lines
 from bench.study.predictors import predictors
 from bench.study.sets import kept
@@ -47,6 +49,10 @@ def run(
             if lines.lacks(**settings, set=label, what="one pass"):
                 values = {key: round(value, 6) for key, value in ask(rows).items()}
                 lines.add({**settings, "set": label, "what": "one pass", "values": values})
+    for label, rows in sets.items():
+        if lines.lacks(**settings, set=label, what="learnt"):
+            values = {key: round(value, 6) for key, value in learnt(start, rows).items()}
+            lines.add({**settings, "set": label, "what": "learnt", "values": values})
     for variant in variants:
         for seed in seeds:
             what = variant if seed == 0 else f"{variant}, seed {seed}"

@@ -96,7 +96,7 @@ def load(folder: Path) -> list[Regime]:
     predicted: dict[tuple[str, str], dict[str, dict[str, float]]] = defaultdict(lambda: defaultdict(dict))
     for line in read(folder / "predict.jsonl"):
         for name, value in line["values"].items():
-            label = name if line["what"] == "one pass" else f"{line['what']}: {name}"
+            label = name if line["what"] in {"one pass", "learnt"} else f"{line['what']}: {name}"
             predicted[line["collection"], line["encoder"]][label][line["set"]] = value
     out = []
     for key, lines in truth.items():

@@ -35,7 +35,7 @@ def probability(start: Start, *views: str) -> Callable[[int, NDArray[np.int64]],
 
 def treatments(start: Start) -> dict[str, Keep]:
     """What each filter keeps of a query's candidates. ``self``: the target is its own referee, as a user's job has it;
-    ``mini``: MiniLM, which knows more, is.
+    ``mini``: MiniLM, which knows more, is. A veto: what another model puts above the positive goes.
     """
     plus, near = start.plus, start.similarities
     grid = np.quantile(plus, np.linspace(0, 1, 1001))
@@ -52,6 +52,8 @@ def treatments(start: Start) -> dict[str, Keep]:
         "calibrated_self": lambda i, c: doubt(i, c) <= 0.3,
         "calibrated_self_strict": lambda i, c: doubt(i, c) <= 0.1,
         "calibrated_mini": lambda i, c: other(i, c) <= 0.3,
+        "veto_mini": lambda i, c: start.mini.for_query[i, c] > start.mini.for_query[i, start.own[i]],
+        "veto_maxsim": lambda i, c: start.maxsim(i, c) < start.maxsim(i, start.own[i : i + 1]),
         "oracle": lambda i, c: ~np.isin(c, relevant[i]),
     }
 

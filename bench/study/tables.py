@@ -34,6 +34,10 @@ SHOWN = {
     "-estimated false": "few estimated false",
     "SimANS mass": "SimANS mass",
     "positive first": "positive first",
+    "confidence": "cartography: confidence",
+    "variability": "cartography: variability",
+    "-hard to learn": "cartography: few hard to learn",
+    "-shortcut": "no shortcut",
 }
 
 FIXED = (

@@ -115,16 +115,18 @@ def mini_embeddings(texts: Texts, path: Path) -> tuple[Floats, Floats]:
         return found["queries"], found["passages"]
 
 
-def maxsim(bags: Bags, texts: Texts, candidates: NDArray[np.int32]) -> NDArray[np.int32]:
-    """``candidates`` [n, c] in the order of MaxSim over word vectors: each piece of the query finds its nearest."""
+def maxsim(bags: Bags, texts: Texts) -> Callable[[int, Ints], Floats]:
+    """The MaxSim of a training query (its number) and passages (rows) over word vectors: each piece of the query finds
+    its nearest.
+    """
     words = table()[bags.vocabulary]
     words = words / np.linalg.norm(words, axis=1, keepdims=True)
-    out = np.empty_like(candidates)
-    for row, query in enumerate(texts.train + len(texts.passages)):
-        ids, starts = bags.take(np.append(candidates[row], query))
+
+    def of(query: int, rows: Ints) -> Floats:
+        ids, starts = bags.take(np.append(rows, texts.train[query] + len(texts.passages)))
         own, others = ids[starts[-1] :].numpy(), ids[: starts[-1]].numpy()
         distinct, place = np.unique(others, return_inverse=True)
         near = (words[own] @ words[distinct].T)[:, place]
-        best_each = np.maximum.reduceat(near, starts[:-1].numpy(), axis=1)
-        out[row] = candidates[row][np.argsort(-best_each.sum(0), kind="stable")]
-    return out
+        return np.maximum.reduceat(near, starts[:-1].numpy(), axis=1).sum(0)
+
+    return of

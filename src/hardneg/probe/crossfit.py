@@ -105,7 +105,7 @@ class _Bench:
         for number, held_out in enumerate(halves):
             train = np.concatenate([half for other, half in enumerate(halves) if other != number])
             draws = [self.seed, 2, repeat, number]
-            weights = fit(self.asked, self.own, self.positives, negatives, train, self.plan, draws)
+            *_, weights = fit(self.asked, self.own, self.positives, negatives, train, self.plan, draws)
             likelihoods, ranks = self._ask(weights, held_out)
             out[:, held_out] = likelihoods, 1 / ranks, np.where(ranks <= 10, 1 / np.log2(1 + ranks), 0.0)
         return out

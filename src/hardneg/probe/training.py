@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -72,8 +73,8 @@ def fit(
     train: Ints,
     recipe: Recipe,
     seed: list[int],
-) -> torch.Tensor:
-    """The trained map [d, d]; it starts as the identity.
+) -> Iterator[torch.Tensor]:
+    """Trains, and gives the map [d, d] after each epoch; it starts as the identity.
 
     ``queries``, ``positives`` [n, d]: vectors of all queries and of their positives; ``rows`` [n]: the positives' rows;
     ``train``: which queries are trained on. Steps, and the queries of each, depend on ``train``, ``recipe`` and
@@ -96,7 +97,8 @@ def fit(
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
-    return weights.detach()
+        if (number + 1) % (len(steps) // recipe.epochs) == 0:
+            yield weights.detach().clone()
 
 
 def batches(train: Ints, recipe: Recipe, seed: list[int]) -> list[Ints]:
