@@ -6,8 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from hardneg.report.shortcut import ALARM
-
-FEW = 1_000
+from hardneg.report.warnings import FEW
 
 
 def warnings_of(report: Mapping[str, Any]) -> list[str]:

@@ -12,6 +12,8 @@ NAMED = 5
 """So many examples are named in a warning."""
 SAME = 0.02
 """Values of eci_sem, or of ln det(I + M) and tr M, are taken for the same when they are this near, as a share."""
+FEW = 1_000
+"""Passages below which ranks among them say little."""
 
 
 def warnings(report: Mapping[str, Any]) -> list[str]:
@@ -49,6 +51,11 @@ def _warnings(report: Mapping[str, Any]) -> Iterator[str]:
         yield (
             f"{len(left_out):,} examples are left out, since every process that worked on one was killed or ran out of "
             f"memory: {', '.join(named)}{more}; look at their texts"
+        )
+    if report["false"]["scorer"] is not None and report["read"]["passages"] < FEW:
+        yield (
+            f"the corpus has {report['read']['passages']:,} passages: ranks among so few say little about which "
+            "negatives are false, and neither does the estimate; filter by a margin, or mine in a larger corpus"
         )
     yield from _easy_winners(report)
     for name in report.get("decision", {}).get("easier controls win", ()):
