@@ -17,7 +17,7 @@ test: .venv/dev
 # What takes minutes: vLLM's engine and server, Ray, a browser, the whole demo, a judged collection with a real
 # encoder, and jobs under many faults.
 test-engines: .venv/dev .venv/browser
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m engines
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m engines
 
 # Measures, against the peers where there are any, and writes docs/explanation/performance.md anew. DATA: the folder of
 # squad and cranfield. Half an hour on a quiet machine; ONLY=bm25 is one bench.

@@ -20,11 +20,15 @@ DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
 LONGEST = (
+    "test_every_fault.py",
+    "test_vllm.py",
     "test_cranfield.py",
+    "test_ray.py",
+    "test_study.py",
     "test_language_models_in_jobs.py",
     "test_stopped.py",
+    "test_questions.py",
     "test_openai.py",
-    "test_compat.py",
 )
 
 

@@ -4,7 +4,7 @@ truth    trains on every set and writes results/truth.jsonl; with --encoders min
 trainer  eight sets through sentence-transformers' own trainer, into the same file; wants --rate
 predict  asks every predictor and writes results/predict.jsonl
 report   tables on stdout, figures into docs/figures/
-small    a part of the study in under ten minutes: one collection, one encoder, few sets, two seeds
+small    a part of the study in a minute: one collection with few queries, one encoder, 12 sets, two seeds
 """
 
 from __future__ import annotations

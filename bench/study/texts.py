@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -55,6 +55,12 @@ def wiki() -> Texts:
     described.pop("", None)
     passages = [f"{title}. {article['extract']}" for title, article in articles.items()]
     return split("wiki", list(described), passages, list(described.values()))
+
+
+def few() -> Texts:
+    """`wiki` with a third of its queries to train on, and half of those to hold out."""
+    whole = wiki()
+    return replace(whole, name="few", train=whole.train[::3], test=whole.test[::2])
 
 
 def beir(folder: Path) -> Texts:
@@ -115,7 +121,7 @@ def kinds(classes: int = 3_200, most: int = 12) -> Texts:
 
 def load(name: str, folder: Path | None = None) -> Texts:
     """A collection by name; any other name is a BEIR folder inside ``folder``."""
-    made = {"wiki": wiki, "wordnet": wordnet, "kinds": kinds}
+    made = {"wiki": wiki, "few": few, "wordnet": wordnet, "kinds": kinds}
     if name in made:
         return made[name]()
     if folder is None:

@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from support import on_linux
 
@@ -44,6 +45,21 @@ def test_many_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     built = corpus.build(Cache(tmp_path), reads(*many)).corpus
     assert built.ids(np.array([49, 0, 13])) == ["p49", "p0", "p13"]
     assert all(built.row(f"p{i}") == i for i in range(50))
+    rows = np.random.default_rng(0).integers(0, 50, 200)
+    assert built.contents(rows) == [f"text {i}" for i in rows]
+    assert built.ids(rows[:0]) == []
+
+
+def test_what_is_asked_for_is_all_that_is_held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(corpus, "ROWS_PER_BLOCK", 7)
+    built = corpus.build(Cache(tmp_path), reads(*(Passage(f"p{i}", f"{i} " * 5_000) for i in range(50)))).corpus
+    usual = pa.default_memory_pool()
+    pa.set_memory_pool(pool := pa.proxy_memory_pool(usual))
+    try:
+        assert len(built.column("text", np.array([40, 3]))) == 2
+    finally:
+        pa.set_memory_pool(usual)
+    assert pool.max_memory() < 100_000, "the column has 700,000 bytes"
 
 
 def test_equal_passages_are_one_folder_and_any_change_another(tmp_path: Path) -> None:

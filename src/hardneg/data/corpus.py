@@ -149,8 +149,20 @@ class Corpus:
 
     def column(self, name: str, rows: Int64) -> pa.Array:
         """``id``, ``title`` or ``text`` of these rows, as an Arrow array."""
-        taken = self._table[name].take(pa.array(rows))
-        return taken.combine_chunks() if isinstance(taken, pa.ChunkedArray) else taken
+        blocks = self._table[name].chunks
+        if len(blocks) == 1:
+            return blocks[0].take(pa.array(rows))
+        order = np.argsort(rows, kind="stable")  # `ChunkedArray.take` puts the whole column together first
+        rising, begins = rows[order], np.cumsum([0, *map(len, blocks)])[:-1]
+        bounds = [0, *rising.searchsorted(begins[1:]).tolist(), len(rising)]
+        parts = [
+            block.take(pa.array(rising[low:high] - begin))
+            for block, begin, low, high in zip(blocks, begins, bounds[:-1], bounds[1:], strict=True)
+            if low < high
+        ]
+        places = np.empty_like(order)
+        places[order] = np.arange(len(order))
+        return pa.concat_arrays([pa.array([], SCHEMA.field(name).type), *parts]).take(pa.array(places))
 
     def by_size(self) -> Int64:
         """Int64 [N]: all rows, the longest passages first, equally long ones in their order."""

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from hardneg.bounds import Count
 from hardneg.data.batch import Batch
+from hardneg.exports.blocks import rows_of
 from hardneg.exports.rows import Example, Short, Used, examples, rectangle, write_lines
 from hardneg.exports.sidecar import recorded, recording
 from hardneg.kinds import part
@@ -51,24 +51,30 @@ def _inline(row: Example) -> dict[str, Any]:
 
 
 def _write_by_id(rows: Iterable[Example], folder: Path) -> int:
-    used = Used()
-    data = [
-        {
-            "question_id": row.id,
-            "question": row.query,
-            "corpus_id": CORPUS,
-            "pos_doc": [{"id": identifier} for identifier in used(row.positives)],
-            "neg_doc": [{"id": identifier} for identifier in used(row.negatives)],
-        }
-        for row in rows
-    ]
-    document = {"corpus": [{"path": f"./{CORPUS}"}], "data": data}
-    (folder / "train.json").write_text(json.dumps(document, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+    """Writes both, and returns the number of passages."""
     (folder / CORPUS).mkdir()
-    passages = used.passages.values()
-    table = {"id": pa.array([p.id for p in passages], pa.string())}
-    table["text"] = pa.array([p.contents for p in passages], pa.string())
-    pq.write_table(pa.table(table), folder / CORPUS / "train.parquet")
+    text = pa.string()
+    schema = pa.schema({"id": text, "text": text})
+    around = json.dumps({"corpus": [{"path": f"./{CORPUS}"}], "data": []}, indent=1).split("[]")
+    with (
+        (folder / "train.json").open("w", encoding="utf-8", newline="\n") as document,
+        rows_of(folder / CORPUS / "train.parquet", schema) as put,
+    ):
+        used = Used(lambda passage: put(passage.id, passage.contents))
+        document.write(f"{around[0]}[")
+        between = ""
+        for row in rows:
+            entry = {
+                "question_id": row.id,
+                "question": row.query,
+                "corpus_id": CORPUS,
+                "pos_doc": [{"id": identifier} for identifier in used(row.positives)],
+                "neg_doc": [{"id": identifier} for identifier in used(row.negatives)],
+            }
+            lines = json.dumps(entry, ensure_ascii=False, indent=1).replace("\n", "\n  ")
+            document.write(f"{between}\n  {lines}")
+            between = ","
+        document.write(("\n ]" if between else "]") + f"{around[1]}\n")
     metadata = {"class": "TextQADataset", "corpus_id": CORPUS}
     (folder / CORPUS / "merlin_metadata.json").write_text(json.dumps(metadata) + "\n", encoding="utf-8")
-    return len(passages)
+    return used.count

@@ -2,38 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from hardneg.data.batch import Batch
 from hardneg.errors import DataError, PartError
-from hardneg.exports.rows import Example, Used, examples, write_lines
+from hardneg.exports.rows import Example, Used, examples
+from hardneg.files.json_documents import writing
 from hardneg.kinds import part
 
 HEADER = "query-id\tcorpus-id\tscore\n"
 
 
-def write_folder(rows: Iterable[Example], folder: Path, split: str, used: Used) -> Iterator[Example]:
-    """Writes corpus, queries and judgments of the examples that go by; ``used`` may know more passages."""
-    queries: list[dict[str, str]] = []
-    judgments: list[str] = []
-    for row in rows:
-        queries.append({"_id": row.id, "text": row.query})
-        used(row.negatives)
-        for passage in used(row.positives):
-            for identifier in (row.id, passage):
-                if identifier.startswith('"') or "\t" in identifier or "\n" in identifier:
-                    raise DataError(f"the id {identifier!r} cannot be written into a BEIR judgment file")
-            judgments.append(f"{row.id}\t{passage}\t1\n")
-        yield row
-    write_lines(folder / "queries.jsonl", queries)
-    write_lines(
-        folder / "corpus.jsonl",
-        ({"_id": p.id, "title": p.title, "text": p.text} for p in used.passages.values()),
-    )
-    (folder / "qrels").mkdir(exist_ok=True)
-    (folder / "qrels" / f"{split}.tsv").write_text(HEADER + "".join(judgments), encoding="utf-8", newline="\n")
+@contextmanager
+def folder_of(folder: Path, split: str) -> Iterator[tuple[Callable[[Example], None], Used]]:
+    """Opens corpus, queries and judgments. Gives what writes an example, and the passages that are in the corpus."""
+    (folder / "qrels").mkdir(parents=True, exist_ok=True)
+    judged = folder / "qrels" / f"{split}.tsv"
+    with (
+        writing(folder / "queries.jsonl") as query,
+        writing(folder / "corpus.jsonl") as document,
+        judged.open("w", encoding="utf-8", newline="\n") as judgments,
+    ):
+        judgments.write(HEADER)
+        used = Used(lambda passage: document({"_id": passage.id, "title": passage.title, "text": passage.text}))
+
+        def write(row: Example) -> None:
+            query({"_id": row.id, "text": row.query})
+            used(row.negatives)
+            for passage in used(row.positives):
+                for identifier in (row.id, passage):
+                    if identifier.startswith('"') or "\t" in identifier or "\n" in identifier:
+                        raise DataError(f"the id {identifier!r} cannot be written into a BEIR judgment file")
+                judgments.write(f"{row.id}\t{passage}\t1\n")
+
+        yield write, used
 
 
 @part
@@ -50,6 +55,9 @@ class BEIR:
 
     def write(self, batches: Iterable[Batch], folder: Path) -> dict[str, Any]:
         """Writes the folder; returns counts."""
-        used = Used()
-        count = sum(1 for _ in write_folder(examples(batches, scored=False), folder, self.split, used))
-        return {"rows": count, "passages": len(used.passages)}
+        count = 0
+        with folder_of(folder, self.split) as (write, used):
+            for row in examples(batches, scored=False):
+                write(row)
+                count += 1
+        return {"rows": count, "passages": used.count}

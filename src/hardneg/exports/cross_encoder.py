@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from hardneg.data.batch import Batch
-from hardneg.exports.rows import examples, write_lines
+from hardneg.exports.blocks import rows_of
+from hardneg.exports.rows import examples
+from hardneg.files.json_documents import writing
 from hardneg.kinds import part
 
 
@@ -27,19 +28,18 @@ class CrossEncoder:
 
     def write(self, batches: Iterable[Batch], folder: Path) -> dict[str, Any]:
         """Writes both files; returns counts."""
-        pairs: list[tuple[str, str, float]] = []
-        samples: list[dict[str, Any]] = []
-        for row in examples(batches, self.scorer, scored=self.scores):
-            positives, negatives = ([p.contents for p in found] for found in (row.positives, row.negatives))
-            high = row.positive_scores if self.scores else [1.0] * len(positives)
-            low = row.negative_scores if self.scores else [0.0] * len(negatives)
-            pairs += [(row.query, text, label) for text, label in zip(positives, high, strict=True)]
-            pairs += [(row.query, text, label) for text, label in zip(negatives, low, strict=True)]
-            if negatives:
-                samples.append({"query": row.query, "positive": positives, "negative": negatives})
-        columns = list(zip(*pairs, strict=True)) or [(), (), ()]
-        label = pa.array(columns[2], pa.float64())
-        table = pa.table({"query": pa.array(columns[0], pa.string()), "passage": pa.array(columns[1], pa.string())})
-        pq.write_table(table.append_column("label", label), folder / "train.parquet")
-        write_lines(folder / "evaluator.jsonl", samples)
-        return {"rows": len(pairs), "samples": len(samples)}
+        text = pa.string()
+        schema = pa.schema({"query": text, "passage": text, "label": pa.float64()})
+        counts = {"rows": 0, "samples": 0}
+        with rows_of(folder / "train.parquet", schema) as pair, writing(folder / "evaluator.jsonl") as sample:
+            for row in examples(batches, self.scorer, scored=self.scores):
+                positives, negatives = ([p.contents for p in found] for found in (row.positives, row.negatives))
+                high = row.positive_scores if self.scores else [1.0] * len(positives)
+                low = row.negative_scores if self.scores else [0.0] * len(negatives)
+                for passage, label in zip([*positives, *negatives], [*high, *low], strict=True):
+                    pair(row.query, passage, label)
+                    counts["rows"] += 1
+                if negatives:
+                    sample({"query": row.query, "positive": positives, "negative": negatives})
+                    counts["samples"] += 1
+        return counts

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from hardneg.data.batch import Batch
-from hardneg.exports.beir import write_folder
-from hardneg.exports.rows import Used, examples, write_lines
+from hardneg.exports.beir import folder_of
+from hardneg.exports.rows import Example, examples
+from hardneg.files.json_documents import writing
 from hardneg.kinds import part
 
 
@@ -23,25 +25,32 @@ class GPL:
 
     def write(self, batches: Iterable[Batch], folder: Path) -> dict[str, Any]:
         """Writes the folder; returns counts."""
-        used = Used()
-        lines: list[dict[str, Any]] = []
-        labels: list[str] = []
-        rows = examples(batches, self.scorer, scored=self.scorer is not None)
-        for row in write_folder(rows, folder, "train", used):
-            if not row.negatives:
-                continue
-            by_source: dict[str, list[str]] = {}
-            for passage, sources in zip(row.negatives, row.sources, strict=True):
-                for source in sources:
-                    by_source.setdefault(source, []).append(passage.id)
-            lines.append({"qid": row.id, "pos": [passage.id for passage in row.positives], "neg": by_source})
+        counts = {"rows": 0, "pseudo labels": 0}
+        with ExitStack() as files:
+            write, _ = files.enter_context(folder_of(folder, "train"))
+            line = files.enter_context(writing(folder / "hard-negatives.jsonl"))
+            labels: TextIO | None = None
             if self.scorer is not None:
-                labels += [
-                    f"{row.id}\t{positive.id}\t{negative.id}\t{high - low}\n"
-                    for positive, high in zip(row.positives, row.positive_scores, strict=True)
-                    for negative, low in zip(row.negatives, row.negative_scores, strict=True)
-                ]
-        write_lines(folder / "hard-negatives.jsonl", lines)
-        if self.scorer is not None:
-            (folder / "gpl-training-data.tsv").write_text("".join(labels), encoding="utf-8", newline="\n")
-        return {"rows": len(lines), "pseudo labels": len(labels)}
+                file = folder / "gpl-training-data.tsv"
+                labels = files.enter_context(file.open("w", encoding="utf-8", newline="\n"))
+            for row in examples(batches, self.scorer, scored=self.scorer is not None):
+                write(row)
+                if not row.negatives:
+                    continue
+                by_source: dict[str, list[str]] = {}
+                for passage, sources in zip(row.negatives, row.sources, strict=True):
+                    for source in sources:
+                        by_source.setdefault(source, []).append(passage.id)
+                line({"qid": row.id, "pos": [passage.id for passage in row.positives], "neg": by_source})
+                counts["rows"] += 1
+                if labels is not None:
+                    counts["pseudo labels"] += _label(row, labels)
+        return counts
+
+
+def _label(row: Example, labels: TextIO) -> int:
+    """Writes a line for each positive with each negative. Returns how many."""
+    for positive, high in zip(row.positives, row.positive_scores, strict=True):
+        for negative, low in zip(row.negatives, row.negative_scores, strict=True):
+            labels.write(f"{row.id}\t{positive.id}\t{negative.id}\t{high - low}\n")
+    return len(row.positives) * len(row.negatives)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from hardneg.data.candidates import Scores, Selection
 from hardneg.data.records import Passage
 from hardneg.errors import HardnegError, PartError
 from hardneg.files.json_documents import writing
+from hardneg.files.spilled import Spilled
 
 
 def selection(batch: Batch) -> Selection:
@@ -42,9 +43,19 @@ def plain(values: Iterable[float] | Float32) -> list[float]:
     return [float(str(np.float32(value))) for value in values]
 
 
+@runtime_checkable
+class Selected(Protocol):
+    """Batches whose selections can be had without the batches."""
+
+    def selections(self) -> Iterator[Selection]:
+        """The selection of each batch, in order."""
+        ...
+
+
 def longest(batches: Iterable[Batch]) -> int:
     """The number of negatives of the longest set."""
-    return max((int(np.diff(selection(batch).offsets).max(initial=0)) for batch in batches), default=0)
+    selections = batches.selections() if isinstance(batches, Selected) else map(selection, batches)
+    return max((int(np.diff(chosen.offsets).max(initial=0)) for chosen in selections), default=0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,11 +151,22 @@ def write_lines(file: Path, lines: Iterable[Mapping[str, Any]]) -> int:
 
 
 class Used:
-    """The passages that examples name, each once, in the order of first use."""
+    """Writes the passages that examples name, each once, in the order of first use.
 
-    def __init__(self) -> None:
-        self.passages: dict[str, Passage] = {}
+    ``write`` is called with each of them; ``count`` is how many there were. Their ids are kept on the disk where they
+    are many.
+    """
+
+    def __init__(self, write: Callable[[Passage], object]) -> None:
+        self._write, self._known = write, Spilled()
+        self.count = 0
 
     def __call__(self, passages: Iterable[Passage]) -> list[str]:
         """Their ids."""
-        return [self.passages.setdefault(passage.id, passage).id for passage in passages]
+        ids = []
+        for passage in passages:
+            ids.append(passage.id)
+            if self._known.put(passage.id) is None:
+                self.count += 1
+                self._write(passage)
+        return ids

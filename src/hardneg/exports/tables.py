@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from hardneg.bounds import Count
 from hardneg.data.batch import Batch
+from hardneg.exports.blocks import rows_of
 from hardneg.exports.rows import Short, Used, examples, rectangle
+from hardneg.files.spilled import Spilled
 from hardneg.kinds import part
 
 NAMES = {"pylate": ("text", "text"), "sentence_transformers": ("query", "document")}
@@ -35,24 +36,9 @@ class Tables:
     def write(self, batches: Iterable[Batch], folder: Path) -> dict[str, Any]:
         """Writes the tables; returns counts."""
         counts: dict[str, int] = {}
-        used = Used()
-        queries: dict[str, str] = {}
-        rows: list[dict[str, Any]] = []
-        for row in rectangle(examples(batches, self.scorer), self.negatives, self.short, counts):
-            queries[row.id] = row.query
-            negatives = used(row.negatives)
-            for positive, score in zip(used(row.positives), row.positive_scores, strict=True):
-                rows.append(
-                    {
-                        "query_id": row.id,
-                        "document_ids": [positive, *negatives],
-                        "scores": [score, *row.negative_scores],
-                        "sources": [[], *row.sources],
-                    }
-                )
         query, document = NAMES[self.names]
         text = pa.string()
-        schema = pa.schema(
+        row_schema = pa.schema(
             {
                 "query_id": text,
                 "document_ids": pa.list_(text),
@@ -60,15 +46,22 @@ class Tables:
                 "sources": pa.list_(pa.list_(text)),
             }
         )
-        pq.write_table(pa.Table.from_pylist(rows, schema=schema), folder / "train.parquet")
-        pq.write_table(
-            pa.table({"query_id": pa.array(list(queries), text), query: pa.array(list(queries.values()), text)}),
-            folder / "queries.parquet",
+        queries, documents = (
+            pa.schema({f"{name}_id": text, column: text}) for name, column in (("query", query), ("document", document))
         )
-        contents = [passage.contents for passage in used.passages.values()]
-        pq.write_table(
-            pa.table({"document_id": pa.array(list(used.passages), text), document: pa.array(contents, text)}),
-            folder / "documents.parquet",
-        )
-        counts["rows"] = len(rows)
+        asked, made = Spilled(), 0
+        with (
+            rows_of(folder / "train.parquet", row_schema) as put,
+            rows_of(folder / "queries.parquet", queries) as put_query,
+            rows_of(folder / "documents.parquet", documents) as put_document,
+        ):
+            used = Used(lambda passage: put_document(passage.id, passage.contents))
+            for row in rectangle(examples(batches, self.scorer), self.negatives, self.short, counts):
+                if asked.put(row.id) is None:
+                    put_query(row.id, row.query)
+                negatives = used(row.negatives)
+                for positive, score in zip(used(row.positives), row.positive_scores, strict=True):
+                    put(row.id, [positive, *negatives], [score, *row.negative_scores], [[], *row.sources])
+                    made += 1
+        counts["rows"] = made
         return counts

@@ -11,6 +11,7 @@ import pyarrow as pa
 from hardneg.arrays import Int64
 from hardneg.data import parquet
 from hardneg.data.batch import Batch
+from hardneg.data.candidates import Selection
 from hardneg.data.corpus import Corpus
 from hardneg.data.merge import merge
 from hardneg.data.subset import splice
@@ -98,8 +99,11 @@ class Loader:
 
     def everything(self, shard: int) -> Batch:
         """The batch with all that is known, and the selection."""
-        chosen = parquet.selection(self.store.read(self.stages.select, shard))
-        return replace(self.judged(shard), selection=chosen)
+        return replace(self.judged(shard), selection=self.selection(shard))
+
+    def selection(self, shard: int) -> Selection:
+        """What was selected, alone."""
+        return parquet.selection(self.store.read(self.stages.select, shard))
 
     def _wave(self, number: int, shard: int, scorers: Iterable[str]) -> Batch:
         wave = self.stages.waves[number]
@@ -135,6 +139,10 @@ class Batches:
 
     def __len__(self) -> int:
         return self.shards
+
+    def selections(self) -> Iterator[Selection]:
+        """The selection of each batch, without the rest of it."""
+        return map(self.loader.selection, range(self.shards))
 
     def relabelled(self) -> Batches:
         """The batches with relabelled candidates among the positives: what is exported."""
