@@ -17,6 +17,7 @@ def test_the_control_that_wins_is_warned_about() -> None:
         "counts": {"short with enough candidates": 0},
         "generated": {},
         "left_out": {},
+        "recall": {},
         "shortcut": None,
     }
     [warning] = warnings(report)

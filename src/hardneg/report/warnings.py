@@ -10,6 +10,8 @@ from hardneg.report.shortcut import ALARM
 
 NAMED = 5
 """So many examples are named in a warning."""
+ENOUGH = 0.95
+"""An approximate search that finds less of what is near is warned of."""
 SAME = 0.02
 """Values of eci_sem, or of ln det(I + M) and tr M, are taken for the same when they are this near, as a share."""
 
@@ -50,6 +52,12 @@ def _warnings(report: Mapping[str, Any]) -> Iterator[str]:
             f"{len(left_out):,} examples are left out, since every process that worked on one was killed or ran out of "
             f"memory: {', '.join(named)}{more}; look at their texts"
         )
+    for name, found in report["recall"].items():
+        if found["value"] < ENOUGH:
+            yield (
+                f"the approximate search of `{name}` finds {found['value']:.1%} of the exact {found['depth']} nearest "
+                f"passages; raise its `{found['key']}`, or search exactly"
+            )
     yield from _easy_winners(report)
     for name in report.get("decision", {}).get("easier controls win", ()):
         yield (
