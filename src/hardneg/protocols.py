@@ -239,6 +239,12 @@ class Encoder(Protocol):
         ...
 
 
+Find = Callable[[Float32, int], Int64]
+"""Of queries [n, d] and a count the rows [n, count] of what an index finds near each, none twice, -1 where it finds
+fewer. What it gives a query does not depend on the others.
+"""
+
+
 @runtime_checkable
 class Index(Protocol):
     """An index over the embeddings of a corpus, for a search that may miss some of the nearest."""
@@ -263,11 +269,7 @@ class Index(Protocol):
         """Writes the index of ``vectors`` [N, d], of unit length, into an empty ``folder``."""
         ...
 
-    def opened(self, folder: Path) -> Callable[[Float32, int], Int64]:
-        """A function of queries [n, d] and a count that gives int64 [n, count]: rows of the vectors, best first, none
-        twice, -1 where there are no more. What it gives a query does not depend on the others.
-        """
-        ...
+    def opened(self, folder: Path) -> Find: ...
 
 
 @runtime_checkable

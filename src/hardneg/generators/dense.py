@@ -13,7 +13,7 @@ from hardneg.data.candidates import Candidates
 from hardneg.data.corpus import Corpus
 from hardneg.errors import MissingExtraError
 from hardneg.kinds import kind_of, part
-from hardneg.models.approximate import by_index, share_found
+from hardneg.models.approximate import by_index, find_in, share_found
 from hardneg.models.dense_search import by_blocks
 from hardneg.models.embeddings import embed, matrix
 from hardneg.models.library_search import by_faiss, by_torch
@@ -71,7 +71,8 @@ class Dense:
     ) -> tuple[Int64, Float32]:
         depth = min(self.depth, len(passages))
         if not isinstance(self.search, str):
-            return by_index(self.search, self.encoder, corpus, queries, depth, offsets, barred)
+            find = find_in(self.search, self.encoder, corpus)
+            return by_index(find, queries, passages, depth, offsets, barred)
         device = getattr(self.encoder, "device", None)
         exact: dict[str, Search] = {"blocks": by_blocks, "faiss": by_faiss, "torch": partial(by_torch, device=device)}
         return exact[self.search](queries, passages, depth, offsets, barred)

@@ -15,7 +15,7 @@ from hardneg.kinds import fingerprint, kind_of
 from hardneg.models.dense_search import by_blocks
 from hardneg.models.embeddings import CANDIDATES_PER_BLOCK, dots, matrix
 from hardneg.models.library_search import SPARE, ranked
-from hardneg.protocols import Encoder, Index
+from hardneg.protocols import Encoder, Find, Index
 
 GROUP = "neighbours"
 """The group of the cache that indexes lie in."""
@@ -23,18 +23,29 @@ EQUAL = 1e-6
 """Similarities this near are equal: how a dot product is rounded depends on how it is computed."""
 
 
+def find_in(index: Index, encoder: Encoder, corpus: Corpus) -> Find:
+    """What searches the index of a corpus, which is built if need be."""
+    name = fingerprint([corpus.fingerprint, encoder.identity(), kind_of(index), *index.settings()])
+    folder = corpus.cache.made(GROUP, name, lambda unfinished: index.build(unfinished, matrix(encoder, corpus)))
+    opened: Any = index
+    return _kept_open(opened, folder, (folder / SEAL).stat().st_mtime_ns)
+
+
+@lru_cache(maxsize=2)
+def _kept_open(index: Any, folder: Path, _: int) -> Find:
+    """By the time it was sealed too: a folder that was made again is another one."""
+    opened: Find = index.opened(folder)
+    return opened
+
+
 def by_index(
-    index: Index, encoder: Encoder, corpus: Corpus, queries: Float32, depth: int, offsets: Int64, barred: Int64
+    find: Find, queries: Float32, passages: Stored, depth: int, offsets: Int64, barred: Int64
 ) -> tuple[Int64, Float32]:
     """Rows [n, depth] that are not barred and their cosines, best first, ties by row; -1 where the index finds fewer.
 
     A query is searched for deeper by the number of its barred rows, rounded up to a power of two, whatever else is
-    asked with it. Cosines are those of the matrix.
+    asked with it. Cosines are those of ``passages``.
     """
-    passages = matrix(encoder, corpus)
-    folder = _folder(index, encoder, corpus, passages)
-    opened: Any = index
-    find = _kept_open(opened, folder, (folder / SEAL).stat().st_mtime_ns)
     deeper = at_least(np.diff(offsets))
     rows = [np.zeros(0, np.int64)]
     owners = [np.zeros(0, np.int64)]
@@ -65,15 +76,3 @@ def share_found(
     hits = (found >= least[:, None] - EQUAL).sum(axis=1)
     wanted = there.sum(axis=1)
     return np.where(wanted, hits / np.maximum(wanted, 1), 1.0)
-
-
-def _folder(index: Index, encoder: Encoder, corpus: Corpus, passages: Stored) -> Path:
-    """Where the index of a corpus lies, built if need be."""
-    name = fingerprint([corpus.fingerprint, encoder.identity(), kind_of(index), *index.settings()])
-    return corpus.cache.made(GROUP, name, lambda folder: index.build(folder, passages))
-
-
-@lru_cache(maxsize=2)
-def _kept_open(index: Any, folder: Path, _: int) -> Any:
-    """By the time it was sealed too: a folder that was made again is another one."""
-    return index.opened(folder)

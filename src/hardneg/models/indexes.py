@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import field
 from functools import partial
@@ -21,6 +21,7 @@ from hardneg.bounds import Count, Natural
 from hardneg.errors import MissingExtraError
 from hardneg.kinds import NEUTRAL, part
 from hardneg.models.devices import threads
+from hardneg.protocols import Find
 
 FILE = "index"
 RESIDUALS = False
@@ -31,8 +32,6 @@ ROWS_PER_BLOCK = 16_384
 LEAST_EF = 128
 PER_LIST, TRAINED_ON = 39, 64
 """faiss wants so many vectors a list at least; so many are drawn to find its centre."""
-Find = Callable[[Float32, int], Int64]
-"""The rows [n, count] that an index finds for queries, -1 where it finds fewer."""
 
 
 @part
