@@ -8,6 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 Float32 = NDArray[np.float32]
+Stored = NDArray[np.float16] | NDArray[np.float32]
+"""Vectors as they lie on the disk. All computing is in float32."""
 Float64 = NDArray[np.float64]
 Int32 = NDArray[np.int32]
 Int64 = NDArray[np.int64]

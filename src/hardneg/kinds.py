@@ -55,6 +55,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "sentence_transformers": "hardneg.models.sentence_transformers:Encoder",
         "hashed_words": "hardneg.testing:HashedWords",
     },
+    "indexes": {"hnsw": "hardneg.models.indexes:HNSW", "ivf": "hardneg.models.indexes:IVF"},
     "pair_scorers": {
         "sentence_transformers_cross_encoder": "hardneg.models.sentence_transformers:CrossEncoder",
         "late_interaction": "hardneg.models.late_interaction:LateInteraction",
@@ -182,24 +183,32 @@ def _is_number(hint: Any) -> bool:
 
 
 class Kind:
-    """Annotation of a field that holds a part: ``Annotated[Generator, Kind("generators")]``."""
+    """Annotation of a field that holds a part: ``Annotated[Generator, Kind("generators")]``.
 
-    def __init__(self, group: str) -> None:
-        self.group = group
+    ``names``: what may stand there in place of a part.
+    """
+
+    def __init__(self, group: str, *names: str) -> None:
+        self.group, self.names = group, names
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         return core_schema.no_info_plain_validator_function(self.build)
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
-        return {PART: self.group}  # becomes a $ref in `with_references`; pydantic would look for its definition here
+        own = {PART: self.group}  # becomes a $ref in `with_references`; pydantic would look for its definition here
+        return {"anyOf": [{"enum": list(self.names)}, own]} if self.names else own
 
     def build(self, value: Any) -> Any:
         """The part that ``value``, a mapping with a ``kind``, describes. A part is returned as it is."""
         if dataclasses.is_dataclass(value) and not isinstance(value, type):
             return value
+        if isinstance(value, str) and value in self.names:
+            return value
         if not isinstance(value, dict) or "kind" not in value:
             raise PydanticCustomError(
-                "part", "expected a mapping with the key `kind`, one of: {kinds}", {"kinds": listed(kinds(self.group))}
+                "part",
+                "expected {names}a mapping with the key `kind`, one of: {kinds}",
+                {"names": f"{listed(self.names)}, or " if self.names else "", "kinds": listed(kinds(self.group))},
             )
         fields = dict(value)
         kind = fields.pop("kind")

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, Protocol, TypeGuard, TypeVar, runtime_checkable
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Protocol, TypeGuard, TypeVar, runtime_checkable
 
-from hardneg.arrays import Float32, Int64
+from hardneg.arrays import Float32, Float64, Int64, Stored
 from hardneg.data.batch import Batch
 from hardneg.data.candidates import Candidates, Scores, Selection, Verdicts
 from hardneg.data.chat import Completion, Prices, Question, Request
@@ -59,6 +59,33 @@ class Generator(Protocol):
 
     def generate(self, batch: Batch) -> Candidates:
         """Candidates for every example of the batch, best first; fewer than asked for where there are no more."""
+        ...
+
+
+class Approximation(NamedTuple):
+    """What is to be measured of an approximate search: the ``kind`` of its index, how many neighbours it looks for, on
+    how many ``queries`` that is checked, and the ``key`` that makes it find more when it is raised.
+    """
+
+    kind: str
+    depth: int
+    queries: int
+    key: str
+
+
+@runtime_checkable
+class Approximate(Generator, Protocol):
+    """A generator that may miss some of what it looks for, and can say how much."""
+
+    @property
+    def approximation(self) -> Approximation | None:
+        """None where its search is exact, or is not to be checked."""
+        ...
+
+    def recall(self, corpus: Corpus, queries: Sequence[str], offsets: Int64, barred: Int64) -> Float64:
+        """Float64 [n]: which share of what an exact search finds for each query it finds too. Rows ``barred`` (those of
+        query i between two ``offsets``) are not to be found.
+        """
         ...
 
 
@@ -190,7 +217,11 @@ class Export(Protocol):
 
 @runtime_checkable
 class Encoder(Protocol):
-    """A bi-encoder."""
+    """A bi-encoder.
+
+    The embeddings of one with the attribute ``precision = "float16"`` are rounded to that and kept so. The identity
+    must tell.
+    """
 
     def identity(self) -> str:
         """Stands for weights and settings: equal identities give equal embeddings."""
@@ -206,6 +237,39 @@ class Encoder(Protocol):
     def encode_tokens(self, texts: Sequence[str], role: Role) -> list[Float32]:
         """A float32 [tokens, d] a text, one token at least, rows of unit length."""
         ...
+
+
+Find = Callable[[Float32, int], Int64]
+"""Of queries [n, d] and a count the rows [n, count] of what an index finds near each, none twice, -1 where it finds
+fewer. What it gives a query does not depend on the others.
+"""
+
+
+@runtime_checkable
+class Index(Protocol):
+    """An index over the embeddings of a corpus, for a search that may miss some of the nearest."""
+
+    key: ClassVar[str]
+    """The field that makes a search find more when it is raised."""
+
+    @property
+    def check(self) -> int:
+        """The number of queries on which the job says how many are found. 0: none."""
+        ...
+
+    def identity(self) -> str:
+        """The version of what builds it."""
+        ...
+
+    def settings(self) -> list[Any]:
+        """What decides the index, beside the vectors, as JSON. What decides a search alone is not in it."""
+        ...
+
+    def build(self, folder: Path, vectors: Stored) -> None:
+        """Writes the index of ``vectors`` [N, d], of unit length, into an empty ``folder``."""
+        ...
+
+    def opened(self, folder: Path) -> Find: ...
 
 
 @runtime_checkable
@@ -306,6 +370,7 @@ AnyFilter = Annotated[Filter, Kind("filters")]
 AnySelector = Annotated[Selector, Kind("selectors")]
 AnyExport = Annotated[Export, Kind("exports")]
 AnyEncoder = Annotated[Encoder, Kind("encoders")]
+AnySearch = Annotated[Literal["blocks", "faiss", "torch"] | Index, Kind("indexes", "blocks", "faiss", "torch")]
 AnyPairScorer = Annotated[PairScorer, Kind("pair_scorers")]
 AnyLLMClient = Annotated[LLMClient, Kind("clients")]
 AnyEngine = Annotated[Engine, Kind("engines")]

@@ -47,6 +47,16 @@ def test_embeddings_are_sentence_transformers_own_with_prompts(tiny_encoder: str
     assert np.linalg.norm(mine) == pytest.approx(1, abs=1e-6)
 
 
+def test_half_precision_is_another_model_whose_vectors_are_rounded(
+    batch_of: Callable[..., Batch], tiny_encoder: str
+) -> None:
+    batch = batch_of()
+    single, half = Encoder(model=tiny_encoder), Encoder(model=tiny_encoder, precision="float16")
+    assert single.identity() == Encoder(model=tiny_encoder, precision="float32").identity() != half.identity()
+    exact, rounded = (embeddings.row_embeddings(encoder, batch.corpus, np.arange(8)) for encoder in (single, half))
+    assert rounded.tolist() == exact.astype(np.float16).astype(np.float32).tolist()
+
+
 def test_token_embeddings_are_of_unit_length_and_without_padding(tiny_encoder: str) -> None:
     short, long = Encoder(model=tiny_encoder).encode_tokens(["cat", "the cat sat on the mat"], "passage")
     assert len(short) < len(long)

@@ -17,6 +17,7 @@ from hardneg.files.text_lines import Limits
 from hardneg.generators.random import Random
 from hardneg.kinds import BUILT_IN, leaves, load
 from hardneg.llm.openai import OpenAI
+from hardneg.models.indexes import IVF
 from hardneg.models.late_interaction import LateInteraction
 from hardneg.protocols import Encoder, Generator, LLMClient, PairScorer
 from hardneg.testing import HashedWords
@@ -41,6 +42,7 @@ BY_NAME: Mapping[str, Any] = {
     "base_url": "http://localhost:1/v1",
     "connection": "host=elsewhere",
     "window": (0, 51),
+    "search": IVF(),
     "encoders": (OTHER_WORDS,),
     "openings": ("once upon a time there",),
     "prompt": "query_only.v1",

@@ -16,6 +16,7 @@ from support import write_data
 from hardneg.files.text_lines import Limits
 from hardneg.filters.eci_safety import ECISafety
 from hardneg.generators.bm25 import BM25
+from hardneg.generators.dense import Dense
 from hardneg.generators.llm import LLM
 from hardneg.generators.random import Random
 from hardneg.kinds import described, fingerprint
@@ -76,6 +77,8 @@ def plan_with(group: str = "", part: Any = None, **changes: Any) -> Plan:
     }
     if group == "encoders":
         group, part = "scorers", BiEncoder(encoder=part)
+    elif group == "indexes":
+        group, part = "generators", Dense(encoder=WORDS, search=part)
     elif group == "pair_scorers":
         group, part = "scorers", CrossEncoder(model=part)
     elif group == "clients":
@@ -132,7 +135,8 @@ def test_every_field_is_in_the_fingerprint_or_neutral(
     if is_neutral(one, name):
         assert fingerprint(described(one)) == fingerprint(described(other))
         found = differing(before, now)
-        assert found == ({"evaluate"} if name == "judged" else set()), "judgments measure, and decide nothing"
+        measures = {"judged": {"evaluate"}, "check": {"recall.part", "evaluate"}}
+        assert found == measures.get(name, set()), "what only measures decides nothing"
         return
     assert fingerprint(described(one)) != fingerprint(described(other))
     found, wanted = differing(before, now), set().union(*(after(s, own_stages(group, s)) for s in (before, now)))

@@ -20,6 +20,7 @@ def report_of(sets: dict, passages: int = 10_000, estimator: str | None = None) 
         "counts": {"short with enough candidates": 0},
         "generated": {},
         "left_out": {},
+        "recall": {},
         "shortcut": None,
     }
 

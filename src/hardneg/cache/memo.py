@@ -11,6 +11,7 @@ import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.lib.format import dtype_to_descr, write_array_header_1_0
@@ -31,6 +32,7 @@ SEGMENTS = 16
 """The most segments of about one size: one more, and they are put together."""
 SMALL = 20
 """Up to two to the power of so many bytes, segments are of one size; above, up to sixteen times another."""
+SINGLE: np.dtype[Any] = np.dtype(np.float32)
 MEMO = "memo"
 """The group of the cache that memos lie in."""
 
@@ -53,13 +55,13 @@ def keys_of(*parts: Sequence[str]) -> Keys:
 
 
 class Memo:
-    """The numbers of one model: float32 rows of one width, by key.
+    """The numbers of one model: rows of one width, by key; float32, and on the disk of the type ``kept_as``.
 
     ``name`` stands for everything that decides the numbers: the model's identity, its prompts, the role of the text.
     """
 
-    def __init__(self, cache: Cache, name: str) -> None:
-        self._cache, self._name = cache, name
+    def __init__(self, cache: Cache, name: str, kept_as: np.dtype[Any] = SINGLE) -> None:
+        self._cache, self._name, self._kept_as = cache, name, kept_as
         self._folder = cache.root / MEMO / name
 
     def get(
@@ -120,7 +122,7 @@ class Memo:
 
     def _append(self, keys: Keys, values: Float32) -> None:
         segment = np.empty(
-            len(keys), dtype=[("high", np.uint64), ("low", np.uint64), ("value", np.float32, (values.shape[1],))]
+            len(keys), dtype=[("high", np.uint64), ("low", np.uint64), ("value", self._kept_as, (values.shape[1],))]
         )
         order = np.lexsort((keys[:, 1], keys[:, 0]))
         segment["high"], segment["low"], segment["value"] = keys[order, 0], keys[order, 1], values[order]

@@ -24,6 +24,7 @@ EXTRAS = {
     "st": ("sentence_transformers", "sentence-transformers", "models by name or folder"),
     "vllm": ("vllm", "vllm", "a language model in this process"),
     "faiss": ("faiss", "faiss-cpu", "`search: faiss`"),
+    "usearch": ("usearch", "usearch", "an index of usearch"),
     "datasets": ("datasets", "datasets", "`mine` and the reader `huggingface`"),
     "ray": ("ray", "ray", "`engine: ray` and filtering in Ray"),
     "plots": ("matplotlib", "matplotlib", "curves of `tune`"),
@@ -35,6 +36,7 @@ NEEDED = {
     "vllm": "vllm",
     "huggingface": "datasets",
     "ray": "ray",
+    "ivf": "faiss",
 }
 """By kind: the extra that it needs."""
 LITTLE = 5 * 10**9
@@ -98,8 +100,9 @@ def _needed(job: Job) -> Iterator[str]:
     for part in kinds.parts_in(members):
         if (extra := NEEDED.get(kinds.kind_of(part))) is not None:
             yield extra
-        if getattr(part, "search", None) == "faiss":
-            yield "faiss"
+        for name in (getattr(part, "search", None), getattr(part, "library", None)):
+            if isinstance(name, str) and name in EXTRAS:
+                yield name
 
 
 def _guarded(look: Callable[[], str]) -> str:

@@ -294,9 +294,11 @@ class Job:
         unneeded = self._unneeded()
         stages = {
             stage.name: {"fingerprint": stage.fingerprint}
-            | {key: (self.store.summary(stage) or {}).get(key) for key in ("seconds", "peak_memory")}
+            | {key: known.get(key) for key in ("seconds", "peak_memory")}
+            | {key: known[key] for key in ("recall",) if key in known}
             for stage in result.stages
             if stage.name not in unneeded
+            for known in [self.store.summary(stage) or {}]
         }
         return {
             "versions": {name: _version(name) for name in PACKAGES},

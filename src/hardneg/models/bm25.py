@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -24,7 +23,7 @@ from hardneg.kinds import fingerprint
 from hardneg.models.bm25_build import Counts, Method, write
 from hardneg.models.bm25_processes import count, count_in_processes
 from hardneg.models.bm25_words import Counted, Words, stopwords_of
-from hardneg.models.devices import processors
+from hardneg.models.devices import threads
 
 if TYPE_CHECKING:
     import bm25s
@@ -105,7 +104,7 @@ def _counted(settings: Settings, corpus: Corpus) -> Iterator[Counted]:
     rows = max(1, min(PASSAGES_PER_BLOCK, BYTES_PER_BLOCK * len(corpus) // size))
     blocks = [(begin, min(begin + rows, len(corpus))) for begin in range(0, len(corpus), rows)]
     task = settings.language, stopwords_of(settings.stopwords), corpus, blocks
-    processes = min(_threads(), MOST_PROCESSES, size // BYTES_PER_PROCESS) if sys.executable else 1
+    processes = min(threads(), MOST_PROCESSES, size // BYTES_PER_PROCESS) if sys.executable else 1
     counts = count(*task) if processes < 2 else count_in_processes(*task, processes)
     with progress.task("count words for BM25", len(corpus)) as bar:
         for block in counts:
@@ -155,8 +154,8 @@ def search(
         return keys[np.arange(keys.shape[1]) < counts[:, None]], counts
 
     blocks = range(0, len(queries), QUERIES_PER_BLOCK)
-    with ThreadPoolExecutor(_threads()) as threads:
-        parts = [(none, none), *(threads.map if len(blocks) > 1 else map)(found, blocks)]
+    with ThreadPoolExecutor(threads()) as pool:
+        parts = [(none, none), *(pool.map if len(blocks) > 1 else map)(found, blocks)]
     keys, counts = (np.concatenate(column) for column in zip(*parts, strict=True))
     owners = np.repeat(np.arange(len(queries)), counts)
     return Found(owners, LAST - (keys & LAST), (keys >> 32).astype(np.int32).view(np.float32))
@@ -173,8 +172,3 @@ def merged(parts: Sequence[Found], begins: Sequence[int], depth: int) -> Found:
     order = np.lexsort((rows, -scores, owners))
     order = order[among_first(owners[order], int(owners.max(initial=-1)) + 1, depth)]
     return Found(owners[order], rows[order], scores[order])
-
-
-def _threads() -> int:
-    given = os.environ.get("OMP_NUM_THREADS", "")
-    return max(1, int(given)) if given.isdecimal() else processors()

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from hardneg import progress
-from hardneg.arrays import Float32, Int64, among_first, at_least, owners_of, places_of
+from hardneg.arrays import Float32, Int64, Stored, among_first, owners_of, places_of
 
 QUERIES_PER_BLOCK = 1_024
 ROWS_PER_BLOCK = 4_096
@@ -18,7 +18,7 @@ PLACES = 22
 """Bits for a place among what waits; 10 are left for one of `QUERIES_PER_BLOCK` queries, 32 for a similarity."""
 
 
-def by_blocks(queries: Float32, passages: Float32, depth: int, offsets: Int64, barred: Int64) -> tuple[Int64, Float32]:
+def by_blocks(queries: Float32, passages: Stored, depth: int, offsets: Int64, barred: Int64) -> tuple[Int64, Float32]:
     """The ``depth`` best rows [n, depth] and their similarities; -1 where there are fewer. Barred rows do not count."""
     count, size = len(queries), len(passages)
     rows, scores = np.full((count, depth), -1, np.int64), np.full((count, depth), -np.inf, np.float32)
@@ -34,7 +34,7 @@ def by_blocks(queries: Float32, passages: Float32, depth: int, offsets: Int64, b
             for low in range(0, size, ROWS_PER_BLOCK):
                 high = min(low + ROWS_PER_BLOCK, size)
                 similarities = block[: (part.stop - begin) * (high - low)].reshape(part.stop - begin, high - low)
-                np.matmul(queries[part], passages[low:high].T, out=similarities)
+                np.matmul(queries[part], np.asarray(passages[low:high], np.float32).T, out=similarities)
                 first, last = np.searchsorted(out, [low, high])
                 similarities[whose[first:last], out[first:last] - low] = -np.inf
                 best.add(similarities, low)
@@ -126,20 +126,3 @@ def nearest(scores: Float32, depth: int) -> tuple[Int64, Float32]:
     values = np.take_along_axis(scores, columns, axis=1)
     order = np.argsort(-values, axis=1, kind="stable")
     return np.take_along_axis(columns, order, axis=1), np.take_along_axis(values, order, axis=1)
-
-
-def by_faiss(queries: Float32, passages: Float32, depth: int, offsets: Int64, barred: Int64) -> tuple[Int64, Float32]:
-    """`by_blocks` by faiss. Queries with more barred rows than most are searched apart, deeper."""
-    import faiss
-
-    rows, scores = np.full((len(queries), depth), -1, np.int64), np.full((len(queries), depth), -np.inf, np.float32)
-    deeper = at_least(np.diff(offsets))
-    for more in np.unique(deeper):
-        group = np.flatnonzero(deeper == more)
-        k = min(depth + int(more), len(passages))
-        values, found = faiss.knn(queries[group], passages, k, metric=faiss.METRIC_INNER_PRODUCT)
-        for i, row, value in zip(group, found, values, strict=True):
-            usable = (row >= 0) & ~np.isin(row, barred[offsets[i] : offsets[i + 1]])
-            best = np.lexsort((row[usable], -value[usable]))[:depth]
-            rows[i, : len(best)], scores[i, : len(best)] = row[usable][best], value[usable][best]
-    return rows, scores

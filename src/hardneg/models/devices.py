@@ -10,6 +10,12 @@ def processors() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def threads() -> int:
+    """How many threads may work side by side: ``OMP_NUM_THREADS``, or one a processor."""
+    given = os.environ.get("OMP_NUM_THREADS", "")
+    return max(1, int(given)) if given.isdecimal() else processors()
+
+
 def gpus() -> list[str]:
     """The GPUs that torch sees, with their memory."""
     import torch

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.lib.format import open_memmap
 
 from hardneg import progress
-from hardneg.arrays import Float32, Int64, taken
+from hardneg.arrays import Float32, Int64, Stored, taken
 from hardneg.cache.folders import Cache
 from hardneg.cache.memo import BLOCK, Memo, keys_of
 from hardneg.data.batch import Batch
@@ -20,7 +20,7 @@ from hardneg.files.checksums import digest, read_signed, signed
 from hardneg.files.durable import replacing, sync
 from hardneg.files.npy import mapped
 from hardneg.kinds import fingerprint
-from hardneg.models.vectors import encoded, first_width, predicted, same_width
+from hardneg.models.vectors import encoded, first_width, kept_as, predicted, same_width
 from hardneg.protocols import Encoder, PairScorer, Role
 
 CANDIDATES_PER_BLOCK = 16_384
@@ -32,13 +32,13 @@ def _matrix_name(encoder: Encoder, corpus: Corpus) -> str:
     return fingerprint(["matrix", corpus.fingerprint, encoder.identity()])
 
 
-def find_matrix(encoder: Encoder, corpus: Corpus) -> Float32 | None:
-    """The embeddings of the whole corpus, if they are on disk: float32 [N, d], memory-mapped."""
+def find_matrix(encoder: Encoder, corpus: Corpus) -> Stored | None:
+    """The embeddings of the whole corpus, if they are on disk: [N, d], memory-mapped."""
     folder = corpus.cache.find("embeddings", _matrix_name(encoder, corpus))
     return None if folder is None else _opened(folder)
 
 
-def _opened(folder: Path) -> Float32:
+def _opened(folder: Path) -> Stored:
     return mapped(folder / "matrix.npy")
 
 
@@ -59,8 +59,8 @@ def _blocks_done(folder: Path) -> list[str]:
         return []
 
 
-def matrix(encoder: Encoder, corpus: Corpus) -> Float32:
-    """The embeddings of the whole corpus: float32 [N, d], memory-mapped, made if need be, a block at a time.
+def matrix(encoder: Encoder, corpus: Corpus) -> Stored:
+    """The embeddings of the whole corpus: [N, d], memory-mapped, made if need be, a block at a time.
 
     A block has passages of about one length, the longest first, so that a model's batches are full. Stopped in the
     middle, the next call goes on after the last finished block.
@@ -68,14 +68,14 @@ def matrix(encoder: Encoder, corpus: Corpus) -> Float32:
 
     def make(folder: Path) -> None:
         order = corpus.by_size()
-        path, blocks = folder / "matrix.npy", _intact(folder, order)
+        path, blocks, kind = folder / "matrix.npy", _intact(folder, order), kept_as(encoder)
         with progress.task("encode corpus", len(corpus)) as bar:
             bar.advance(min(len(blocks) * BLOCK, len(corpus)))
             for begin in range(len(blocks) * BLOCK, len(corpus), BLOCK):
                 rows = _rows(order, begin // BLOCK)
                 block = embed(encoder, corpus.contents(rows), "passage", corpus.cache, keep=False)
                 whole = (
-                    mapped(path, "r+") if begin else open_memmap(path, "w+", np.float32, (len(corpus), block.shape[1]))  # type: ignore[no-untyped-call]
+                    mapped(path, "r+") if begin else open_memmap(path, "w+", kind, (len(corpus), block.shape[1]))  # type: ignore[no-untyped-call]
                 )
                 if not begin and hasattr(os, "posix_fallocate"):  # a full disk is an error here, not a bus error later
                     with path.open("r+b") as file:
@@ -83,7 +83,7 @@ def matrix(encoder: Encoder, corpus: Corpus) -> Float32:
                 whole[rows] = block
                 whole.flush()
                 sync(path)
-                blocks.append(digest(block.tobytes()))
+                blocks.append(digest(block.astype(kind).tobytes()))
                 with replacing(folder / DONE) as file:
                     file.write_text(json.dumps(signed({"blocks": blocks})))
                 bar.advance(len(rows))
@@ -115,7 +115,7 @@ def embed(encoder: Encoder, texts: Sequence[str], role: Role, cache: Cache, *, k
     ``keep=False`` uses what the cache knows and adds nothing to it.
     """
     identity = encoder.identity()
-    memo = Memo(cache, fingerprint(["embeddings", identity, role]))
+    memo = Memo(cache, fingerprint(["embeddings", identity, role]), kept_as(encoder))
 
     def compute(numbers: Int64) -> Float32:
         with progress.task(f"encode {role} texts", len(numbers)) as bar:
@@ -136,8 +136,8 @@ def candidate_embeddings(encoder: Encoder, batch: Batch, candidates: Int64) -> F
     if whole is None:
         return embed(encoder, batch.contents(candidates), "passage", batch.corpus.cache)
     if (rows >= 0).all():
-        return np.asarray(whole[rows])
-    out = np.asarray(whole[np.maximum(rows, 0)])
+        return np.asarray(whole[rows], np.float32)
+    out = np.asarray(whole[np.maximum(rows, 0)], np.float32)
     new = np.flatnonzero(rows < 0)
     out[new] = embed(encoder, batch.contents(candidates[new]), "passage", batch.corpus.cache)
     return out
@@ -162,7 +162,7 @@ def row_embeddings(encoder: Encoder, corpus: Corpus, rows: Int64) -> Float32:
     """Float32 [len(rows), d]: embeddings of passages of the corpus, from the matrix if there is one."""
     whole = find_matrix(encoder, corpus)
     if whole is not None:
-        return np.asarray(whole[rows])
+        return np.asarray(whole[rows], np.float32)
     distinct, where = np.unique(rows, return_inverse=True)
     return embed(encoder, corpus.contents(distinct), "passage", corpus.cache)[where]
 

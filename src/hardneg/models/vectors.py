@@ -24,6 +24,9 @@ def encoded(encoder: Encoder, texts: Sequence[str], role: Role) -> Float32:
     Raises `ModelError` with the encoder and the first text of which the vector is not finite or not of unit length,
     and for an array of another shape. A vector of another length is refused and not scaled: an encoder that gives one
     may mean another similarity than the cosine.
+
+    Where the encoder's ``precision`` is ``float16``, vectors are rounded here, once: a text's vector is then the same
+    wherever it is read from later.
     """
     vectors = _array(encoder, encoder.encode(texts, role))
     if vectors.ndim != 2 or len(vectors) != len(texts):
@@ -32,7 +35,12 @@ def encoded(encoder: Encoder, texts: Sequence[str], role: Role) -> Float32:
             "`encode` returns one row a text"
         )
     _unit(encoder, vectors, texts, role)
-    return vectors
+    return vectors.astype(kept_as(encoder), copy=False).astype(np.float32, copy=False)
+
+
+def kept_as(encoder: Encoder) -> np.dtype[Any]:
+    """The type in which an encoder's vectors lie on the disk: float32, or what its ``precision`` says."""
+    return np.dtype(getattr(encoder, "precision", "float32"))
 
 
 def encoded_tokens(encoder: Encoder, texts: Sequence[str], role: Role) -> list[Float32]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hardneg.pages.charts import interval
-from hardneg.report.first_lines import percent
+from hardneg.report.first_lines import percent, searches
 from hardneg.report.probing import FEWEST
 
 
@@ -17,6 +17,7 @@ def decision(report: Mapping[str, Any]) -> dict[str, Any]:
         "figures": _figures(report),
         "false": _false(report),
         "probe": _probe(report),
+        "searches": list(searches(report)),
         "warnings": report["warnings"],
         "exports": [{"folder": one["folder"], "counts": _counted(one["counts"])} for one in report["exports"].values()],
     }

@@ -10,11 +10,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from hardneg.kinds import described
+from hardneg.kinds import described, parts_in
 from hardneg.pipeline.deeper import deeper
 from hardneg.pipeline.plan import Group, Plan
 from hardneg.pipeline.stage import Stage
-from hardneg.protocols import Asker, Generator, Judged, clients_of, learns
+from hardneg.protocols import Approximate, Approximation, Asker, Generator, Judged, clients_of, learns
 
 SHARD = 1_000
 """Examples in a shard: the unit of work, the most that a stop loses, and what is in memory."""
@@ -53,6 +53,8 @@ class Stages:
 
     read: Stage
     waves: tuple[Wave, ...]
+    recall: Mapping[str, Stage]
+    """By generator: how much of what is near its approximate search finds."""
     select: Stage
     evaluate: Stage
     provenance: Stage
@@ -67,6 +69,7 @@ class Stages:
         yield self.read
         for wave in self.waves:
             yield from wave
+        yield from self.recall.values()
         yield self.select
         yield self.evaluate
         yield self.provenance
@@ -94,6 +97,11 @@ def stages_of(plan: Plan, files: Mapping[str, str], left_out: Sequence[str] = ()
         "select", described(plan.selector) | controls | without, (*(wave.merge for wave in waves), *looked_at, *filters)
     )
     judged = plan.reader.judged_by() if isinstance(plan.reader, Judged) else None
+    recall = {
+        name: Stage(f"recall.{name}", {"version": 1, "search": described(part), "check": about.queries}, (read,))
+        for name, generator in plan.generators.items()
+        for part, about in approximations(generator)
+    }
     estimator = () if plan.estimator is None else tuple(wave.score[plan.estimator] for wave in waves)
     evaluate = Stage(
         "evaluate",
@@ -105,11 +113,18 @@ def stages_of(plan: Plan, files: Mapping[str, str], left_out: Sequence[str] = ()
             "probe": plan.loss if plan.probe else None,
             "version": 11,
         },
-        (*(wave.score[plan.target] for wave in waves), *estimator, *filters, select),
+        (*(wave.score[plan.target] for wave in waves), *estimator, *filters, *recall.values(), select),
     )
     provenance = Stage("provenance", {"version": 1}, (*scores, select))
     export = {name: Stage(f"export.{name}", described(part), (*scores, select)) for name, part in plan.exports.items()}
-    return Stages(read, tuple(waves), select, evaluate, provenance, export)
+    return Stages(read, tuple(waves), recall, select, evaluate, provenance, export)
+
+
+def approximations(generator: Generator) -> list[tuple[Approximate, Approximation]]:
+    """The first approximate search in a generator that is to be checked, if there is one."""
+    inner = (part for part in parts_in(generator) if isinstance(part, Approximate))
+    found = [(part, about) for part in inner if (about := part.approximation) is not None]
+    return found[:1]
 
 
 def _wave(plan: Plan, number: int, examples: Stage, first: Wave | None) -> Wave:

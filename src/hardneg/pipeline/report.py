@@ -61,11 +61,13 @@ def report_of(
     spread: float,
     grades: Grades | None,
     left_out: Mapping[str, str],
+    recall: Mapping[str, Mapping[str, Any]],
 ) -> tuple[dict[str, Any], list[str]]:
     """The part of ``report.json`` that the batches decide, and examples to look at, each a JSON document.
 
     ``read``: the summary of the stage `read`. ``spread``: that of the job's estimator. ``grades``: judgments, if any.
-    ``left_out``: by the id of an example, the stage that had to leave it out.
+    ``left_out``: by the id of an example, the stage that had to leave it out. ``recall``: by generator, how much of
+    what is near its approximate search finds.
     """
     encoder, per_query = plan.target_encoder, plan.selector.per_query
     views = views_of(plan)
@@ -101,6 +103,7 @@ def report_of(
         "shortcut": shortcut.report(),
         **({} if probing is None else probing.report()),
         "left_out": dict(left_out),
+        "recall": dict(recall),
         "read": {key: read[key] for key in ("passages", "examples", "equal_queries", "bad_lines", "skipped", "corpus")},
     }
     return report | {"warnings": warnings(report), "notes": notes(report)}, shown.found

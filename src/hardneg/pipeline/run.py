@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import asdict, dataclass, replace
@@ -24,9 +25,10 @@ from hardneg.llm import budget
 from hardneg.pages.notebook import Report
 from hardneg.pipeline import unanswered, unchanged
 from hardneg.pipeline.batches import Batches, Loader
-from hardneg.pipeline.graph import SHARD, Stages, Wave, stages_of
+from hardneg.pipeline.graph import SHARD, Stages, Wave, approximations, stages_of
 from hardneg.pipeline.plan import Group, Plan
 from hardneg.pipeline.reading import read
+from hardneg.pipeline.recall import measured
 from hardneg.pipeline.report import report_of
 from hardneg.pipeline.share import Share
 from hardneg.pipeline.stage import Stage
@@ -186,6 +188,7 @@ class Pipeline:
         if run.missing(stages.select) is not None:  # all of it: a selector keeps count over the whole job
             run.finish(stages.select, self._select(loader, shards), range(shards))
         batches = Batches(loader, shards)
+        self._check_searches(loader, ran)
         report = self.store.summary(stages.evaluate)
         if report is None or 0 not in self.store.shards(stages.evaluate):
             ran.append("evaluate")
@@ -196,10 +199,24 @@ class Pipeline:
                 grades = reader.judgments()
                 unchanged.judgments(reader, stages.evaluate)
             found = self.store.summary(stages.read) or {}
-            report, examples = report_of(self.plan, batches, found, spread, grades, self.left_out(stages))
+            recall = {name: (self.store.summary(stage) or {})["recall"] for name, stage in stages.recall.items()}
+            report, examples = report_of(self.plan, batches, found, spread, grades, self.left_out(stages), recall)
             self.store.write(stages.evaluate, 0, pa.table({"example": pa.array(examples, pa.string())}))
             self.store.complete(stages.evaluate, report)
         return Result(stages, loader.corpus, batches, Report(report | self._asked(report)), ran)
+
+    def _check_searches(self, loader: Loader, ran: list[str]) -> None:
+        """Measures how much each approximate search finds."""
+        examples = int((self.store.summary(self.stages.read) or {})["examples"])
+        for name, stage in self.stages.recall.items():
+            if self.store.summary(stage) is None:
+                begin = time.monotonic()
+                ran.append(stage.name)
+                [(part, about)] = approximations(self.plan.generators[name])
+                with progress.task(stage.name):
+                    found = measured(part, about, loader, examples)
+                unchanged.part(part, stage)
+                self.store.complete(stage, {"recall": found, "seconds": round(time.monotonic() - begin, 3)})
 
     def _asked(self, report: dict[str, Any]) -> dict[str, Any]:
         """What language models cost, by stage, and a warning for each stage with requests that failed."""

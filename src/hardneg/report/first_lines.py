@@ -8,7 +8,7 @@ from typing import Any
 
 def first_lines(report: Mapping[str, Any]) -> list[str]:
     """One sentence per line, from a finished report."""
-    return [*_negatives(report), *_advice(report)]
+    return [*_negatives(report), *searches(report), *_advice(report)]
 
 
 def _negatives(report: Mapping[str, Any]) -> Iterator[str]:
@@ -25,6 +25,15 @@ def _negatives(report: Mapping[str, Any]) -> Iterator[str]:
         yield f"{line}, estimated false: {percent(after['estimated'])}, before filtering {low:.0f} to {high:.0f}%"
     if after["judged"] is not None:
         yield f"by the judgments {after['judged']:.1%} are false, before filtering {before['judged']:.1%}"
+
+
+def searches(report: Mapping[str, Any]) -> Iterator[str]:
+    """How much of what is near each approximate search finds."""
+    for name, found in report.get("recall", {}).items():
+        yield (
+            f"{name}: {found['kind'].upper()} finds {percent(found)} of the exact {found['depth']} nearest, "
+            f"{found['queries']:,} queries"
+        )
 
 
 def percent(share: Mapping[str, float]) -> str:

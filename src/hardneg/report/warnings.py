@@ -10,6 +10,8 @@ from hardneg.report.shortcut import ALARM
 
 NAMED = 5
 """So many examples are named in a warning."""
+ENOUGH = 0.95
+"""An approximate search that finds less of what is near is warned of."""
 SAME = 0.02
 """Values of eci_sem, or of ln det(I + M) and tr M, are taken for the same when they are this near, as a share."""
 FEW = 1_000
@@ -57,6 +59,12 @@ def _warnings(report: Mapping[str, Any]) -> Iterator[str]:
             f"the corpus has {report['read']['passages']:,} passages: ranks among so few say little about which "
             "negatives are false, and neither does the estimate; filter by a margin, or mine in a larger corpus"
         )
+    for name, found in report["recall"].items():
+        if found["value"] < ENOUGH:
+            yield (
+                f"the approximate search of `{name}` finds {found['value']:.1%} of the exact {found['depth']} nearest "
+                f"passages; raise its `{found['key']}`, or search exactly"
+            )
     yield from _easy_winners(report)
     for name in report.get("decision", {}).get("easier controls win", ()):
         yield (
