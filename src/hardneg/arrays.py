@@ -76,6 +76,24 @@ def at_least(counts: Int64) -> Int64:
     return np.where(counts, 2 ** np.ceil(np.log2(np.maximum(counts, 1))), 0).astype(np.int64)
 
 
+def cut(size: int, number: int, count: int, unit: int = 1) -> range:
+    """Part ``number``, from 0, of ``count`` parts of ``size`` rows, cut at multiples of ``unit``. Some parts are empty
+    where there are fewer units than parts.
+
+    >>> [cut(10, number, 3, 4) for number in range(3)]
+    [range(0, 4), range(4, 8), range(8, 10)]
+    """
+    units = -(-size // unit)
+    return range(*(min(units * place // count * unit, size) for place in (number, number + 1)))
+
+
+def within(offsets: Int64, rows: Int64, part: range) -> tuple[Int64, Int64]:
+    """Of lists of ``rows`` those in a ``part`` of all rows, counted from its first, as (offsets, rows)."""
+    inside = (rows >= part.start) & (rows < part.stop)
+    owners = owners_of(offsets)[inside]
+    return offsets_of(np.bincount(owners, minlength=len(offsets) - 1)), rows[inside] - part.start
+
+
 def taken(texts: Sequence[str], numbers: Int64) -> list[str]:
     """The texts of these numbers."""
     return [texts[int(i)] for i in numbers]

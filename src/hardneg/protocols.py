@@ -63,6 +63,33 @@ class Generator(Protocol):
 
 
 @runtime_checkable
+class Partitioned(Generator, Protocol):
+    """A generator that can search a corpus part by part, so that no process needs more than one part at a time."""
+
+    @property
+    def parts(self) -> int:
+        """How many parts there are; with 1 it is asked by `generate` alone. They change no result."""
+        ...
+
+    def prepare(self, corpus: Corpus, number: int) -> None:
+        """Makes what the search of part ``number``, from 0, needs, unless it is there. Several processes may each make
+        a part at the same time.
+        """
+        ...
+
+    def generate_part(self, batch: Batch, number: int) -> Candidates:
+        """What part ``number``, from 0, has for every example of the batch, as rows of the whole corpus.
+
+        A corpus may have fewer passages than there are parts: some parts are empty then.
+        """
+        ...
+
+    def merged(self, batch: Batch, found: Sequence[Candidates]) -> Candidates:
+        """What `generate` gives, from what was ``found`` in each part."""
+        ...
+
+
+@runtime_checkable
 class Asker(Generator, Protocol):
     """A generator that can be told what was refused, and asked again."""
 
@@ -268,6 +295,11 @@ class Asks(Protocol):
 def learns(part: object) -> TypeGuard[Learner]:
     """Whether a part is to be shown the whole job before it judges any of it."""
     return isinstance(part, Learner) and part.learns
+
+
+def partitioned(part: object) -> TypeGuard[Partitioned]:
+    """Whether a generator searches the corpus part by part."""
+    return isinstance(part, Partitioned) and part.parts > 1
 
 
 def clients_of(part: object) -> list[LLMClient]:
