@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -78,6 +80,75 @@ def at_least(counts: Int64) -> Int64:
     return np.where(counts, 2 ** np.ceil(np.log2(np.maximum(counts, 1))), 0).astype(np.int64)
 
 
+def cut(size: int, number: int, count: int, unit: int = 1) -> range:
+    """Part ``number``, from 0, of ``count`` parts of ``size`` rows, cut at multiples of ``unit``. Some parts are empty
+    where there are fewer units than parts.
+
+    >>> [cut(10, number, 3, 4) for number in range(3)]
+    [range(0, 4), range(4, 8), range(8, 10)]
+    """
+    units = -(-size // unit)
+    return range(*(min(units * place // count * unit, size) for place in (number, number + 1)))
+
+
+def within(offsets: Int64, rows: Int64, part: range) -> tuple[Int64, Int64]:
+    """Of lists of ``rows`` those in a ``part`` of all rows, counted from its first, as (offsets, rows)."""
+    inside = (rows >= part.start) & (rows < part.stop)
+    owners = owners_of(offsets)[inside]
+    return offsets_of(np.bincount(owners, minlength=len(offsets) - 1)), rows[inside] - part.start
+
+
 def taken(texts: Sequence[str], numbers: Int64) -> list[str]:
     """The texts of these numbers."""
     return [texts[int(i)] for i in numbers]
+
+
+@dataclass(frozen=True, slots=True)
+class Pieces:
+    """[N, d] in pieces of one width and type, which serve as one array. Rows that are asked for are copied, or a view
+    of the disk where they are consecutive and in one piece.
+    """
+
+    pieces: Sequence[Stored]
+
+    @property
+    def begins(self) -> Int64:
+        """Int64 [pieces + 1]: the first row of each piece, and N."""
+        return offsets_of([len(piece) for piece in self.pieces])
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """As an array has it."""
+        return len(self), self.pieces[0].shape[1]
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """As an array has it."""
+        return self.pieces[0].dtype
+
+    @property
+    def ndim(self) -> int:
+        """As an array has it."""
+        return 2
+
+    def __len__(self) -> int:
+        return int(self.begins[-1])
+
+    def __getitem__(self, rows: slice | Int64) -> Stored:
+        begins = self.begins
+        if isinstance(rows, slice):
+            low, high, _ = rows.indices(len(self))
+            cuts = [p[max(low - b, 0) : max(high - b, 0)] for b, p in zip(begins.tolist(), self.pieces, strict=False)]
+            found = [piece for piece in cuts if len(piece)] or cuts[:1]
+            whole: Stored = found[0] if len(found) == 1 else np.concatenate(found)  # type: ignore[assignment]
+            return whole
+        out = np.empty((len(rows), self.shape[1]), self.dtype)
+        which = np.searchsorted(begins, rows, "right") - 1
+        for number in np.unique(which):
+            own = np.flatnonzero(which == number)
+            out[own] = self.pieces[number][rows[own] - begins[number]]
+        return out
+
+
+Vectors = Stored | Pieces
+"""[N, d] as it lies on the disk, in one piece or in several."""

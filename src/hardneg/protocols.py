@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Protocol, TypeGuard, TypeVar, runtime_checkable
 
-from hardneg.arrays import Float32, Float64, Int64, Stored
+from hardneg.arrays import Float32, Float64, Int64, Vectors
 from hardneg.data.batch import Batch
 from hardneg.data.candidates import Candidates, Scores, Selection, Verdicts
 from hardneg.data.chat import Completion, Prices, Question, Request
@@ -86,6 +86,33 @@ class Approximate(Generator, Protocol):
         """Float64 [n]: which share of what an exact search finds for each query it finds too. Rows ``barred`` (those of
         query i between two ``offsets``) are not to be found.
         """
+        ...
+
+
+@runtime_checkable
+class Partitioned(Generator, Protocol):
+    """A generator that can search a corpus part by part, so that no process needs more than one part at a time."""
+
+    @property
+    def parts(self) -> int:
+        """How many parts there are; with 1 it is asked by `generate` alone. They change no result."""
+        ...
+
+    def prepare(self, corpus: Corpus, number: int) -> None:
+        """Makes what the search of part ``number``, from 0, needs, unless it is there. Several processes may each make
+        a part at the same time.
+        """
+        ...
+
+    def generate_part(self, batch: Batch, number: int) -> Candidates:
+        """What part ``number``, from 0, has for every example of the batch, as rows of the whole corpus.
+
+        A corpus may have fewer passages than there are parts: some parts are empty then.
+        """
+        ...
+
+    def merged(self, batch: Batch, found: Sequence[Candidates]) -> Candidates:
+        """What `generate` gives, from what was ``found`` in each part."""
         ...
 
 
@@ -265,7 +292,7 @@ class Index(Protocol):
         """What decides the index, beside the vectors, as JSON. What decides a search alone is not in it."""
         ...
 
-    def build(self, folder: Path, vectors: Stored) -> None:
+    def build(self, folder: Path, vectors: Vectors) -> None:
         """Writes the index of ``vectors`` [N, d], of unit length, into an empty ``folder``."""
         ...
 
@@ -332,6 +359,11 @@ class Asks(Protocol):
 def learns(part: object) -> TypeGuard[Learner]:
     """Whether a part is to be shown the whole job before it judges any of it."""
     return isinstance(part, Learner) and part.learns
+
+
+def partitioned(part: object) -> TypeGuard[Partitioned]:
+    """Whether a generator searches the corpus part by part."""
+    return isinstance(part, Partitioned) and part.parts > 1
 
 
 def clients_of(part: object) -> list[LLMClient]:

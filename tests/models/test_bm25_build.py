@@ -5,7 +5,6 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Sequence
-from itertools import pairwise
 from pathlib import Path
 from typing import get_args
 
@@ -21,7 +20,7 @@ from hardneg.cache import folders
 from hardneg.data.corpus import Corpus
 from hardneg.data.scripts import spaced
 from hardneg.models import bm25, bm25_build, bm25_words
-from hardneg.models.bm25_build import Counts, Statistics, write
+from hardneg.models.bm25_build import Counts, write
 from hardneg.models.bm25_processes import count, count_in_processes
 from hardneg.models.bm25_words import Words, counted, stopwords_of
 from hardneg.testing import make_batch
@@ -91,25 +90,32 @@ def test_words_are_those_of_bm25s(texts: list[str]) -> None:
         assert bm25.Settings(language, stopwords).tokens(texts) == theirs
 
 
-def test_parts_with_the_statistics_of_the_whole_find_what_the_whole_finds(tmp_path: Path) -> None:
-    texts = passages(400)
-    bounds = [0, 90, 91, 300, 400]
-    whole = counts_of(tmp_path / "whole", texts, 64)
-    parts = [counts_of(tmp_path / str(a), texts[a:b], 64) for a, b in pairwise(bounds)]
-    of_all = parts[0].statistics()
-    for part in parts[1:]:
-        of_all = of_all.with_those_of(part.statistics())
-    queries = bm25.Settings().tokens(texts[::7])
-    offsets, none = np.zeros(len(queries) + 1, np.int64), np.zeros(0, np.int64)
+def test_counts_that_were_kept_are_those_that_were_made(tmp_path: Path) -> None:
+    for texts in (passages(200), ["the of"]):
+        counts = counts_of(tmp_path / str(len(texts)), texts, 64)
+        counts.save()
+        loaded = Counts.load(counts.folder)
+        assert (loaded.numbers, loaded.ends, loaded.passages) == (counts.numbers, counts.ends, counts.passages)
+        np.testing.assert_array_equal(np.concatenate(loaded.lengths), np.concatenate(counts.lengths))
+        assert loaded.statistics()[:2] == counts.statistics()[:2]
+        for one, other in zip(loaded.by_words(), counts.by_words(), strict=True) if loaded.numbers else ():
+            np.testing.assert_array_equal(one, other)
 
-    def found(counts: Counts, of: Statistics) -> bm25.Found:
-        write(counts.folder, counts, of, "lucene", **SETTINGS)
-        index = bm25s.BM25.load(counts.folder)
-        return bm25.search(index, queries, 10, offsets, none, index.scores["num_docs"])
 
-    together = bm25.merged([found(part, of_all) for part in parts], bounds[:-1], 10)
-    for one, other in zip(found(whole, whole.statistics()), together, strict=True):
-        np.testing.assert_array_equal(one, other)
+def test_statistics_of_two_parts_are_those_of_the_whole(tmp_path: Path) -> None:
+    texts = passages(120)
+    whole, one, other = (
+        counts_of(tmp_path / name, some, 64).statistics()
+        for name, some in (("whole", texts), ("one", texts[:70]), ("other", texts[70:]))
+    )
+    known = dict(zip(whole.words.to_pylist(), whole.frequencies.tolist(), strict=True))
+    both = one.with_those_of(other)
+    assert (both.passages, both.length) == (whole.passages, whole.length)
+    assert both.words == one.words
+    assert both.frequencies.tolist() == [known[word] for word in one.words.to_pylist()]
+    every = one.with_those_of(other, new_words=True)
+    assert every.words[: len(one.words)] == one.words
+    assert dict(zip(every.words.to_pylist(), every.frequencies.tolist(), strict=True)) == known
 
 
 def corpus_of(folder: Path, texts: Sequence[str]) -> Corpus:

@@ -11,9 +11,10 @@ from hardneg.arrays import Float32
 from hardneg.data.batch import Batch
 from hardneg.generators.dense import Dense
 from hardneg.kinds import part
-from hardneg.models import embeddings
+from hardneg.models import embeddings, matrices
 from hardneg.models.embeddings import embed, find_matrix, matrix, row_embeddings
 from hardneg.models.indexes import IVF
+from hardneg.models.matrices import begun
 from hardneg.protocols import Role
 from hardneg.testing import HashedWords, check_generator
 
@@ -66,13 +67,14 @@ def test_a_text_has_one_vector_in_the_memo_and_in_the_matrix(batch_of: Callable[
 def test_a_matrix_that_was_stopped_goes_on(batch_of: Callable[..., Batch], monkeypatch: pytest.MonkeyPatch) -> None:
     batch, encoder = batch_of(), Halved()
     wanted = row_embeddings(encoder, batch.corpus, np.arange(8))
-    monkeypatch.setattr(embeddings, "BLOCK", 3)
+    for module in (embeddings, matrices):
+        monkeypatch.setattr(module, "BLOCK", 3)
     stop = iter([False, False, True])
     real = embeddings.embed
     monkeypatch.setattr(embeddings, "embed", lambda *a, **k: pytest.fail("stopped") if next(stop) else real(*a, **k))
     with pytest.raises(pytest.fail.Exception, match="stopped"):
         matrix(encoder, batch.corpus)
-    assert embeddings.begun(encoder, batch.corpus) == 6
+    assert begun(encoder, batch.corpus) == 6
     stop = iter([False])
     assert np.asarray(matrix(encoder, batch.corpus), np.float32).tolist() == wanted.tolist()
 

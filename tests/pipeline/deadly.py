@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
 from hardneg.data.batch import Batch
 from hardneg.data.candidates import Candidates, Scores, Verdicts
+from hardneg.data.corpus import Corpus
 from hardneg.generators.bm25 import BM25
 from hardneg.kinds import part
 from hardneg.scorers.bi_encoder import BiEncoder
@@ -35,6 +37,36 @@ class DeadlyGenerator:
     def generate(self, batch: Batch) -> Candidates:
         die(batch, self.of, self.how, self.times, self.marks)
         return BM25(depth=self.depth).generate(batch)
+
+
+@part
+class DeadlyPart:
+    """Dies of the second part of the corpus."""
+
+    of: str
+    marks: str
+    how: Literal["kill", "memory"] = "kill"
+    times: int = 10**6
+    parts: int = 3
+    depth: int = 4
+
+    @property
+    def within(self) -> BM25:
+        return BM25(depth=self.depth, parts=self.parts)
+
+    def generate(self, batch: Batch) -> Candidates:
+        raise AssertionError("the pipeline asks for parts")
+
+    def prepare(self, corpus: Corpus, number: int) -> None:
+        self.within.prepare(corpus, number)
+
+    def generate_part(self, batch: Batch, number: int) -> Candidates:
+        if number == 1:
+            die(batch, self.of, self.how, self.times, self.marks)
+        return self.within.generate_part(batch, number)
+
+    def merged(self, batch: Batch, found: Sequence[Candidates]) -> Candidates:
+        return self.within.merged(batch, found)
 
 
 @part

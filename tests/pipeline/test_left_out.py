@@ -80,7 +80,13 @@ def test_a_process_that_dies_once_changes_nothing(pipeline: Callable[..., Pipeli
 
 @pytest.mark.parametrize(
     ("place", "how", "workers"),
-    [("scorers", "kill", 2), ("generator", "memory", 2), ("scorers", "memory", 1), ("filters", "memory", 1)],
+    [
+        ("scorers", "kill", 2),
+        pytest.param("parts", "kill", 2, marks=pytest.mark.engines),
+        ("generator", "memory", 2),
+        ("scorers", "memory", 1),
+        ("filters", "memory", 1),
+    ],
 )
 def test_an_example_that_always_kills_is_left_out_and_named(
     pipeline: Callable[..., Pipeline], tmp_path: Path, place: str, how: Any, workers: int
@@ -88,10 +94,12 @@ def test_an_example_that_always_kills_is_left_out_and_named(
     options = {"of": VICTIM, "marks": str(tmp_path / "marks"), "how": how}
     parts: dict[str, Any] = {
         "generator": {"generator": deadly.DeadlyGenerator(**options)},
+        "parts": {"generator": deadly.DeadlyPart(**options)},
         "scorers": {"scorers": {"other": deadly.DeadlyScorer(**options)}},
         "filters": {"filters": {"other": deadly.DeadlyFilter(**options)}},
     }[place]
-    stage = {"generator": "generate.lexical", "scorers": "score.other", "filters": "filter.other"}[place]
+    lexical = {"generator": "generate.lexical", "parts": "generate.lexical.part-2-of-3"}
+    stage = {**lexical, "scorers": "score.other", "filters": "filter.other"}[place]
     wanted = lines(pipeline("whole"))
     job = pipeline(workers=workers, **parts)
     found = lines(job)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hardneg.arrays import Bool, Float32, Int64, offsets_of, span
+from hardneg.arrays import Bool, Float32, Int64, among_first, offsets_of, owners_of, span
 from hardneg.data.chat import Usage
 from hardneg.data.corpus import Corpus
 from hardneg.data.records import Candidate, Reason
@@ -84,6 +84,20 @@ class Candidates:
             texts=[candidate.text for candidate in flat],
             model=model,
         )
+
+    @classmethod
+    def best_of(cls, found: Sequence[Candidates], depth: int) -> Candidates:
+        """The ``depth`` best rows of an example, by falling score, then by row, of what was found in parts of a corpus.
+
+        Each of ``found`` holds the best of its part, as rows of the whole corpus.
+        """
+        owners = np.concatenate([owners_of(part.offsets) for part in found])
+        rows, scores = (np.concatenate([getattr(part, name) for part in found]) for name in ("rows", "scores"))
+        count = len(found[0].offsets) - 1
+        order = np.lexsort((rows, -scores, owners))
+        order = order[among_first(owners[order], count, depth)]
+        offsets = offsets_of(np.bincount(owners[order], minlength=count))
+        return replace(found[0], offsets=offsets, rows=rows[order], scores=scores[order])
 
 
 @dataclass(frozen=True, slots=True)

@@ -164,10 +164,11 @@ class Corpus:
         places[order] = np.arange(len(order))
         return pa.concat_arrays([pa.array([], SCHEMA.field(name).type), *parts]).take(pa.array(places))
 
-    def by_size(self) -> Int64:
-        """Int64 [N]: all rows, the longest passages first, equally long ones in their order."""
-        title, text = (pc.call_function("binary_length", [self._table[name]]).to_numpy() for name in ("title", "text"))
-        return np.argsort(-(title + text), kind="stable")
+    def by_size(self, rows: range) -> Int64:
+        """Int64 [len(rows)]: consecutive rows, the longest passages first, equally long ones in their order."""
+        columns = [self._table[name].slice(rows.start, len(rows)) for name in ("title", "text")]
+        title, text = (pc.call_function("binary_length", [column]).to_numpy() for column in columns)
+        return rows.start + np.argsort(-(title + text), kind="stable")
 
     def ids(self, rows: Int64) -> list[str]:
         """Ids of these rows."""

@@ -7,6 +7,7 @@ and without saying which one it was.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import field
 from functools import lru_cache
@@ -95,8 +96,8 @@ class Ray:
             _session().close()
 
     def _of(self, stage: str) -> Workers:
-        """The workers of a stage; one of a deeper wave has those of the first."""
-        own = self.stages.get(stage.partition(".deeper")[0], Workers())
+        """The workers of a stage; one of a deeper wave has those of the first, a part of one those of the whole."""
+        own = self.stages.get(re.split(r"\.deeper|\.part-", stage)[0], Workers())
         return Workers(
             concurrency=own.concurrency or self.concurrency,
             cpus=own.cpus or self.cpus,

@@ -26,12 +26,13 @@ from hardneg.job.published import published
 from hardneg.job.report_page import PAGE, write_page
 from hardneg.job.source import Source
 from hardneg.llm.budget import Budget, limited
-from hardneg.models.embeddings import begun
+from hardneg.models.matrices import begun
 from hardneg.pipeline.admission import nothing
 from hardneg.pipeline.plan import Plan
 from hardneg.pipeline.reading import bad_lines
 from hardneg.pipeline.run import Pipeline, Result, Worked
 from hardneg.pipeline.share import Share
+from hardneg.pipeline.stage import Stage
 from hardneg.pipeline.store import Folder, read_json, write_json
 from hardneg.protocols import Encoder
 from hardneg.report.card import card
@@ -158,7 +159,7 @@ class Job:
         Loads no model and computes nothing.
         """
         unneeded, encoding = self._unneeded(), self._encoding()
-        for stage in self.pipeline.stages:
+        for stage in self._listed():
             if stage.name in unneeded:
                 continue
             if (summary := self.store.summary(stage)) is not None:
@@ -174,6 +175,13 @@ class Job:
                 yield stage.name, "to do", "invalidated by " + "; ".join(changes)
             else:
                 yield stage.name, "to do", "never run"
+
+    def _listed(self) -> Iterator[Stage]:
+        """The stages, in the first wave each after those of its parts, as long as these may be needed."""
+        for stage in self.pipeline.stages:
+            if stage in self.pipeline.stages.first.generate.values() and self.store.summary(stage) is None:
+                yield from stage.parts
+            yield stage
 
     def _encoding(self) -> dict[str, str]:
         """By stage: how far the encoding of its corpus came before it was stopped."""
@@ -293,12 +301,13 @@ class Job:
     def _manifest(self, result: Result, exports: Mapping[str, Any], seconds: float) -> dict[str, Any]:
         unneeded = self._unneeded()
         stages = {
-            stage.name: {"fingerprint": stage.fingerprint}
+            each.name: {"fingerprint": each.fingerprint}
             | {key: known.get(key) for key in ("seconds", "peak_memory")}
             | {key: known[key] for key in ("recall",) if key in known}
             for stage in result.stages
             if stage.name not in unneeded
-            for known in [self.store.summary(stage) or {}]
+            for each in (*stage.parts, stage)
+            for known in [self.store.summary(each) or {}]
         }
         return {
             "versions": {name: _version(name) for name in PACKAGES},

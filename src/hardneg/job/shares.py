@@ -21,7 +21,8 @@ NAMED = 4
 
 def check_stage(source: Source, stages: Stages, share: Share) -> None:
     """Raises `JobError` where the share's stage is none that is worked on in shares."""
-    names = [stage.name for group in side_by_side(stages.first) for stage in group]
+    spread = [stage for group in side_by_side(stages.first) for stage in group]
+    names = [each.name for stage in spread for each in (*stage.parts, stage)]
     if share.stage is None or share.stage in names:
         return
     if share.stage in {stage.name for stage in stages}:

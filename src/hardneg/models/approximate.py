@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from hardneg.arrays import Float32, Float64, Int64, Stored, at_least
+from hardneg.arrays import Float32, Float64, Int64, Vectors, at_least
 from hardneg.data.corpus import Corpus
 from hardneg.files.checksums import SEAL
 from hardneg.kinds import fingerprint, kind_of
@@ -39,7 +39,7 @@ def _kept_open(index: Any, folder: Path, _: int) -> Find:
 
 
 def by_index(
-    find: Find, queries: Float32, passages: Stored, depth: int, offsets: Int64, barred: Int64
+    find: Find, queries: Float32, passages: Vectors, depth: int, offsets: Int64, barred: Int64
 ) -> tuple[Int64, Float32]:
     """Rows [n, depth] that are not barred and their cosines, best first, ties by row; -1 where the index finds fewer.
 
@@ -64,7 +64,7 @@ def by_index(
 
 
 def share_found(
-    found: Float32, queries: Float32, passages: Stored, depth: int, offsets: Int64, barred: Int64
+    found: Float32, queries: Float32, passages: Vectors, depth: int, offsets: Int64, barred: Int64
 ) -> Float64:
     """Float64 [n]: which share of the ``depth`` exact nearest a search has found, by its cosines [n, depth].
 

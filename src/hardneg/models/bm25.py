@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from hardneg import progress
-from hardneg.arrays import Float32, Int64, among_first, offsets_of
+from hardneg.arrays import Float32, Int64, offsets_of
 from hardneg.data.corpus import Corpus
 from hardneg.errors import PartError
 from hardneg.files.npy import HEADERS
@@ -88,25 +88,29 @@ def index(settings: Settings, corpus: Corpus) -> bm25s.BM25 | None:
 
     def make(folder: Path) -> None:
         counts = Counts(folder)
-        counts.add(_counted(settings, corpus))
+        counts.add(counted_in(settings, corpus, range(len(corpus))))
         if counts.numbers:
             write(folder, counts, counts.statistics(), settings.method, settings.k1, settings.b, settings.delta)
         counts.remove()
 
-    name = fingerprint([corpus.fingerprint, identity(), *astuple(settings)])
-    folder = corpus.cache.made("bm25", name, make)
+    return opened(corpus.cache.made("bm25", fingerprint([corpus.fingerprint, identity(), *astuple(settings)]), make))
+
+
+def opened(folder: Path) -> bm25s.BM25 | None:
+    """The index in a folder. None where it has no word."""
     return _loaded(folder, folder.stat().st_ino)
 
 
-def _counted(settings: Settings, corpus: Corpus) -> Iterator[Counted]:
-    """The words of a corpus, some passages at a time."""
-    size = (corpus.path / "passages.arrow").stat().st_size
-    rows = max(1, min(PASSAGES_PER_BLOCK, BYTES_PER_BLOCK * len(corpus) // size))
-    blocks = [(begin, min(begin + rows, len(corpus))) for begin in range(0, len(corpus), rows)]
+def counted_in(settings: Settings, corpus: Corpus, rows: range) -> Iterator[Counted]:
+    """The words of consecutive passages of a corpus, some passages at a time."""
+    whole = (corpus.path / "passages.arrow").stat().st_size
+    most = max(1, min(PASSAGES_PER_BLOCK, BYTES_PER_BLOCK * len(corpus) // whole))
+    blocks = [(begin, min(begin + most, rows.stop)) for begin in range(rows.start, rows.stop, most)]
+    size = whole * len(rows) // len(corpus)
     task = settings.language, stopwords_of(settings.stopwords), corpus, blocks
     processes = min(threads(), MOST_PROCESSES, size // BYTES_PER_PROCESS) if sys.executable else 1
     counts = count(*task) if processes < 2 else count_in_processes(*task, processes)
-    with progress.task("count words for BM25", len(corpus)) as bar:
+    with progress.task("count words for BM25", len(rows)) as bar:
         for block in counts:
             yield block
             bar.advance(len(block.lengths))
@@ -159,16 +163,3 @@ def search(
     keys, counts = (np.concatenate(column) for column in zip(*parts, strict=True))
     owners = np.repeat(np.arange(len(queries)), counts)
     return Found(owners, LAST - (keys & LAST), (keys >> 32).astype(np.int32).view(np.float32))
-
-
-def merged(parts: Sequence[Found], begins: Sequence[int], depth: int) -> Found:
-    """What a search of a whole corpus finds, from what searches of its parts found for the same queries.
-
-    ``begins``: the first row of each part, rising. The parts' indexes must be written with the statistics of the whole
-    (`bm25_build.Statistics`); scores and rows are then equal to the last bit.
-    """
-    owners, scores = (np.concatenate([getattr(part, name) for part in parts]) for name in ("owners", "scores"))
-    rows = np.concatenate([part.rows + begin for part, begin in zip(parts, begins, strict=True)])
-    order = np.lexsort((rows, -scores, owners))
-    order = order[among_first(owners[order], int(owners.max(initial=-1)) + 1, depth)]
-    return Found(owners[order], rows[order], scores[order])

@@ -14,6 +14,9 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from pyarrow import feather
 
 from hardneg import progress
 from hardneg.arrays import Float32, Int32, Int64, offsets_of
@@ -25,23 +28,25 @@ Method = Literal["robertson", "lucene", "atire", "bm25l", "bm25+"]
 
 
 class Statistics(NamedTuple):
-    """What scores depend on beside the passage: the passages and words of a corpus, and for the number of each word
-    how many passages have it.
+    """What scores depend on beside the passage: how many passages a corpus has and how many words, with repetitions;
+    and its different ``words``, with the number of passages that have each (``frequencies``).
     """
 
     passages: int
     length: int
-    numbers: dict[str, int]
+    words: pa.Array
     frequencies: Int64
 
-    def with_those_of(self, other: Statistics) -> Statistics:
-        """Of both corpora as one."""
-        numbers = dict(self.numbers)
-        theirs = np.array([numbers.setdefault(word, len(numbers)) for word in other.numbers], np.int64)
-        frequencies = np.zeros(len(numbers), np.int64)
-        frequencies[: len(self.frequencies)] = self.frequencies
-        frequencies[theirs] += other.frequencies
-        return Statistics(self.passages + other.passages, self.length + other.length, numbers, frequencies)
+    def with_those_of(self, other: Statistics, *, new_words: bool = False) -> Statistics:
+        """Of both corpora as one, for the words of this one; then, with ``new_words``, for those of the other alone."""
+        places = pc.call_function("index_in", [other.words], pc.SetLookupOptions(value_set=self.words))
+        known = places.is_valid().to_numpy(zero_copy_only=False)
+        words, frequencies = self.words, self.frequencies.copy()
+        frequencies[places.drop_null().to_numpy()] += other.frequencies[known]
+        if new_words:
+            words = pa.concat_arrays([words, other.words.filter(pa.array(~known))])
+            frequencies = np.concatenate([frequencies, other.frequencies[~known]])
+        return Statistics(self.passages + other.passages, self.length + other.length, words, frequencies)
 
 
 @dataclass
@@ -58,6 +63,23 @@ class Counts:
     passages: int = 0
 
     FILES = ("word", "passages", "row", "times")
+
+    @classmethod
+    def load(cls, folder: Path) -> Counts:
+        """What `save` has kept."""
+        of = statistics_in(folder)
+        lengths, ends = (np.load(folder / f"{name}.npy") for name in ("lengths", "ends"))
+        numbers = {word: number for number, word in enumerate(of.words.to_pylist())}
+        return cls(folder, numbers, of.frequencies, [lengths], [tuple(end) for end in ends.tolist()], of.passages)
+
+    def save(self) -> None:
+        """Keeps in the folder what is not in its files yet."""
+        of = self.statistics()
+        table = pa.table({"word": of.words, "frequency": of.frequencies})
+        feather.write_feather(table, str(self.folder / "words.arrow"), compression="uncompressed")
+        np.save(self.folder / "lengths.npy", np.concatenate([np.zeros(0, np.int32), *self.lengths]))
+        np.save(self.folder / "ends.npy", np.array(self.ends, np.int64))
+        (self.folder / "size.json").write_text(json.dumps([of.passages, of.length]), encoding="utf-8")
 
     def add(self, blocks: Iterable[Counted]) -> None:
         """Lays aside what was counted in consecutive passages."""
@@ -85,7 +107,7 @@ class Counts:
     def statistics(self) -> Statistics:
         """Those of these passages alone."""
         length = int(sum(own.sum() for own in self.lengths))
-        return Statistics(self.passages, length, self.numbers, self.frequencies)
+        return Statistics(self.passages, length, pa.array(list(self.numbers), pa.large_string()), self.frequencies)
 
     def by_words(self) -> Iterator[tuple[Int32, Int32, Int32]]:
         """Words, rows and times of the entries of some words after others, all of them by word, then by row."""
@@ -118,15 +140,24 @@ class Counts:
         return self.folder / f".{name}.counts"
 
 
+def statistics_in(folder: Path) -> Statistics:
+    """The statistics of counts that were saved in a folder, memory-mapped."""
+    table = feather.read_table(str(folder / "words.arrow"), memory_map=True)
+    passages, length = json.loads((folder / "size.json").read_text(encoding="utf-8"))
+    return Statistics(passages, length, table["word"].combine_chunks(), table["frequency"].to_numpy())
+
+
 def write(folder: Path, counts: Counts, of: Statistics, method: str, k1: float, b: float, delta: float) -> None:
-    """Writes the index of counted passages, scored by the statistics ``of`` a corpus, which they may be a part of."""
+    """Writes the index of counted passages, scored by the statistics ``of`` a corpus, which they may be a part of.
+
+    The words of ``of`` are those of the passages in their order, and maybe others after them.
+    """
     from bm25s.scoring import _select_idf_scorer, _select_tfc_scorer
     from bm25s.utils.json_functions import dumps
 
-    frequencies = of.frequencies[np.array([of.numbers[word] for word in counts.numbers], np.int64)]
     mean, lengths = np.float64(of.length / of.passages), np.concatenate(counts.lengths)
     inverse, parts_of = _select_idf_scorer(method), _select_tfc_scorer(method)
-    distinct, which = np.unique(frequencies, return_inverse=True)
+    distinct, which = np.unique(of.frequencies, return_inverse=True)
     weights = np.array([inverse(int(count), N=of.passages) for count in distinct])
     weight = weights.astype(np.float32)[which]
     absent: Float32 | None = None
@@ -134,7 +165,7 @@ def write(folder: Path, counts: Counts, of: Statistics, method: str, k1: float, 
         nothing = parts_of(tf_array=0, l_d=mean, l_avg=mean, k1=k1, b=b, delta=delta)
         absent = np.asarray((weights * nothing).astype(np.float32)[which])
         np.save(folder / "nonoccurrence_array.index.npy", absent)
-    offsets = offsets_of(counts.frequencies)
+    offsets = offsets_of(np.pad(counts.frequencies, (0, len(of.words) - len(counts.frequencies))))
     np.save(folder / "indptr.csc.index.npy", offsets)
     with (
         (folder / "data.csc.index.npy").open("wb") as data,
@@ -152,7 +183,7 @@ def write(folder: Path, counts: Counts, of: Statistics, method: str, k1: float, 
             data.write(scores.astype("<f4").data)
             indices.write(rows.astype("<i4").data)
             bar.advance(len(rows))
-    vocabulary = {**counts.numbers, "": len(counts.numbers)}  # the last as bm25s adds it
+    vocabulary = {word: number for number, word in enumerate([*of.words.to_pylist(), ""])}  # the last as bm25s adds it
     (folder / "vocab.index.json").write_text(dumps(vocabulary, ensure_ascii=False), encoding="utf-8")
     parameters = {"k1": k1, "b": b, "delta": delta, "method": method, "idf_method": method}
     kinds = {"dtype": "float32", "int_dtype": "int32", "num_docs": len(lengths)}

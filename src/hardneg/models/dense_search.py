@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from hardneg import progress
-from hardneg.arrays import Float32, Int64, Stored, among_first, owners_of, places_of
+from hardneg.arrays import Float32, Int64, Vectors, among_first, owners_of, places_of
 
 QUERIES_PER_BLOCK = 1_024
 ROWS_PER_BLOCK = 4_096
@@ -18,7 +18,7 @@ PLACES = 22
 """Bits for a place among what waits; 10 are left for one of `QUERIES_PER_BLOCK` queries, 32 for a similarity."""
 
 
-def by_blocks(queries: Float32, passages: Stored, depth: int, offsets: Int64, barred: Int64) -> tuple[Int64, Float32]:
+def by_blocks(queries: Float32, passages: Vectors, depth: int, offsets: Int64, barred: Int64) -> tuple[Int64, Float32]:
     """The ``depth`` best rows [n, depth] and their similarities; -1 where there are fewer. Barred rows do not count."""
     count, size = len(queries), len(passages)
     rows, scores = np.full((count, depth), -1, np.int64), np.full((count, depth), -np.inf, np.float32)

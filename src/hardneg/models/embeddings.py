@@ -11,71 +11,44 @@ import numpy as np
 from numpy.lib.format import open_memmap
 
 from hardneg import progress
-from hardneg.arrays import Float32, Int64, Stored, taken
+from hardneg.arrays import Float32, Int64, Vectors, taken
 from hardneg.cache.folders import Cache
 from hardneg.cache.memo import BLOCK, Memo, keys_of
 from hardneg.data.batch import Batch
 from hardneg.data.corpus import Corpus
-from hardneg.files.checksums import digest, read_signed, signed
+from hardneg.files.checksums import digest, signed
 from hardneg.files.durable import replacing, sync
 from hardneg.files.npy import mapped
 from hardneg.kinds import fingerprint
+from hardneg.models.matrices import DONE, FILE, GROUP, blocks_done, find_matrix, name_of
 from hardneg.models.vectors import encoded, first_width, kept_as, predicted, same_width
 from hardneg.protocols import Encoder, PairScorer, Role
 
 CANDIDATES_PER_BLOCK = 16_384
-DONE = "done"
-"""The file beside an unfinished matrix with the checksums of its finished blocks."""
 
 
-def _matrix_name(encoder: Encoder, corpus: Corpus) -> str:
-    return fingerprint(["matrix", corpus.fingerprint, encoder.identity()])
-
-
-def find_matrix(encoder: Encoder, corpus: Corpus) -> Stored | None:
-    """The embeddings of the whole corpus, if they are on disk: [N, d], memory-mapped."""
-    folder = corpus.cache.find("embeddings", _matrix_name(encoder, corpus))
-    return None if folder is None else _opened(folder)
-
-
-def _opened(folder: Path) -> Stored:
-    return mapped(folder / "matrix.npy")
-
-
-def begun(encoder: Encoder, corpus: Corpus) -> int:
-    """How many passages of a matrix that was stopped halfway are on the disk. 0 where none was begun."""
-    return _rows_done(corpus.cache.begun("embeddings", _matrix_name(encoder, corpus)))
-
-
-def _rows_done(folder: Path) -> int:
-    return len(_blocks_done(folder)) * BLOCK
-
-
-def _blocks_done(folder: Path) -> list[str]:
-    """The checksums of the finished blocks of an unfinished matrix."""
-    try:
-        return list(read_signed((folder / DONE).read_text(encoding="utf-8"))["blocks"])
-    except (OSError, ValueError):
-        return []
-
-
-def matrix(encoder: Encoder, corpus: Corpus) -> Stored:
-    """The embeddings of the whole corpus: [N, d], memory-mapped, made if need be, a block at a time.
+def matrix(encoder: Encoder, corpus: Corpus, rows: range | None = None) -> Vectors:
+    """The embeddings of consecutive passages, all unless ``rows`` says which: [len(rows), d], memory-mapped, made if
+    need be, a block at a time.
 
     A block has passages of about one length, the longest first, so that a model's batches are full. Stopped in the
     middle, the next call goes on after the last finished block.
     """
+    every = range(len(corpus)) if rows is None else rows
+    if (found := find_matrix(encoder, corpus, rows)) is not None:
+        return found
 
     def make(folder: Path) -> None:
-        order = corpus.by_size()
-        path, blocks, kind = folder / "matrix.npy", _intact(folder, order), kept_as(encoder)
-        with progress.task("encode corpus", len(corpus)) as bar:
-            bar.advance(min(len(blocks) * BLOCK, len(corpus)))
-            for begin in range(len(blocks) * BLOCK, len(corpus), BLOCK):
+        order = corpus.by_size(every) - every.start
+        path, blocks, kind = folder / FILE, _intact(folder, order), kept_as(encoder)
+        with progress.task("encode corpus", len(order)) as bar:
+            bar.advance(min(len(blocks) * BLOCK, len(order)))
+            for begin in range(len(blocks) * BLOCK, len(order), BLOCK):
                 rows = _rows(order, begin // BLOCK)
-                block = embed(encoder, corpus.contents(rows), "passage", corpus.cache, keep=False)
+                texts = corpus.contents(every.start + rows)
+                block = embed(encoder, texts, "passage", corpus.cache, keep=False)
                 whole = (
-                    mapped(path, "r+") if begin else open_memmap(path, "w+", kind, (len(corpus), block.shape[1]))  # type: ignore[no-untyped-call]
+                    mapped(path, "r+") if begin else open_memmap(path, "w+", kind, (len(order), block.shape[1]))  # type: ignore[no-untyped-call]
                 )
                 if not begin and hasattr(os, "posix_fallocate"):  # a full disk is an error here, not a bus error later
                     with path.open("r+b") as file:
@@ -88,21 +61,21 @@ def matrix(encoder: Encoder, corpus: Corpus) -> Stored:
                     file.write_text(json.dumps(signed({"blocks": blocks})))
                 bar.advance(len(rows))
 
-    return _opened(corpus.cache.made("embeddings", _matrix_name(encoder, corpus), make))
+    return mapped(corpus.cache.made(GROUP, name_of(encoder, corpus, every), make) / FILE)
 
 
 def _rows(order: Int64, block: int) -> Int64:
-    """The rows of a block, rising."""
+    """The rows of a block in the matrix, rising."""
     return np.sort(order[block * BLOCK : (block + 1) * BLOCK])
 
 
 def _intact(folder: Path, order: Int64) -> list[str]:
     """The checksums of the blocks of an unfinished matrix, up to the first that has changed since it was written."""
-    blocks = _blocks_done(folder)
+    blocks = blocks_done(folder)
     if not blocks:
         return []
     try:
-        whole = mapped(folder / "matrix.npy")
+        whole = mapped(folder / FILE)
     except (OSError, ValueError):
         return []
     good = [digest(whole[_rows(order, i)].tobytes()) == found for i, found in enumerate(blocks)]

@@ -16,7 +16,7 @@ import numpy as np
 from pydantic import Field
 
 from hardneg import progress
-from hardneg.arrays import Float32, Int64, Stored
+from hardneg.arrays import Float32, Int64, Vectors
 from hardneg.bounds import Count, Natural
 from hardneg.errors import MissingExtraError
 from hardneg.kinds import NEUTRAL, part
@@ -67,7 +67,7 @@ class HNSW:
         """What decides the index, beside the vectors."""
         return [self.identity(), self.m, self.ef_construction, self.threads]
 
-    def build(self, folder: Path, vectors: Stored) -> None:
+    def build(self, folder: Path, vectors: Vectors) -> None:
         """Writes the graph of ``vectors`` [N, d] into ``folder``, with the vectors in half precision."""
         (_faiss_graph if self.library == "faiss" else _usearch_graph)(self, folder / FILE, vectors)
 
@@ -124,7 +124,7 @@ class IVF:
         """What decides the index, beside the vectors."""
         return [self.identity(), self.nlist]
 
-    def build(self, folder: Path, vectors: Stored) -> None:
+    def build(self, folder: Path, vectors: Vectors) -> None:
         """Writes the lists of ``vectors`` [N, d] into ``folder``, with the vectors in half precision."""
         faiss = _faiss()
         size, width = vectors.shape
@@ -152,7 +152,7 @@ class IVF:
         return rows
 
 
-def _faiss_graph(part: HNSW, file: Path, vectors: Stored) -> None:
+def _faiss_graph(part: HNSW, file: Path, vectors: Vectors) -> None:
     faiss = _faiss()
     width = vectors.shape[1]
     index = faiss.IndexHNSWSQ(width, faiss.ScalarQuantizer.QT_fp16, part.m, faiss.METRIC_INNER_PRODUCT)
@@ -165,7 +165,7 @@ def _faiss_graph(part: HNSW, file: Path, vectors: Stored) -> None:
     _write(index, file)
 
 
-def _usearch_graph(part: HNSW, file: Path, vectors: Stored) -> None:
+def _usearch_graph(part: HNSW, file: Path, vectors: Vectors) -> None:
     from usearch.index import Index
 
     width = vectors.shape[1]
@@ -186,7 +186,7 @@ def _usearch_index(file: Path) -> Any:
     return Index.restore(str(file), view=True, enable_key_lookups=False)
 
 
-def _blocks(vectors: Stored) -> Iterator[tuple[int, Float32]]:
+def _blocks(vectors: Vectors) -> Iterator[tuple[int, Float32]]:
     """The first row of each block of vectors, and the block."""
     with progress.task("build index of neighbours", len(vectors)) as bar:
         for low in range(0, len(vectors), ROWS_PER_BLOCK):

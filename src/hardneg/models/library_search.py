@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from hardneg.arrays import Float32, Int64, Stored, among_first, offsets_of, owners_of, places_of
+from hardneg.arrays import Float32, Int64, Stored, Vectors, among_first, offsets_of, owners_of, places_of
 from hardneg.models.dense_search import by_blocks, nearest
 
 SPARE = 16
@@ -17,7 +17,7 @@ Best = Callable[[Stored, int], tuple[Int64, Float32]]
 """The best so many rows of a block for every query, in any order, and their similarities."""
 
 
-def by_faiss(queries: Float32, passages: Stored, depth: int, offsets: Int64, barred: Int64) -> tuple[Int64, Float32]:
+def by_faiss(queries: Float32, passages: Vectors, depth: int, offsets: Int64, barred: Int64) -> tuple[Int64, Float32]:
     """What `by_blocks` finds, up to the rounding of similarities, by ``faiss.knn``."""
     import faiss
 
@@ -25,12 +25,12 @@ def by_faiss(queries: Float32, passages: Stored, depth: int, offsets: Int64, bar
         values, rows = faiss.knn(queries, np.asarray(block, np.float32), count, metric=faiss.METRIC_INNER_PRODUCT)
         return rows, values
 
-    whole = passages.dtype == np.float32  # and nothing is copied
+    whole = isinstance(passages, np.ndarray) and passages.dtype == np.float32  # and nothing is copied
     return _exact(best, len(passages) if whole else ROWS_PER_BLOCK, queries, passages, depth, offsets, barred)
 
 
 def by_torch(
-    queries: Float32, passages: Stored, depth: int, offsets: Int64, barred: Int64, device: str | None = None
+    queries: Float32, passages: Vectors, depth: int, offsets: Int64, barred: Int64, device: str | None = None
 ) -> tuple[Int64, Float32]:
     """What `by_blocks` finds, up to the rounding of similarities, by products on a device of torch.
 
@@ -49,7 +49,7 @@ def by_torch(
 
 
 def _exact(
-    best: Best, width: int, queries: Float32, passages: Stored, depth: int, offsets: Int64, barred: Int64
+    best: Best, width: int, queries: Float32, passages: Vectors, depth: int, offsets: Int64, barred: Int64
 ) -> tuple[Int64, Float32]:
     """The ``depth`` best rows [n, depth] by blocks of ``width`` rows, merged.
 

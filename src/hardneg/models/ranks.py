@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hardneg import progress
-from hardneg.arrays import Bool, Float32, Float64, Int64, Stored, offsets_of, span
+from hardneg.arrays import Bool, Float32, Float64, Int64, Vectors, offsets_of, span
 
 if TYPE_CHECKING:
     import bm25s
@@ -19,7 +19,7 @@ EQUAL = 1e-6
 """Similarities this near are equal: how a dot product is rounded depends on the block it is computed in."""
 
 
-def dense(texts: Float32, passages: Stored, owners: Int64, similarities: Float32, inside: Bool) -> Float64:
+def dense(texts: Float32, passages: Vectors, owners: Int64, similarities: Float32, inside: Bool) -> Float64:
     """Float64 [c]: the rank, from 1, of passages with these ``similarities`` [c] to the texts ``owners`` [c] (rising).
 
     ``texts`` [k, d], ``passages`` [N, d]: unit vectors. Passages that are equally similar share their mean rank.

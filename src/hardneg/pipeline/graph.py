@@ -14,7 +14,7 @@ from hardneg.kinds import described, parts_in
 from hardneg.pipeline.deeper import deeper
 from hardneg.pipeline.plan import Group, Plan
 from hardneg.pipeline.stage import Stage
-from hardneg.protocols import Approximate, Approximation, Asker, Generator, Judged, clients_of, learns
+from hardneg.protocols import Approximate, Approximation, Asker, Generator, Judged, clients_of, learns, partitioned
 
 SHARD = 1_000
 """Examples in a shard: the unit of work, the most that a stop loses, and what is in memory."""
@@ -137,7 +137,9 @@ def _wave(plan: Plan, number: int, examples: Stage, first: Wave | None) -> Wave:
         # what cannot be deepened keeps what it proposed in the first wave
         own = (first.generate[name],) if first is not None and generator is plan.generators[name] else ()
         what = described(generator) | _trial(plan, generator)
-        generate[name] = Stage(f"generate.{name}{suffix}", what, (examples, *shown, *own))
+        inputs = (examples, *shown, *own)
+        parts = () if own else _parts(name, suffix, generator, what, inputs)
+        generate[name] = Stage(f"generate.{name}{suffix}", what, inputs, parts)
     merged = Stage(f"merge{suffix}", {"generators": list(plan.generators)}, (examples, *generate.values()))
     learn: dict[tuple[Group, str], Stage] = {}
     score: dict[str, Stage] = {}
@@ -170,6 +172,19 @@ def _wave(plan: Plan, number: int, examples: Stage, first: Wave | None) -> Wave:
         {} if first else learn,
         {name: score[name] for name in plan.scorers},
         {name: filters[name] for name in plan.filters},
+    )
+
+
+def _parts(
+    name: str, suffix: str, generator: Generator, what: Mapping[str, Any], inputs: tuple[Stage, ...]
+) -> tuple[Stage, ...]:
+    """The stages in which a generator searches the parts of a corpus."""
+    if not partitioned(generator):
+        return ()
+    count = generator.parts
+    return tuple(
+        Stage(f"generate.{name}.part-{number}-of-{count}{suffix}", {**what, "part": number, "of": count}, inputs)
+        for number in range(1, count + 1)
     )
 
 

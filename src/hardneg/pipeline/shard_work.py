@@ -15,7 +15,7 @@ from hardneg.pipeline import lazily, rounds, steps, unchanged
 from hardneg.pipeline.batches import Loader, places_in
 from hardneg.pipeline.graph import Wave
 from hardneg.pipeline.stage import Stage
-from hardneg.protocols import Asker, Filter, Generator, Scorer
+from hardneg.protocols import Asker, Filter, Generator, Partitioned, Scorer
 
 Step = Callable[..., None]
 """One of the functions below: of a loader, a wave, a stage, what it works with, and the number of a shard."""
@@ -38,6 +38,30 @@ def generate_shard(
         found = rounds.generate(generator, name, batch, trial)
     else:
         found = generator.generate(batch)
+    unchanged.part(generator, stage)
+    loader.write(stage, wave.number, shard, parquet.candidates_table(steps.proposed(name, found, batch)))
+
+
+def prepare_part(loader: Loader, generator: Partitioned, number: int) -> None:
+    """Makes what the search of one part of the corpus needs."""
+    generator.prepare(loader.corpus, number)
+
+
+def search_part(
+    loader: Loader, wave: Wave, stage: Stage, name: str, generator: Partitioned, number: int, shard: int
+) -> None:
+    """What one part of the corpus has for the examples."""
+    batch = loader.given(wave, stage, shard)
+    found = generator.generate_part(batch, number) if len(batch) else Candidates.from_lists([], loader.corpus)
+    unchanged.part(generator, stage)
+    loader.write(stage, wave.number, shard, parquet.candidates_table(steps.proposed(name, found, batch)))
+
+
+def join_parts(loader: Loader, wave: Wave, stage: Stage, name: str, generator: Partitioned, shard: int) -> None:
+    """What the whole corpus has, from what its parts have."""
+    batch = loader.given(wave, stage, shard)
+    parts = [parquet.candidates(loader.table(part, wave.number, shard)) for part in stage.parts]
+    found = generator.merged(batch, parts) if len(batch) else Candidates.from_lists([], loader.corpus)
     unchanged.part(generator, stage)
     loader.write(stage, wave.number, shard, parquet.candidates_table(steps.proposed(name, found, batch)))
 

@@ -45,9 +45,17 @@ class Share:
         """Whether a shard is one of these."""
         return shard % self.count == self.index - 1
 
+    def covers(self, stage: str | None) -> bool:
+        """Whether a stage is among those that are worked on; a stage goes with the stages of its parts.
+
+        >>> Share(1, 1, "generate.lexical").covers("generate.lexical.part-2-of-4")
+        True
+        """
+        return self.stage is None or stage == self.stage or (stage or "").startswith(f"{self.stage}.part-")
+
     def overlaps(self, other: Share) -> bool:
         """Whether two processes would do the same work, or split it in two ways."""
-        same = self.stage is None or other.stage is None or self.stage == other.stage
+        same = self.covers(other.stage) or other.covers(self.stage)
         return self.count != other.count or (self.index == other.index and same)
 
     def __str__(self) -> str:

@@ -12,11 +12,15 @@ from hardneg.kinds import fingerprint
 
 @dataclass(frozen=True)
 class Stage:
-    """One step of a job. ``description`` is everything that decides its output beside its inputs."""
+    """One step of a job. ``description`` is everything that decides its output beside its inputs.
+
+    ``parts``: the stages that each do a part of its work. How it is split decides nothing.
+    """
 
     name: str
     description: Mapping[str, Any]
     inputs: tuple[Stage, ...] = field(default=())
+    parts: tuple[Stage, ...] = field(default=())
 
     @cached_property
     def fingerprint(self) -> str:

@@ -24,7 +24,7 @@ class Turns:
 
     def chosen(self, stage: Stage) -> bool:
         """Whether a stage is among those that this process is for."""
-        return self.share is None or self.share.stage in (None, stage.name)
+        return self.share is None or self.share.covers(stage.name)
 
     def due(self, stage: Stage, own: Collection[int]) -> bool:
         """Whether a stage may be worked on in the shards ``own``."""
@@ -35,6 +35,8 @@ class Turns:
             for inner in stage.inputs
             if self.store.summary(inner) is None and not self.store.listed(inner) >= set(own)
         ]
+        to_do = set(own) - self.store.listed(stage) if stage.parts else set()
+        lacking += [part.name for part in stage.parts if not self.store.listed(part) >= to_do]
         if lacking:
             self.waiting[stage.name] = lacking
         return not lacking

@@ -30,6 +30,8 @@ def forget(plan: Plan, stages: Stages, store: Store) -> None:
             stale[stage.folder] = stage, found
     for stage, shards in reversed(stale.values()):
         store.drop(stage, shards)
+        for part in stage.parts:
+            store.drop(part)
 
 
 def _unanswered(stage: Stage, store: Store) -> list[int]:

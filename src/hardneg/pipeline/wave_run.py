@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -20,7 +21,7 @@ from hardneg.pipeline.memory import peak_memory
 from hardneg.pipeline.plan import Group
 from hardneg.pipeline.stage import Stage
 from hardneg.pipeline.turns import Turns, side_by_side
-from hardneg.protocols import Asker, Learner, clients_of, learns
+from hardneg.protocols import Asker, Learner, Partitioned, clients_of, learns, partitioned
 
 if TYPE_CHECKING:
     from hardneg.pipeline.run import Pipeline
@@ -48,6 +49,9 @@ class WaveRun:
             if wave.number and generator is plan.generators[name]:
                 self.each(stage, shard_work.keep_shard, name)
                 continue
+            if partitioned(generator):
+                self._in_parts(stage, name, generator)
+                continue
             asking = (generator, trial) if isinstance(generator, Asker) else generator
             self.each(stage, shard_work.generate_shard, name, generator, trial, part=asking)
         self.each(wave.merge, shard_work.merge_shard)
@@ -60,26 +64,56 @@ class WaveRun:
                 self.each(stage, shard_work.judge_shard, name, part, part=part)
         return self.loader
 
-    def missing(self, stage: Stage) -> list[int] | None:
-        """The shards that are to do. None for a stage that is complete."""
-        store = self.pipeline.store
-        there = store.shards(stage, self.shards)
-        to_do = [shard for shard in self.shards if shard not in there]
+    def _in_parts(self, stage: Stage, name: str, generator: Partitioned) -> None:
+        """Searches a corpus part by part for the shards that ``stage`` lacks, and puts together what was found."""
+        lacking = self.missing(stage) or ()
+        store, due = self.pipeline.store, [n for n, part in enumerate(stage.parts) if self.turns.due(part, lacking)]
+        if to_make := [n for n in due if not store.listed(stage.parts[n]) >= set(lacking)]:
+            self._prepare(stage, generator, to_make)
+        for number in due if lacking else ():
+            self.each(stage.parts[number], shard_work.search_part, name, generator, number, among=lacking)
+        self.each(stage, shard_work.join_parts, name, generator)
+        if stage.name in self.ran:  # which says enough
+            self.ran[:] = [other for other in self.ran if other not in {part.name for part in stage.parts}]
+
+    def _prepare(self, stage: Stage, generator: Partitioned, numbers: Sequence[int]) -> None:
+        """Has the engine make what the search of these parts needs, each part in a process where there are some."""
+        first = 0 if self.turns.share is None else self.turns.share.index - 1  # shares begin with different ones
+        order = [numbers[(place + first) % len(numbers)] for place in range(len(numbers))]
+        engine, folders = self.pipeline.engine, self.pipeline.folders
+        work = partial(shard_work.prepare_part, self.loader, generator)
+        with progress.task(f"prepare {stage.name}", len(order)) as bar, suppress(WorkerError):  # the search says it
+            for _ in engine.map(work, order, stage=stage.name, folders=folders):
+                bar.advance(1)
+
+    def missing(self, stage: Stage, among: Collection[int] | None = None) -> list[int] | None:
+        """The shards that are to do, ``among`` all that the wave has or some. None for a stage that is complete."""
+        store, among = self.pipeline.store, self.shards if among is None else among
+        there = store.shards(stage, among)
+        to_do = [shard for shard in among if shard not in there]
         return to_do if to_do or store.summary(stage) is None else None
 
-    def each(self, stage: Stage, work: shard_work.Step, *what: object, part: object = None) -> None:
-        """Does ``work`` on every shard that ``stage`` lacks, if it is its turn."""
-        if not self.turns.due(stage, self.shards):
+    def each(
+        self,
+        stage: Stage,
+        work: shard_work.Step,
+        *what: object,
+        part: object = None,
+        among: Collection[int] | None = None,
+    ) -> None:
+        """Does ``work`` on every shard that ``stage`` lacks, ``among`` all or some, if it is its turn."""
+        shards = self.shards if among is None else among
+        if not self.turns.due(stage, shards):
             return
         asks = bool(clients_of(part))
-        to_do = self.missing(stage)
+        to_do = self.missing(stage, shards)
         if asks:  # a budget is the whole job's, also what earlier runs spent
             there = [shard for shard in self.shards if shard not in (to_do or ())]
             done = self.pipeline.usage(stage) if to_do is None and self.turns.share is None else None
             budget.current().settle(0, 0.0, done or self.pipeline.spent(stage, there))
         if to_do is not None:
             # a client is concurrent inside, and its limits and the budget hold for all of the job: one process
-            for shard in set(self.shards).difference(to_do):  # what an earlier run wrote
+            for shard in set(shards).difference(to_do):  # what an earlier run wrote
                 self._without(dict.fromkeys(lacking(self.pipeline.store.read(stage, shard)), stage.name))
             if asks:
                 self.pipeline.engine.close()
@@ -117,6 +151,8 @@ class WaveRun:
             for size, _ in zip(sizes, work, strict=True):
                 bar.advance(size)
         every: Collection[int] = self.shards
+        if not self.pipeline.store.listed(stage) >= set(every):  # a part, of which some are not needed
+            return
         if self.turns.share is not None:
             if self.of.number or not self.turns.completes(stage):
                 return

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from hardneg.arrays import Pieces, Vectors
 from hardneg.probe.score import ProbeScore, mean_and_interval
 from hardneg.probe.training import Negatives, Recipe, apply, fit
 
@@ -28,7 +29,7 @@ QUERIES_AT_ONCE, PASSAGES_AT_ONCE = 512, 16_384
 
 def probe(
     queries: ArrayLike,
-    passages: ArrayLike,
+    passages: ArrayLike | Pieces,
     positives: ArrayLike,
     sets: Mapping[str, Sequence[ArrayLike]],
     seed: int = 0,
@@ -55,7 +56,7 @@ def probe(
     """
     plan = recipe or Recipe()
     asked, rows = np.asarray(queries, dtype=np.float32), np.asarray(positives)
-    corpus = passages if isinstance(passages, np.ndarray) else np.asarray(passages, dtype=np.float32)
+    corpus = passages if isinstance(passages, (np.ndarray, Pieces)) else np.asarray(passages, dtype=np.float32)
     extra = np.zeros((0, asked.shape[-1]), np.float32) if written is None else np.asarray(written, dtype=np.float32)
     _check(asked, corpus, rows, extra, seed, distractors)
     flat = {name: _flat(name, rows_of, len(asked), len(corpus) + len(extra)) for name, rows_of in sets.items()}
@@ -69,7 +70,7 @@ class _Bench:
     def __init__(
         self,
         queries: Floats,
-        passages: Floats,
+        passages: Vectors,
         positives: Ints,
         written: Floats,
         seed: int,
@@ -145,7 +146,7 @@ def _scored(means: Floats, distractors: int) -> ProbeScore:
     )
 
 
-def _vectors(passages: Floats, written: Floats, rows: Ints) -> Floats:
+def _vectors(passages: Vectors, written: Floats, rows: Ints) -> Floats:
     """Float32 [len(rows), d]; ``rows`` rise, and those of N or more are of ``written``."""
     cut = int(np.searchsorted(rows, len(passages)))
     inside = np.asarray(passages[rows[:cut]], dtype=np.float32)
@@ -171,7 +172,7 @@ def _flat(name: str, rows_of: Sequence[ArrayLike], queries: int, limit: int) -> 
 
 
 def _check(
-    queries: Floats, passages: Floats, positives: NDArray[np.generic], written: Floats, seed: int, distractors: int
+    queries: Floats, passages: Vectors, positives: NDArray[np.generic], written: Floats, seed: int, distractors: int
 ) -> None:
     if queries.ndim != 2 or passages.ndim != 2 or written.ndim != 2:
         raise ValueError("queries, passages and written must be matrices")

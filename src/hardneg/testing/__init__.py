@@ -19,7 +19,7 @@ from hardneg.data.merge import merge
 from hardneg.data.records import Passage, Read
 from hardneg.data.word_weights import words
 from hardneg.kinds import part
-from hardneg.protocols import Filter, Generator, Role, Scorer, Selector
+from hardneg.protocols import Filter, Generator, Role, Scorer, Selector, partitioned
 
 if TYPE_CHECKING:
     from hardneg.testing.fault_server import Fault as Fault
@@ -81,7 +81,8 @@ def make_batch(
 
 def check_generator(generator: Generator, batch: Batch) -> Candidates:
     """Asserts the contract of a generator on a batch, and returns its answer: one list an example, rows of the corpus
-    or texts, finite scores, no passage twice in a list, and the same answer when asked again.
+    or texts, finite scores, no passage twice in a list, and the same answer when asked again or for each part of the
+    corpus.
     """
     found = generator.generate(batch)
     assert len(found.offsets) == len(batch) + 1, "one list an example"
@@ -97,6 +98,12 @@ def check_generator(generator: Generator, batch: Batch) -> Candidates:
     again = generator.generate(batch)
     assert again.rows.tolist() == found.rows.tolist(), "the same question has the same answer"
     assert len(merged) == len(batch)
+    if partitioned(generator):
+        for number in range(generator.parts):
+            generator.prepare(batch.corpus, number)
+        in_parts = generator.merged(batch, [generator.generate_part(batch, n) for n in range(generator.parts)])
+        for name in ("offsets", "rows", "scores"):
+            assert getattr(in_parts, name).tolist() == getattr(found, name).tolist(), "parts change nothing"
     return found
 
 
