@@ -9,6 +9,7 @@ import pytest
 
 from hardneg.arrays import Float32
 from hardneg.data.batch import Batch
+from hardneg.errors import ModelError
 from hardneg.generators.dense import Dense
 from hardneg.kinds import part
 from hardneg.models import embeddings
@@ -90,6 +91,11 @@ def test_a_similarity_moves_by_less_than_the_bound(dimensions: int) -> None:
     assert 0 < moved.max() <= 2 * UNIT + UNIT**2 + 2**-24 * dimensions**0.5 < 0.001
     lengths = np.linalg.norm(halves[0], axis=1)
     assert np.abs(lengths - 1).max() <= 5e-4
+
+
+def test_a_precision_that_is_none(batch_of: Callable[..., Batch]) -> None:
+    with pytest.raises(ModelError, match="has the precision 'int8'; vectors are kept in `float32` or `float16`"):
+        matrix(Halved(precision="int8"), batch_of().corpus)
 
 
 @pytest.mark.parametrize("search", ["blocks", "faiss", "torch", "ivf"])
