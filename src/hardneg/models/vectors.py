@@ -39,8 +39,16 @@ def encoded(encoder: Encoder, texts: Sequence[str], role: Role) -> Float32:
 
 
 def kept_as(encoder: Encoder) -> np.dtype[Any]:
-    """The type in which an encoder's vectors lie on the disk: float32, or what its ``precision`` says."""
-    return np.dtype(getattr(encoder, "precision", "float32"))
+    """The type in which an encoder's vectors lie on the disk: float32, or what its ``precision`` says.
+
+    Raises `ModelError` for a precision that is neither ``float32`` nor ``float16``.
+    """
+    precision = getattr(encoder, "precision", "float32")
+    if precision not in ("float32", "float16"):
+        raise ModelError(
+            f"{_called(encoder)} has the precision {precision!r}; vectors are kept in `float32` or `float16`"
+        )
+    return np.dtype(precision)
 
 
 def encoded_tokens(encoder: Encoder, texts: Sequence[str], role: Role) -> list[Float32]:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from hardneg.arrays import Float64, offsets_of, span
+from hardneg.arrays import Float64, offsets_of, span, taken
 from hardneg.false_negatives.share import wilson
 from hardneg.pipeline import graph
 from hardneg.pipeline.batches import Loader
@@ -26,9 +26,9 @@ def measured(part: Approximate, about: Approximation, loader: Loader, examples: 
         batch = loader.examples(shard)
         offsets, rows = batch.barred()
         own = places[shards == shard]
-        for i in own[own < len(batch)].tolist():  # examples may have been left out
-            queries.append(batch.queries[i])
-            barred.append(rows[span(offsets, i)])
+        own = own[own < len(batch)]  # examples may have been left out
+        queries += taken(batch.queries, own)
+        barred += [rows[span(offsets, i)] for i in own.tolist()]
     offsets = offsets_of([len(rows) for rows in barred[1:]])
     shares = part.recall(loader.corpus, queries, offsets, np.concatenate(barred))
     return _interval(shares) | {"kind": about.kind, "depth": about.depth, "queries": len(shares), "key": about.key}
