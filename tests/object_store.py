@@ -110,7 +110,7 @@ class Store:
 
     def contents(self, name: str) -> dict[str, bytes]:
         """The files below a folder, by name."""
-        root = f"{self.url}/{name}".removeprefix("s3://")
+        root = f"{self.url}/{name}".removeprefix("s3://").rstrip("/")
         found: dict[str, bytes] = self.files.cat(self.files.find(root))
         return {path.removeprefix(f"{root}/"): content for path, content in found.items()}
 

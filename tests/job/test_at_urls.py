@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
+import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import object_store
 import pytest
-from support import WORDS, as_yaml, changed, files_of, small_shards, write_data
+from support import SMALL_SHARDS, WORDS, as_yaml, changed, files_of, small_shards, write_data
 
 from hardneg.cache.folders import cache_at
 from hardneg.cli import main
@@ -35,6 +39,7 @@ SMALL = {
     "output": "run",
     "cache": "cache",
 }
+TINY = {"generators": {"easy": {"kind": "random", "depth": 5}}, "exports": {"all": {"kind": "jsonl"}}}
 Machine = Callable[..., Path]
 
 
@@ -44,28 +49,31 @@ def three_shards(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="module")
-def reference(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the data, and the run of one process on a disk."""
-    folder = tmp_path_factory.mktemp("reference")
-    write_data(folder / "data", copies=4)
-    (folder / "job.yaml").write_text(as_yaml(SMALL))
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_data(tmp_path_factory.mktemp("data") / "data", copies=4)
+
+
+@pytest.fixture(scope="module")
+def reference(data: Path) -> Path:
+    """The run of one process on a disk."""
+    (data.parent / "job.yaml").write_text(as_yaml(SMALL))
     with pytest.MonkeyPatch.context() as patch:
         small_shards(patch)
-        Job.read(folder / "job.yaml").run()
-    return folder
+        Job.read(data.parent / "job.yaml").run()
+    return data.parent / "run"
 
 
 @pytest.fixture
-def machine(s3: object_store.Store, reference: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
+def machine(s3: object_store.Store, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
     """Goes to another machine, which has nothing but the job: all else is at URLs. Returns the job's file."""
-    data = s3.put(reference / "data", "data")
+    there = s3.put(data, "data")
 
     def go(name: str, **changes: object) -> Path:
         FOLLOWERS.clear()
         (tmp_path / name).mkdir(exist_ok=True)
         monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / name / "caches"))
         monkeypatch.delenv("HARDNEG_CACHE", raising=False)
-        places = {"data.path": data, "output": f"{s3.url}/run", "cache": f"{s3.url}/cache"}
+        places = {"data.path": there, "output": f"{s3.url}/run", "cache": f"{s3.url}/cache"}
         job = tmp_path / name / "job.yaml"
         job.write_text(as_yaml(changed(SMALL, places | changes)))
         return job
@@ -79,26 +87,41 @@ def local(folder: Path) -> dict[str, bytes]:
 
 def at_url(s3: object_store.Store, name: str = "run") -> dict[str, bytes]:
     """What `local` has of a folder, of what is at the URL."""
-    kinds = ("stages/", "exports/", "provenance.jsonl", "report.json")
-    found = {file: content for file, content in s3.contents(name).items() if file.startswith(kinds)}
-    return {
-        file: content
-        for file, content in found.items()
-        if not file.endswith(".json") or "/" not in file or file.startswith("exports/")
-    }
+    wanted = re.compile(r"stages/.*\.parquet|exports/.*|provenance\.jsonl|report\.json")
+    return {file: content for file, content in s3.contents(name).items() if wanted.fullmatch(file)}
 
 
+def test_a_small_job_at_urls_is_equal_and_nothing_of_it_is_done_again_elsewhere(
+    s3: object_store.Store, machine: Machine, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    places = {"data.path": str(data), "output": str(tmp_path / "run"), "cache": str(tmp_path / "cache")}
+    Job.read(machine("disk", **TINY, **places)).run()
+    assert main(["run", str(machine("one", **TINY))]) == 0
+    assert f"all: {s3.url}/run/exports/all (12 rows" in capsys.readouterr().out
+    assert at_url(s3) == local(tmp_path / "run")
+    assert json.loads(s3.contents("run")["claim.json"])["files"][0] == f"{s3.url}/data/corpus.jsonl"
+    [shard] = s3.files.glob(f"{s3.url}/run/stages/score.target-*/part-00001.*")
+    s3.files.pipe_file(shard, s3.files.cat_file(shard)[:-1] + b"?")
+    job = machine("two", **TINY)
+    with pytest.warns(
+        UserWarning, match=r"part-00001\..*: the shard has changed since it was written; it is made again"
+    ):
+        assert Job.read(job).run().ran == ["score.target"]
+    assert at_url(s3) == local(tmp_path / "run")
+
+
+@pytest.mark.engines
 def test_a_job_at_urls_is_equal_and_nothing_of_it_is_done_again_elsewhere(
     s3: object_store.Store, machine: Machine, reference: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["run", str(machine("one"))]) == 0
     assert f"all: {s3.url}/run/exports/all (12 rows" in capsys.readouterr().out
-    assert at_url(s3) == local(reference / "run")
+    assert at_url(s3) == local(reference)
     assert json.loads(s3.contents("run")["claim.json"])["files"][0] == f"{s3.url}/data/corpus.jsonl"
     job = machine("two")
     assert {state for _, state, _ in Job.read(job).state()} == {"cached"}
     assert Job.read(job).run().ran == []
-    assert at_url(s3) == local(reference / "run")
+    assert at_url(s3) == local(reference)
     made = {path.parent.name for path in cache_at().root.glob("*/*") if not path.parent.name.startswith(".")}
     assert made >= {"corpora", "fetched", "mirrors"}
     assert not {"bm25", "embeddings"} & made, "nobody asked for them"
@@ -107,21 +130,26 @@ def test_a_job_at_urls_is_equal_and_nothing_of_it_is_done_again_elsewhere(
     assert (cache_at().root / "bm25").is_dir(), "it came from the URL"
 
 
+@pytest.mark.engines
 def test_commands_take_the_url_of_a_run(
     s3: object_store.Store, machine: Machine, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["run", str(machine("one"))]) == 0
+    assert main(["run", str(machine("one", **TINY))]) == 0
     machine("two")
     run = f"{s3.url}/run"
     capsys.readouterr()
     for command in (["compare", run], ["report", run], ["verify", run], ["show", f"{run}/job.yaml", "--query", "q1-0"]):
         assert main(command) == 0, command
+    capsys.readouterr()
+    assert main(["init", f"{s3.url}/data"]) == 0
+    assert f"path: {s3.url}/data" in capsys.readouterr().out
     assert main(["review", run, "--count", "3"]) == 0
     assert [name for name in s3.contents("run") if name.startswith("reviews/")], "what is made of it goes there"
     assert main(["report", f"{s3.url}/data"]) == 2
     assert f"{s3.url}/data: is not the folder of a run" in capsys.readouterr().err
 
 
+@pytest.mark.engines
 def test_shares_on_machines_without_a_disk_in_common(s3: object_store.Store, machine: Machine, reference: Path) -> None:
     first = Job.read(machine("one")).work(Share(1, 2))
     second = Job.read(machine("two")).work(Share(2, 2))
@@ -131,13 +159,14 @@ def test_shares_on_machines_without_a_disk_in_common(s3: object_store.Store, mac
     job = machine("three")
     ran = Job.read(job).merge().ran
     assert not {"read", "generate.lexical", "score.target"} & set(ran)
-    assert at_url(s3) == local(reference / "run")
+    assert at_url(s3) == local(reference)
 
 
+@pytest.mark.engines
 def test_a_merge_elsewhere_that_comes_too_early_names_the_shares(s3: object_store.Store, machine: Machine) -> None:
-    Job.read(machine("one")).work(Share(2, 3))
+    Job.read(machine("one", **TINY)).work(Share(2, 3))
     with pytest.raises(HardnegError, match=r"2 of 3 shards are not done \(shards 0,2: .*--shard 1/3`, `.*--shard 3/3`"):
-        Job.read(machine("two")).merge()
+        Job.read(machine("two", **TINY)).merge()
 
 
 @pytest.mark.parametrize(
@@ -156,10 +185,11 @@ def test_what_was_damaged_there_is_made_again(
         assert [problem for _, problem in verify(f"{s3.url}/run") if problem], "verify sees it"
     with pytest.warns(UserWarning, match=r"changed since it was written"):
         Job.read(job).run()
-    assert at_url(s3) == local(reference / "run")
+    assert at_url(s3) == local(reference)
     assert s3.contents("cache") == before
 
 
+@pytest.mark.engines
 def test_a_server_that_goes_away_costs_nothing_that_is_done(
     s3: object_store.Store, machine: Machine, reference: Path
 ) -> None:
@@ -175,34 +205,67 @@ def test_a_server_that_goes_away_costs_nothing_that_is_done(
         # what counts at the URL is whole: another machine would go on with it
         assert not [problem for _, problem in verify(f"{s3.url}/run") if problem]
     Job.read(job).run()
-    assert at_url(s3) == local(reference / "run")
+    assert at_url(s3) == local(reference)
 
 
-def test_an_export_takes_the_place_of_the_earlier_one_and_its_mark_comes_last(
+@pytest.mark.engines
+def test_an_export_takes_the_place_of_the_earlier_one(s3: object_store.Store, machine: Machine) -> None:
+    Job.read(machine("one")).run()
+    earlier = s3.contents("run/exports/ids")
+    job = machine("two", **{"exports.ids": {"kind": "tevatron", "form": "teacher", "scorer": "target"}})
+    assert "export.ids" in Job.read(job).run().ran
+    later = s3.contents("run/exports/ids")
+    assert earlier.keys() - later.keys() == {"corpus.jsonl"}
+    assert Job.read(machine("one")).run().ran == ["export.ids"], "what this machine has is not what is there"
+    assert s3.contents("run/exports/ids") == earlier
+
+
+PROCESS = f"{SMALL_SHARDS}import sys\nfrom hardneg.cli import main\nsys.exit(main(sys.argv[1:]))"
+
+
+def started(*arguments: object) -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", PROCESS, *map(str, arguments)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+@pytest.mark.engines
+def test_what_a_machine_that_is_lost_has_done_another_one_goes_on_with(
     s3: object_store.Store, machine: Machine, reference: Path
 ) -> None:
-    job = machine("one")
-    first = Job.read(job)
-    first.run()
-    mark = first.pipeline.stages.export["ids"].fingerprint.encode()
-    assert s3.contents("run/exports/ids")[".fingerprint"] == mark
-    job = machine("two", **{"exports.ids": {"kind": "tevatron", "form": "teacher", "scorer": "target"}})
-    s3.line.cut_after(10**9)
-    for _ in range(30):
-        left = s3.contents("run/exports/ids")
-        if left.get(".fingerprint") not in (mark, None):
-            break
-        assert ".fingerprint" not in left or "corpus.jsonl" in left, "the mark goes before anything else"
-        began = s3.line.passed
-        s3.line.cut_after(10**9)
-        Job.read(job).run()
-        assert s3.line.passed > began
-    left = s3.contents("run/exports/ids")
-    assert "corpus.jsonl" not in left, "nothing of the earlier one stays"
+    """Killed in the middle of what it sends, each time on another machine, and done by one more."""
+    began = s3.line.passed
+    Job.read(machine("whole", output=f"{s3.url}/whole", cache=f"{s3.url}/other")).run()
+    needed = s3.line.passed - began
+    for number in range(3):
+        process = started("run", machine(f"killed{number}"))
+        s3.line.cut_after(needed * (number + 1) // 5, process.kill)
+        _, said = process.communicate()
+        assert process.returncode == -signal.SIGKILL, said
+        s3.line.mend()
+    done = {Path(file).parent.name for file in s3.contents("run") if file.endswith("complete.json")}
+    assert done
+    ran = Job.read(machine("last")).run().ran
+    assert not {name for name in ran if any(folder.startswith(f"{name}-") for folder in done)}
+    assert at_url(s3) == local(reference)
 
 
+@pytest.mark.engines
+def test_shares_at_once_on_machines_without_a_disk_in_common(
+    s3: object_store.Store, machine: Machine, reference: Path
+) -> None:
+    """Both begin with nothing: what both make, both take from the first. One has two workers."""
+    workers = {"engine": {"kind": "local", "workers": 2}}
+    processes = [started("run", machine(f"m{i}", **workers if i == 1 else {}), "--shard", f"{i}/2") for i in (1, 2)]
+    said = [process.communicate() for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], said
+    Job.read(machine("merging")).merge()
+    assert at_url(s3) == local(reference)
+    assert {name.split("/")[2] for name in s3.contents("cache") if name.startswith("bm25/")} >= {"whole"}
+
+
+@pytest.mark.engines
 def test_data_is_fetched_once_for_each_version_of_it(s3: object_store.Store, machine: Machine) -> None:
-    job = machine("one", output="run")
+    job = machine("one", **TINY, output="run")
     before = Job.read(job).plan.reader.files()
     assert Job.read(job).plan.reader.files() == before
     assert Job.read(job).run().batches

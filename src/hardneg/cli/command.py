@@ -73,10 +73,10 @@ def takes_prompts(sub: argparse.ArgumentParser) -> None:
 
 def read_job(options: argparse.Namespace) -> Job:
     """The job of a command with its overrides."""
-    from hardneg.job.named import job_file
+    from hardneg.job.named import fetched
     from hardneg.job.run_folder import Job
 
-    return Job.read(job_file(options.job), overrides(options))
+    return Job.read(fetched(options.job), overrides(options))
 
 
 def overrides(options: argparse.Namespace) -> dict[str, object]:

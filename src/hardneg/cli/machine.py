@@ -83,9 +83,9 @@ def _doctor(options: argparse.Namespace) -> None:
 
     from hardneg.cache.folders import cache_at
     from hardneg.job import doctor
-    from hardneg.job.named import job_file
+    from hardneg.job.named import fetched
 
-    read = None if options.job is None else doctor.read(job_file(options.job), overrides(options))
+    read = None if options.job is None else doctor.read(fetched(options.job), overrides(options))
     job = None if isinstance(read, doctor.Finding) else read
     cache = cache_at() if job is None else job.pipeline.cache
     found = [*doctor.findings(job, cache), *([read] if isinstance(read, doctor.Finding) else [])]

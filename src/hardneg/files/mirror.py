@@ -111,9 +111,10 @@ class Mirror:
         self._known = {path: known for path, known in self._known.items() if not path.is_relative_to(folder)}
 
     def offer_published(self, folder: Path) -> None:
-        """`published`, where the URL lacks any file of the folder."""
-        there = self._at(folder).files()
-        if any(file.is_file() and file.relative_to(folder).as_posix() not in there for file in folder.rglob("*")):
+        """`published`, where the URL has another mark or not the same files."""
+        own = {f.relative_to(folder).as_posix(): f.stat().st_size for f in folder.rglob("*") if f.is_file()}
+        there = {name: item.size for name, item in self._at(folder).files().items()}
+        if own != there or self._at(folder).at(MARK).read() != (folder / MARK).read_bytes():
             self.published(folder)
 
     @contextmanager
@@ -196,6 +197,18 @@ def offer(files: Iterable[Path]) -> None:
     for file in files:
         if (mirror := mirror_of(file)) is not None:
             mirror.offer([file])
+
+
+def exchange(folder: Path) -> None:
+    """Of files that only grow, the longer ones take the place of the shorter, here and at the URL."""
+    if (mirror := mirror_of(folder)) is None:
+        return
+    there = {name: item.size or 0 for name, item in mirror.listed(folder, fresh=True).items()}
+    own = {path.name: path.stat().st_size for path in folder.iterdir()} if folder.is_dir() else {}
+    mirror.bring(folder, lambda name: there[name] > own.get(name, -1), deep=False, anew=NONE)
+    for name, size in own.items():
+        if size > there.get(name, -1):
+            mirror.written(folder / name)
 
 
 @contextmanager

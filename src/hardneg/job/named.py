@@ -15,9 +15,9 @@ from hardneg.pipeline.store import Folder
 ENDINGS = (".yaml", ".yml")
 
 
-def job_file(job: Path | str) -> Path:
-    """The path of a job's file; of one at a URL that of what was fetched."""
-    return Fetching(cache_at())(placed(job)) if isinstance(job, str) else job
+def fetched(named: Path | str) -> Path:
+    """A path; of a URL that of what was fetched from it."""
+    return Fetching(cache_at())(placed(named)) if isinstance(named, str) else named
 
 
 def folder_of(run: Path | str) -> Path:
@@ -31,7 +31,7 @@ def folder_of(run: Path | str) -> Path:
         if not (folder / "claim.json").is_file():
             raise JobError(f"{run}: is not the folder of a run; name the `output` of a job, or its YAML file")
         return folder
-    path = job_file(run)
+    path = fetched(run)
     if not path.is_file():
         return path
     job = Job.read(path)
@@ -45,7 +45,7 @@ def job_of(run: Path | str) -> Job:
     Raises `JobError` where the folder is no run's.
     """
     if isinstance(run, str) and run.endswith(ENDINGS):
-        return Job.read(job_file(run))
+        return Job.read(fetched(run))
     path = folder_of(run) if isinstance(run, str) else run
     if not path.is_dir():
         return Job.read(path)
