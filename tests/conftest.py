@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
@@ -15,6 +15,9 @@ from support import PASSAGES, POSITIVES, QUERIES, as_yaml, changed, job_on, writ
 
 from hardneg.data.batch import Batch
 from hardneg.testing import make_batch
+
+if TYPE_CHECKING:
+    import object_store
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
@@ -137,6 +140,28 @@ def tiny_cross_encoder(tmp_path_factory: pytest.TempPathFactory) -> str:
     model = BertForSequenceClassification(_config(num_labels=1, initializer_range=0.5))
     model.save_pretrained(folder)
     return str(folder)
+
+
+@pytest.fixture(scope="session")
+def s3_line() -> Iterator[object_store.Line]:
+    """A connection to a real S3 server."""
+    import object_store
+
+    with object_store.server() as port:
+        yield object_store.Line(port)
+
+
+@pytest.fixture
+def s3(s3_line: object_store.Line, monkeypatch: pytest.MonkeyPatch) -> Iterator[object_store.Store]:
+    """An empty bucket on a real S3 server, which this process and those that it starts find by themselves."""
+    import object_store
+    from s3fs import S3FileSystem
+
+    for name, value in object_store.variables(s3_line).items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(S3FileSystem, "retries", 1)
+    yield object_store.Store(s3_line)
+    s3_line.mend()
 
 
 MakeJob = Callable[..., Path]

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 
+import object_store
 import pytest
 from support import on_linux
 
@@ -169,3 +170,44 @@ def test_verify_names_the_line_that_changed_and_passes_over_a_cut_one(tmp_path: 
     assert [problem for _, problem in verify(cache)] == [None]
     file.write_bytes(whole.replace(b"two", b"tWo"))
     assert [problem for _, problem in verify(cache)] == ["line 2: an answer has changed since it was written"]
+
+
+def test_answers_of_a_cache_at_a_url_are_there_for_other_machines(
+    s3: object_store.Store, tmp_path: Path, fresh_answers: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def log(machine: str) -> Answers:
+        answers_of.cache_clear()
+        return answers_of(Cache(tmp_path / machine, s3.url), "model")
+
+    one = log("one")
+    one.add("01", ONE)
+    assert log("two").get("01") is None, "the step goes on"
+    one.sync()
+    one.add("02", TWO)  # and the process is killed
+    two = log("two")
+    assert (two.get("01"), two.get("02")) == (ONE, None)
+    two.add("03", ONE)
+    two.sync()
+    again = log("one")
+    assert (again.get("01"), again.get("02"), again.get("03")) == (ONE, TWO, ONE)
+    monkeypatch.setattr(answer_log, "HAND_ON", 0.0)
+    again.add("04", TWO)
+    assert [log("three").get(key) for key in ("01", "02", "03", "04")] == [ONE, TWO, ONE, TWO]
+
+
+def test_an_answer_that_the_url_does_not_take_is_kept(
+    s3: object_store.Store, tmp_path: Path, fresh_answers: None
+) -> None:
+    cache = Cache(tmp_path, s3.url)
+    log = answers_of(cache, "model")
+    log.add("01", ONE)
+    s3.line.cut_after(1)
+    with pytest.raises(StoreError, match="run again"):
+        log.sync()
+    s3.line.mend()
+    log.add("02", TWO)
+    answers_of.cache_clear()
+    assert answers_of(cache, "model").get("01") == ONE
+    answers_of.cache_clear()
+    other = answers_of(Cache(tmp_path / "other", s3.url), "model")
+    assert (other.get("01"), other.get("02")) == (ONE, TWO)

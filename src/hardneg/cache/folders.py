@@ -18,11 +18,18 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from hardneg import progress
+from hardneg.cache.behind import Behind
 from hardneg.errors import StoreError
 from hardneg.files.checksums import broken, seal
 from hardneg.files.durable import UNFINISHED, make_folder, sync, sync_all
+from hardneg.files.remote import Remote
+from hardneg.paths import is_url
 
 LOCKS = "locks"
+FETCHED = "fetched"
+"""The group of what was fetched from URLs: it is not put to another one."""
+MIRRORS = "mirrors"
+"""The group of this machine's copies of runs that lie at URLs."""
 WORKSPACE = re.compile(r"\.[a-z]+-[0-9a-f]{16}")
 """The name of a workspace."""
 
@@ -35,10 +42,22 @@ def used(path: Path) -> Path:
 
 
 def default_cache() -> Path:
-    """``$HARDNEG_CACHE``, else ``$XDG_CACHE_HOME/hardneg``, else ``~/.cache/hardneg``."""
-    if named := os.environ.get("HARDNEG_CACHE"):
+    """``$HARDNEG_CACHE`` where that is no URL, else ``$XDG_CACHE_HOME/hardneg``, else ``~/.cache/hardneg``."""
+    named = os.environ.get("HARDNEG_CACHE")
+    if named and not is_url(named):
         return Path(named)
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "hardneg"
+
+
+def cache_at(place: str | Path | None = None) -> Cache:
+    """The cache in a folder or at a URL; None: the one of ``$HARDNEG_CACHE``, else the usual one of this machine.
+
+    One at a URL works in the usual folder of this machine.
+    """
+    named = place or os.environ.get("HARDNEG_CACHE")
+    if named and is_url(named):
+        return Cache(default_cache(), str(named).rstrip("/"))
+    return Cache(Path(place) if place else default_cache())
 
 
 State = tuple[tuple[str, int, int], ...]
@@ -54,9 +73,13 @@ def _state(folder: Path) -> State:
 
 @dataclass(frozen=True)
 class Cache:
-    """A cache folder. Deleting any folder in it while no run goes on is safe: it is made again when needed."""
+    """A cache folder. Deleting any folder in it while no run goes on is safe: it is made again when needed.
+
+    ``url``: where finished folders lie for all machines; what is not in ``root`` comes from there, and goes there.
+    """
 
     root: Path
+    url: str | None = None
 
     @contextmanager
     def workspace(self, purpose: str) -> Iterator[Path]:
@@ -106,7 +129,7 @@ class Cache:
         except OSError as error:
             self._raise_own(error)
             raise
-        return used(target)
+        return self._shared(group, name)
 
     def made(self, group: str, name: str, make: Callable[[Path], None]) -> Path:
         """The folder ``group/name``, made by ``make(folder)`` unless it is there.
@@ -134,7 +157,7 @@ class Cache:
         except OSError as error:
             self._raise_own(error)
             raise
-        return target
+        return self._shared(group, name)
 
     def find(self, group: str, name: str) -> Path | None:
         """The finished folder ``group/name``, if there is one that is as it was written.
@@ -142,7 +165,7 @@ class Cache:
         One that has changed since is removed, and said to be.
         """
         target = self.root / group / name
-        if not target.is_dir():
+        if not target.is_dir() and not self._pulled(group, name):
             return None
         if (state := _state(target)) not in _intact:
             if problem := broken(target):
@@ -150,6 +173,28 @@ class Cache:
                 self._remove(target)
                 return None
             _intact.add(state)
+            return self._shared(group, name)
+        return used(target)
+
+    def _behind(self, group: str) -> Behind | None:
+        return None if self.url is None or group == FETCHED else Behind(Remote(self.url))
+
+    def _pulled(self, group: str, name: str) -> bool:
+        """Whether a folder that is not here came from the URL."""
+        if (behind := self._behind(group)) is None:
+            return False
+        make_folder(self.root / group)
+        with self.workspace("fetched") as folder:
+            return behind.pull(group, name, self.root / group / name, folder)
+
+    def _shared(self, group: str, name: str) -> Path:
+        """The finished folder, which is at the URL now. Where another machine was first, it is that one's."""
+        target = self.root / group / name
+        if (behind := self._behind(group)) is not None and not behind.push(group, name, target):
+            with self.workspace("replaced") as folder:
+                target.rename(folder / name)
+                if not self._pulled(group, name):
+                    (folder / name).rename(target)
         return used(target)
 
     def _remove(self, target: Path) -> None:

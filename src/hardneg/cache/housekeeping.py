@@ -14,7 +14,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from hardneg.cache.folders import LOCKS, WORKSPACE, Cache
+from hardneg.cache.folders import LOCKS, MIRRORS, WORKSPACE, Cache
 from hardneg.cache.memo import MEMO, whole
 from hardneg.errors import StoreError
 from hardneg.files.checksums import broken, readable
@@ -149,7 +149,7 @@ def prune(cache: Cache, *, older_than: float | None = None, keep_bytes: int | No
 def verify(cache: Cache) -> Iterator[tuple[Path, str | None]]:
     """Everything in the cache that has checksums, read to the last byte, and what is wrong with it, or None."""
     for group in sorted(cache.root.glob("[!.]*")):
-        if group.name not in (LOCKS, MEMO, *KEPT):  # those hold no sealed folders
+        if group.name not in (LOCKS, MEMO, MIRRORS, *KEPT):  # those hold no sealed folders
             for folder in sorted(group.glob("[!.]*")):
                 yield folder, readable(partial(broken, folder, whole=True))
     for segment in sorted((cache.root / MEMO).glob("*/*.npy")):

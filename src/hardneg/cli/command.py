@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from hardneg.errors import JobError
 from hardneg.kinds import did_you_mean
+from hardneg.paths import is_url
 
 if TYPE_CHECKING:
     from hardneg.job.run_folder import Job
@@ -48,7 +49,7 @@ def command(
 
 def takes_job(sub: argparse.ArgumentParser, *, optional: bool = False) -> None:
     """Adds the job and `--set` to a command."""
-    sub.add_argument("job", type=Path, nargs="?" if optional else None, help="the job's YAML file")
+    sub.add_argument("job", type=named, nargs="?" if optional else None, help="the job's YAML file, or its URL")
     sub.add_argument(
         "--set",
         dest="overrides",
@@ -59,6 +60,11 @@ def takes_job(sub: argparse.ArgumentParser, *, optional: bool = False) -> None:
     )
 
 
+def named(text: str) -> Path | str:
+    """What a word of the command line names: a path, or a URL as text."""
+    return text if is_url(text) else Path(text)
+
+
 def takes_prompts(sub: argparse.ArgumentParser) -> None:
     """Adds the prompts of a command's ``--model``."""
     sub.add_argument("--query-prompt", help="what the model wants before a query")
@@ -67,9 +73,10 @@ def takes_prompts(sub: argparse.ArgumentParser) -> None:
 
 def read_job(options: argparse.Namespace) -> Job:
     """The job of a command with its overrides."""
+    from hardneg.job.named import fetched
     from hardneg.job.run_folder import Job
 
-    return Job.read(options.job, overrides(options))
+    return Job.read(fetched(options.job), overrides(options))
 
 
 def overrides(options: argparse.Namespace) -> dict[str, object]:

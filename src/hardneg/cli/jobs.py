@@ -112,9 +112,9 @@ def _tell(job: Job, result: Result, options: argparse.Namespace) -> None:
     out.print(tables.summary(report))
     for name, export in report["exports"].items():
         counts = ", ".join(f"{count:,} {what}" for what, count in export["counts"].items())
-        out.print(f"{name}: {job.output / export['folder']} ({counts})")
+        out.print(f"{name}: {job.place}/{export['folder']} ({counts})")
     out.print(f"look at the negatives of a query: hardneg show {job.source.named} --query ID")
-    out.print(f"numbers: {job.output / 'report.json'}")
+    out.print(f"numbers: {job.place}/report.json")
     if job.page:
         out.print(f"report, to open in a browser: {job.output / 'report.html'}")
     computed = ", ".join(result.ran) or "nothing: everything was there"

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from hardneg.cli.command import command, overrides, takes_job
+from hardneg.cli.command import command, named, overrides, takes_job
 from hardneg.cli.output import console, print_json
 from hardneg.errors import HardnegError, JobError, StoreError
 
@@ -41,7 +41,7 @@ def add(commands: Any) -> None:
         "one has changed since it was written.",
         _verify,
     )
-    verify.add_argument("runs", nargs="*", type=Path, help="output folders of jobs")
+    verify.add_argument("runs", nargs="*", type=named, help="output folders of jobs, or their URLs")
     verify.add_argument(
         "--cache", nargs="?", type=Path, const=Path(), metavar="FOLDER", help="the cache (the usual one)"
     )
@@ -55,7 +55,7 @@ def _verify(options: argparse.Namespace) -> None:
     from itertools import chain
 
     from hardneg.cache import housekeeping
-    from hardneg.cache.folders import Cache, default_cache
+    from hardneg.cache.folders import cache_at
     from hardneg.job.verify import verify
     from hardneg.llm import answer_log
 
@@ -63,8 +63,8 @@ def _verify(options: argparse.Namespace) -> None:
         raise JobError("name the folders of runs, or give --cache")
     found = chain.from_iterable(map(verify, options.runs))
     if options.cache is not None:
-        root = default_cache() if options.cache == Path() else options.cache
-        found = chain(found, housekeeping.verify(Cache(root)), answer_log.verify(Cache(root)))
+        cache = cache_at(None if options.cache == Path() else options.cache)
+        found = chain(found, housekeeping.verify(cache), answer_log.verify(cache))
     checked = list(found)
     changed = [(path, problem) for path, problem in checked if problem is not None]
     if options.json:
@@ -81,12 +81,13 @@ def _doctor(options: argparse.Namespace) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from hardneg.cache.folders import Cache, default_cache
+    from hardneg.cache.folders import cache_at
     from hardneg.job import doctor
+    from hardneg.job.named import fetched
 
-    read = None if options.job is None else doctor.read(options.job, overrides(options))
+    read = None if options.job is None else doctor.read(fetched(options.job), overrides(options))
     job = None if isinstance(read, doctor.Finding) else read
-    cache = Cache(default_cache()) if job is None else job.pipeline.cache
+    cache = cache_at() if job is None else job.pipeline.cache
     found = [*doctor.findings(job, cache), *([read] if isinstance(read, doctor.Finding) else [])]
     if options.json:
         print_json(doctor.rows(found))
@@ -101,11 +102,11 @@ def _doctor(options: argparse.Namespace) -> None:
 
 def _cache(options: argparse.Namespace) -> None:
     from hardneg.cache import housekeeping
-    from hardneg.cache.folders import Cache, default_cache
+    from hardneg.cache.folders import cache_at
 
     if not options.prune and (options.older_than or options.keep):
         raise JobError("--older-than and --keep say what --prune removes; give --prune too")
-    cache = Cache(options.folder or default_cache())
+    cache = cache_at(options.folder)
     if options.folder is not None and not cache.root.is_dir():
         raise JobError(f"{cache.root}: there is no such folder")
     if options.prune:

@@ -22,6 +22,7 @@ def add(commands: Any) -> None:
 
 
 def _push(options: argparse.Namespace) -> None:
+    from hardneg.files.mirror import bring_published
     from hardneg.job.run_folder import changed_files
     from hardneg.kinds import did_you_mean, listed
 
@@ -30,6 +31,7 @@ def _push(options: argparse.Namespace) -> None:
         hint = did_you_mean(options.export, job.plan.exports)
         raise JobError(f"no export is called `{options.export}`{hint}; there are: {listed(job.plan.exports) or 'none'}")
     folder = job.output / "exports" / options.export
+    bring_published(folder)
     if not (folder / "README.md").is_file():
         raise JobError(f"{folder}: is not there yet; run `hardneg run {job.source.named}`")
     if (folder / ".fingerprint").read_bytes() != job.pipeline.stages.export[options.export].fingerprint.encode():

@@ -7,7 +7,7 @@ import webbrowser
 from pathlib import Path
 from typing import Any
 
-from hardneg.cli.command import command
+from hardneg.cli.command import command, named
 from hardneg.errors import JobError
 
 
@@ -16,7 +16,9 @@ def add(commands: Any) -> None:
     report = command(
         commands, "report", "Write the report of finished runs as one page for a browser.", _report, machine=False
     )
-    report.add_argument("runs", nargs="+", type=Path, help="output folders of finished runs, or their jobs")
+    report.add_argument(
+        "runs", nargs="+", type=named, help="output folders of finished runs, or their jobs, or URLs of these"
+    )
     report.add_argument("--open", action="store_true", help="open it in the browser")
     report.add_argument(
         "--output", type=Path, metavar="FILE", help="where to write it (one run: report.html in its folder)"

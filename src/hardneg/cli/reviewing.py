@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from hardneg.cli.command import command
+from hardneg.cli.command import command, named
 from hardneg.cli.output import console, print_json
 from hardneg.errors import JobError
 from hardneg.report.visible import one_line
@@ -25,7 +25,9 @@ def add(commands: Any) -> None:
         "false negatives.",
         _review,
     )
-    review.add_argument("of", type=Path, metavar="RUN", help="the output folder of a finished run, or its job")
+    review.add_argument(
+        "of", type=named, metavar="RUN", help="the output folder of a finished run, or its job, or a URL of these"
+    )
     review.add_argument("--count", type=int, default=200, help="how many candidates (200)")
     review.add_argument(
         "--set",
@@ -49,7 +51,9 @@ def add(commands: Any) -> None:
         "What people's answers say of a run: the rate of false negatives, which filters agree, and who disagrees.",
         _judged,
     )
-    judged.add_argument("of", type=Path, metavar="RUN", help="the output folder of a finished run, or its job")
+    judged.add_argument(
+        "of", type=named, metavar="RUN", help="the output folder of a finished run, or its job, or a URL of these"
+    )
     judged.add_argument(
         "files", nargs="+", type=Path, metavar="FILE", help="exports of the page: JSONL, BEIR TSV or TREC qrels"
     )

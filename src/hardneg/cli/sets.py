@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from hardneg.cli.command import command, takes_prompts
+from hardneg.cli.command import command, named, takes_prompts
 from hardneg.cli.output import console, print_json
 from hardneg.errors import JobError
 from hardneg.report import comparison
@@ -28,7 +28,9 @@ def add(commands: Any) -> None:
     compare = command(
         commands, "compare", "Rank the sources, their unions and the final sets of finished runs.", _compare
     )
-    compare.add_argument("runs", nargs="+", type=Path, help="output folders of finished runs, or their jobs")
+    compare.add_argument(
+        "runs", nargs="+", type=named, help="output folders of finished runs, or their jobs, or URLs of these"
+    )
     compare.add_argument(
         "--probe",
         action="store_true",

@@ -10,10 +10,36 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Protocol
 
 from hardneg.errors import StoreError
 
 UNFINISHED = ".unfinished"
+
+
+class Follower(Protocol):
+    """Hears what becomes of the files below a folder. What it raises is the error of who wrote them."""
+
+    def written(self, file: Path) -> None:
+        """A file is there, whole, for the first time or anew."""
+        ...
+
+    def published(self, folder: Path) -> None:
+        """A folder has taken its place; what it does not hold is gone."""
+        ...
+
+    def removing(self, file: Path) -> None:
+        """A file is about to go."""
+        ...
+
+
+FOLLOWERS: dict[Path, Follower] = {}
+"""Who follows what this process writes, by the folder that is followed."""
+
+
+def follower_of(path: Path) -> Follower | None:
+    """Who hears of what happens to a file or folder, if anybody does."""
+    return next((follower for root, follower in FOLLOWERS.items() if path.is_relative_to(root)), None)
 
 
 def sync(path: Path) -> None:
@@ -62,6 +88,20 @@ def replacing(path: Path) -> Iterator[Path]:
     finally:
         with suppress(OSError):  # what went wrong before is what the caller hears of
             temporary.unlink(missing_ok=True)
+    announce(path)
+
+
+def announce(file: Path) -> None:
+    """Tells who follows a file that it is there."""
+    if (follower := follower_of(file)) is not None:
+        follower.written(file)
+
+
+def remove(file: Path) -> None:
+    """Removes a file, if it is there."""
+    if (follower := follower_of(file)) is not None:
+        follower.removing(file)
+    file.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -85,6 +125,8 @@ def publishing(folder: Path) -> Iterator[Path]:
         raise StoreError(f"{folder}: cannot be written ({error.strerror or error}); run again to go on") from error
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
+    if (follower := follower_of(folder)) is not None:
+        follower.published(folder)
 
 
 def _exchange(one: Path, other: Path) -> None:

@@ -28,7 +28,7 @@ def literal_keys(raw: Mapping[str, Any]) -> Iterator[Problem]:
 
 def line_with_key(raw: Mapping[str, Any], text: str) -> int | None:
     """The line of a job's text, comments included, that holds a key: by its look, or the one of a variable it names."""
-    named = {value for name, value in _leaves(raw) if name == "api_key_env"}
+    named = {value for place, value in leaves(raw) if place and place[-1] == "api_key_env"}
     known = [keys.Redaction(key) for name in named if len(key := os.environ.get(name, "")) > keys.SHORTEST]
     for number, line in enumerate(text.splitlines(), 1):
         if keys.LITERAL.search(line) or any(key.found_in(line) for key in known):
@@ -36,16 +36,16 @@ def line_with_key(raw: Mapping[str, Any], text: str) -> int | None:
     return None
 
 
-def _leaves(value: Any, name: str = "") -> Iterator[tuple[str, str]]:
-    """The texts of a document, with the key that each is given under."""
+def leaves(value: Any, place: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], str]]:
+    """The texts of a document, with the key path that each is given under; those of a list have the list's."""
     if isinstance(value, Mapping):
         for key, inner in value.items():
-            yield from _leaves(inner, str(key))
+            yield from leaves(inner, (*place, str(key)))
     elif isinstance(value, list):
         for inner in value:
-            yield from _leaves(inner, name)
+            yield from leaves(inner, place)
     elif isinstance(value, str):
-        yield name, value
+        yield place, value
 
 
 def outdated(raw: Mapping[str, Any]) -> Iterator[Problem]:

@@ -27,6 +27,8 @@ EXTRAS = {
     "usearch": ("usearch", "usearch", "an index of usearch"),
     "datasets": ("datasets", "datasets", "`mine` and the reader `huggingface`"),
     "ray": ("ray", "ray", "`engine: ray` and filtering in Ray"),
+    "s3": ("s3fs", "s3fs", "data, `output` and `cache` at s3://"),
+    "gs": ("gcsfs", "gcsfs", "data, `output` and `cache` at gs://"),
     "plots": ("matplotlib", "matplotlib", "curves of `tune`"),
 }
 """By extra: the module that is imported, the package that has it, and what it is for."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
@@ -12,13 +13,15 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from hardneg import kinds
 from hardneg.bounds import Natural
+from hardneg.cache.folders import cache_at
 from hardneg.engines.local import Local
-from hardneg.errors import JobError
+from hardneg.errors import HardnegError, JobError
 from hardneg.job import checks, yaml_document, yaml_editing
+from hardneg.job.fetching import Fetching
 from hardneg.job.schema import json_schema, with_references
 from hardneg.job.source import Source
 from hardneg.llm import keys
-from hardneg.paths import relative_to, resolved
+from hardneg.paths import placed, relative_to, resolved
 from hardneg.pipeline.plan import Plan
 from hardneg.protocols import (
     AnyEngine,
@@ -34,6 +37,10 @@ from hardneg.protocols import (
 NONE: Mapping[str, object] = MappingProxyType({})
 OPTIONAL = ("controls", "deepen", "filters", "exports", "engine", "cache", "budget", "relative_to")
 """Keys that may be left empty."""
+
+
+Place = Annotated[str, AfterValidator(placed)]
+"""A folder of this machine, or a URL."""
 
 
 class ECI(BaseModel):
@@ -86,8 +93,8 @@ class Document(BaseModel):
     """Whether `report.html`, with examples of the texts, is written beside `report.json`."""
     budget: Cap = Cap()
     engine: AnyEngine = Local()
-    output: Annotated[Path, AfterValidator(resolved)]
-    cache: Annotated[Path, AfterValidator(resolved)] | None = None
+    output: Place
+    cache: Place | None = None
     relative_to: str | None = None
     """Where relative paths start; left out, in the folder of the job's file. A run writes it into its copy."""
 
@@ -130,6 +137,7 @@ class Read(NamedTuple):
     source: Source
     document: Document
     plan: Plan
+    fetching: Fetching
 
 
 def read(path: Path, overrides: Mapping[str, object] = NONE) -> Read:
@@ -144,13 +152,13 @@ def read(path: Path, overrides: Mapping[str, object] = NONE) -> Read:
     for key, value in overrides.items():
         texts.append(yaml_editing.with_value(texts[-1], key, value, path))
     try:
-        folder, document, plan = _checked(texts[-1], path, lines)
+        folder, document, plan, fetching = _checked(texts[-1], path, lines)
     except JobError as error:
         if not overrides:
             raise
         problems = [*(_problems(text, path, lines) for text in texts[:-1]), str(error).split("\n")]
         raise JobError("\n".join(_told(line, problems, [*overrides]) for line in problems[-1])) from error
-    return Read(Source(path, written, overrides, texts[-1], folder), document, plan)
+    return Read(Source(path, written, overrides, texts[-1], folder), document, plan, fetching)
 
 
 def _problems(text: bytes, path: Path, lines: Mapping[yaml_document.Place, int]) -> list[str]:
@@ -169,8 +177,10 @@ def _told(line: str, problems: Sequence[Sequence[str]], keys: Sequence[str]) -> 
     return f"{line} (from --set {keys[since - 1]})" if since else line
 
 
-def _checked(text: bytes, path: Path, lines: Mapping[yaml_document.Place, int]) -> tuple[Path, Document, Plan]:
-    """The folder of a job's paths, its document and its plan. ``lines``: those of the keys in the file."""
+def _checked(
+    text: bytes, path: Path, lines: Mapping[yaml_document.Place, int]
+) -> tuple[Path, Document, Plan, Fetching]:
+    """The folder of a job's paths, its document, its plan and what was fetched. ``lines``: of the keys in the file."""
     raw, _ = yaml_document.parse(text, path)
     if not isinstance(raw, dict):
         raise JobError(f"{path}: a job is a mapping of keys, this is a {type(raw).__name__}; see `hardneg schema`")
@@ -187,17 +197,25 @@ def _checked(text: bytes, path: Path, lines: Mapping[yaml_document.Place, int]) 
     if isinstance(elsewhere := raw.get("relative_to"), str):
         with relative_to(folder):
             folder = resolved(elsewhere)
+    with relative_to(folder):
+        cache = raw.get("cache")
+        fetching = Fetching(cache_at(placed(cache) if isinstance(cache, str) else None))
     try:
-        with relative_to(folder):
+        with relative_to(folder, fetching):
             document = Document.model_validate({k: v for k, v in raw.items() if v is not None or k not in OPTIONAL})
     except ValidationError as error:
         messages = list(islice(_messages(error, path, lines), NAMED))
         if error.error_count() > NAMED:
             messages.append(f"{path}: there are {error.error_count() - NAMED:,} more mistakes")
         raise JobError("\n".join(messages)) from error
+    except HardnegError as error:
+        place = next((place for place, value in checks.leaves(raw) if fetching.at == os.path.expandvars(value)), ())
+        if place:
+            error.args = (f"{path}:{_line(place, lines)}: {'.'.join(place)}: {error}",)
+        raise
     plan = document.plan()
     refuse_first(checks.contradictions(plan, document.budget.max_cost is not None, document.engine))
-    return folder, document, plan
+    return folder, document, plan, fetching
 
 
 def schema() -> Any:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hardneg.cache.folders import Cache, default_cache
+from hardneg.cache.folders import cache_at
 from hardneg.cache.housekeeping import in_use
 from hardneg.data.corpus import Corpus
 from hardneg.data.passage_style import passage_style
@@ -113,7 +113,7 @@ def _size(found: Known) -> Size:
     """Counts everything. The corpus goes into the cache, where the job will look for it."""
     with relative_to(Path.cwd()):
         reader = Kind("readers").build(found.data)
-    cache = Cache(default_cache())
+    cache = cache_at()
     with in_use(cache):
         summary = read(reader, Stage("read", {}), Memory(), cache)
         language = passage_style(Corpus(cache.root / "corpora" / summary["corpus"], cache)).language

@@ -9,7 +9,7 @@ from typing import Any
 
 from hardneg import progress
 from hardneg.errors import HardnegError, JobError
-from hardneg.files.durable import replacing
+from hardneg.files.durable import remove, replacing
 from hardneg.pages.report_page import Run, report_page
 from hardneg.pipeline.graph import Stages
 from hardneg.pipeline.store import Folder, read_json, write_json
@@ -25,7 +25,7 @@ def write_page(folders: Sequence[Path], path: Path, *, wanted: bool = True) -> N
     Where it is not ``wanted``, an earlier one goes.
     """
     if not wanted:
-        path.unlink(missing_ok=True)
+        remove(path)
         return
     names = [folder.resolve().name for folder in folders]
     unique = len(set(names)) == len(names)

@@ -13,15 +13,17 @@ from pathlib import Path
 from typing import Any
 
 from hardneg import kinds, progress
-from hardneg.cache.folders import Cache, default_cache
+from hardneg.cache.folders import cache_at
 from hardneg.data.corpus import Corpus
 from hardneg.errors import HardnegError, JobError
 from hardneg.exports import provenance
 from hardneg.exports.rows import write_lines
-from hardneg.files.durable import make_folder, publishing, replacing
+from hardneg.files.durable import make_folder, publishing, remove, replacing
+from hardneg.files.mirror import MARK, bring, bring_published, here, names, offer, offer_published, opened
 from hardneg.files.text_lines import file_hash
 from hardneg.job import shares
 from hardneg.job.document import NONE, Cap, read
+from hardneg.job.fetching import Fetching
 from hardneg.job.published import published
 from hardneg.job.report_page import PAGE, write_page
 from hardneg.job.source import Source
@@ -51,6 +53,7 @@ class Job:
     pipeline: Pipeline
     store: Folder
     cap: Cap
+    fetching: Fetching
     published: str
     """What the data cards say of the job."""
     page: bool = True
@@ -62,17 +65,23 @@ class Job:
 
         Raises `JobError` for everything that is wrong with it.
         """
-        source, document, plan = read(path, overrides)
-        store = Folder(document.output)
-        pipeline = Pipeline(plan, store, Cache(document.cache or default_cache()), document.engine)
+        source, document, plan, fetching = read(path, overrides)
+        cache = cache_at(document.cache)
+        store = Folder.at(document.output, cache)
+        pipeline = Pipeline(plan, store, cache, document.engine)
         return cls(
-            source, plan, document.output, pipeline, store, document.budget, published(document), document.report
+            source, plan, store.root, pipeline, store, document.budget, fetching, published(document), document.report
         )
 
     @property
     def path(self) -> Path:
         """The job's file."""
         return self.source.path
+
+    @property
+    def place(self) -> str:
+        """Where the run lies, as the job says: a folder, or a URL of which ``output`` is this machine's copy."""
+        return self.store.url or str(self.output)
 
     @contextmanager
     def opened(self, share: Share | None = None) -> Iterator[Budget]:
@@ -84,7 +93,12 @@ class Job:
         try:
             make_folder(self.output)
         except (OSError, ValueError) as error:
-            raise JobError(f"{self.output}: cannot be made ({error}); choose another `output`") from error
+            raise JobError(f"{self.place}: cannot be made ({error}); choose another `output`") from error
+        try:
+            opened(self.output, shared=share is not None)
+        except HardnegError as error:
+            error.args = (f"{self.path}: output: {error}",)
+            raise
         purse = Budget(self.cap.max_tokens, self.cap.max_cost)
         with self.store.locked(share, partial(self._take, claim)), limited(purse):
             yield purse
@@ -111,7 +125,7 @@ class Job:
 
     def _keep_source(self) -> None:
         with replacing(self.output / "job.yaml") as file:
-            file.write_bytes(self.source.copy_in(self.output))
+            file.write_bytes(self.source.copy_in(self.output, alone=self.store.url is not None))
 
     def run(self, first: Callable[[], None] = nothing) -> Result:
         """Runs the job, or goes on with it, and writes everything into its folder. ``first``: done once the folder is
@@ -145,6 +159,7 @@ class Job:
 
     def finished(self) -> Result:
         """The result of a job that has been run. Computes nothing. Raises `JobError` when there is something to do."""
+        opened(self.output)
         missing = [name for name, state, _ in self.state() if state != "cached" and not name.startswith("export.")]
         if missing:
             raise JobError(
@@ -222,21 +237,21 @@ class Job:
         Says what is missing before the folder is touched.
         """
         reader = self.plan.reader
-        files = [str(file.resolve()) for file in reader.files()]
+        files = [self.fetching.origin(file) for file in reader.files()]
         return {"data": kinds.kind_of(reader), "files": files or [str(getattr(reader, "path", ""))]}
 
     def _take(self, claim: dict[str, Any]) -> None:
         """Refuses a folder that is another job's, or that holds files and is no run's at all."""
         file = self.output / "claim.json"
-        if not file.exists():
-            if any(not other.name.startswith(".") for other in self.output.iterdir()):
+        if not here(file):
+            if any(not name.startswith(".") for name in names(self.output)):
                 raise JobError(
-                    f"{self.output}: holds files and is not the folder of a run; choose another `output`, or empty it"
+                    f"{self.place}: holds files and is not the folder of a run; choose another `output`, or empty it"
                 )
             write_json(file, claim)
         elif (other := read_json(file)) != claim:
             raise JobError(
-                f"{self.output}: is the folder of another job, on other data ({', '.join(other.get('files', []))}); "
+                f"{self.place}: is the folder of another job, on other data ({', '.join(other.get('files', []))}); "
                 "choose another `output`, or delete that folder"
             )
 
@@ -244,7 +259,7 @@ class Job:
         """The lines of the data that cannot be used, with file, line and reason; no file where there are none."""
         path = self.output / BAD_LINES
         if not result.report["read"]["bad_lines"]:
-            path.unlink(missing_ok=True)
+            remove(path)
             return
         table = self.store.read(bad_lines(result.stages.read), 0)
         with replacing(path) as file:
@@ -254,6 +269,7 @@ class Job:
         """Origins and scores of every chosen negative, once for all exports, and which examples are short."""
         stage, file, short = result.stages.provenance, self.output / provenance.FILE, self.output / provenance.SHORT
         known = {name: {"sha256": checksum} for name, checksum in (self.store.summary(stage) or {}).items()}
+        bring(self.output, known.__contains__)
         if not known or changed_files(self.output, known):
             result.ran.append(stage.name)
             with progress.task(stage.name), replacing(file) as unfinished:
@@ -261,16 +277,19 @@ class Job:
             with replacing(short) as unfinished:
                 provenance.write_short(file, unfinished, self.plan.selector.per_query)
             self.store.complete(stage, {written.name: file_hash(written) for written in (file, short)})
+        offer((file, short))
 
     def _export(self, name: str, result: Result) -> dict[str, Any]:
         """Writes one export unless it is there, whole. Returns its folder, its counts, and size and checksum of its
         files.
         """
         stage, folder = result.stages.export[name], self.output / "exports" / name
-        mark = folder / ".fingerprint"
+        mark = folder / MARK
         summary = self.store.summary(stage)
+        bring_published(folder)
         if summary is not None and mark.exists() and mark.read_bytes() == stage.fingerprint.encode():
             if not (changed := changed_files(folder, summary["files"])):
+                offer_published(folder)
                 return summary
             progress.note(
                 f"{folder}: {kinds.listed(changed)} changed since it was written; the export is written again"
@@ -283,7 +302,7 @@ class Job:
                 for file in sorted(unfinished.rglob("*"))
                 if file.is_file()
             }
-            (unfinished / ".fingerprint").write_text(stage.fingerprint)
+            (unfinished / MARK).write_text(stage.fingerprint)
             if (folder / "README.md").exists():  # somebody may have filled in the licence
                 (unfinished / "README.md").write_bytes((folder / "README.md").read_bytes())
         summary = {"folder": f"exports/{name}", "counts": counts, "files": files}

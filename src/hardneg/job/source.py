@@ -37,10 +37,12 @@ class Source:
         hiding = {name for name in self.overrides for key in keys if f"{key}.".startswith(f"{name}.")}
         return replace(self, overrides={name: value for name, value in self.overrides.items() if name not in hiding})
 
-    def copy_in(self, folder: Path) -> bytes:
-        """The text for a file in ``folder``, with the values set and paths that lead to where they did."""
+    def copy_in(self, folder: Path, *, alone: bool = False) -> bytes:
+        """The text for a file in ``folder``, with the values set and paths that lead to where they did. ``alone``: the
+        folder may come to lie elsewhere without them.
+        """
         start = os.path.relpath(self.folder, folder)
-        if (folder / start).resolve() != self.folder.resolve():  # a link lies between
+        if alone or (folder / start).resolve() != self.folder.resolve():  # a link lies between
             start = str(self.folder)
         try:
             return with_value(self.effective, "relative_to", start, self.path)

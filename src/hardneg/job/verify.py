@@ -5,15 +5,35 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from hardneg.errors import JobError
 from hardneg.files.checksums import read_signed, readable
+from hardneg.files.remote import Remote
 from hardneg.job.run_folder import changed_files
+from hardneg.paths import placed
 from hardneg.pipeline.store import COMPLETE, damage
 
 
-def verify(run: Path) -> Iterator[tuple[Path, str | None]]:
-    """Each file that has a checksum, and what is wrong with it, or None. Raises `JobError` for what is no run."""
+def verify(run: Path | str) -> Iterator[tuple[Path | str, str | None]]:
+    """Each file that has a checksum, and what is wrong with it, or None. Raises `JobError` for what is no run.
+
+    Of a run at a URL all that is there is fetched once more.
+    """
+    if isinstance(run, Path):
+        yield from _verified(run)
+        return
+    remote = Remote(placed(run))
+    with TemporaryDirectory(prefix="hardneg-") as folder:
+        remote.fetch(remote.files(), Path(folder))
+        try:
+            for path, problem in _verified(Path(folder)):
+                yield remote.at(path.relative_to(folder).as_posix()).url, problem
+        except JobError as error:
+            raise JobError(str(error).replace(folder, remote.url)) from error
+
+
+def _verified(run: Path) -> Iterator[tuple[Path, str | None]]:
     if not (run / "claim.json").is_file():
         raise JobError(f"{run}: is not the folder of a run; name the `output` of a job, or use --cache")
     provenance: list[dict[str, dict[str, str]]] = []

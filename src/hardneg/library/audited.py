@@ -13,7 +13,7 @@ import numpy as np
 from hardneg.arrays import Float32, Int64, offsets_of
 from hardneg.auditing.case import rows
 from hardneg.auditing.facts import Facts, Hashes, pair_keys
-from hardneg.cache.folders import Cache, default_cache
+from hardneg.cache.folders import cache_at
 from hardneg.data.batch import Batch
 from hardneg.data.candidates import Candidates
 from hardneg.data.corpus import Corpus, content_hash
@@ -63,7 +63,7 @@ def under_model(
         at=(1,),
     )
     with tempfile.TemporaryDirectory(prefix="hardneg-") as folder:
-        result = Pipeline(plan, Folder(Path(folder)), Cache(cache or default_cache()), Local()).run()
+        result = Pipeline(plan, Folder(Path(folder)), cache_at(cache), Local()).run()
         keys, probabilities = [np.zeros(0, np.uint64)], [np.zeros(0, np.float32)]
         for batch in result.batches:
             own = batch.sources[SOURCE].proposed

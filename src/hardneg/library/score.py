@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from hardneg.cache.folders import Cache, default_cache
+from hardneg.cache.folders import cache_at
 from hardneg.engines.local import Local
 from hardneg.filters.eci_safety import ECISafety
 from hardneg.generators.file import File
@@ -45,4 +45,4 @@ def score(
         at=(1,),
     )
     with tempfile.TemporaryDirectory(prefix="hardneg-") as folder:
-        return Pipeline(plan, Folder(Path(folder)), Cache(cache or default_cache()), Local()).run().report
+        return Pipeline(plan, Folder(Path(folder)), cache_at(cache), Local()).run().report

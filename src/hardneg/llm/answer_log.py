@@ -4,6 +4,9 @@ A log is a folder of append-only files. A line is the first 16 hexadecimal digit
 and a JSON object. Every writer has a file of its own, so a line that a crash cut off is the last of its file. It is
 passed over, as is any line whose checksum does not fit. A line without an answer stands for one that may have been paid
 and did not arrive. Nothing is ever deleted.
+
+Where the cache is at a URL, a file goes there when a step has its answers, and every `HAND_ON` seconds; then the next
+file begins. Since files only grow, the longer one of two is the later one.
 """
 
 from __future__ import annotations
@@ -25,11 +28,15 @@ from typing import Any, BinaryIO
 from hardneg.cache.folders import Cache
 from hardneg.data.chat import Completion
 from hardneg.errors import StoreError
-from hardneg.files.durable import make_folder, sync
+from hardneg.files.durable import announce, make_folder, sync
+from hardneg.files.mirror import exchange, follow, mirror_of
 
 SYNC = 1.0
 """Seconds between two times that written lines are forced onto the disk. A crash of this process alone loses none."""
 
+
+HAND_ON = 60.0
+"""Seconds of answers that are lost with a machine that never comes back, where the cache is at a URL."""
 
 ANSWERS = "answers"
 """The group of the cache that logs lie in."""
@@ -56,8 +63,10 @@ class Answers:
         self._writer: BinaryIO | None = None
         self._end = 0
         self._synced = 0.0
+        self._begun = 0.0
         self.damaged = 0
         """Lines that were cut off, and are passed over."""
+        exchange(folder)
         for file in sorted(folder.glob("*.jsonl")) if folder.is_dir() else []:
             self._index(file)
 
@@ -116,12 +125,13 @@ class Answers:
                 name = f"{time.time_ns():020d}-{os.getpid()}-{secrets.token_hex(2)}.jsonl"
                 self._files.append(self._folder / name)
                 self._writer, self._end = (self._folder / name).open("xb", buffering=0), 0
+                self._begun = time.monotonic()
                 weakref.finalize(self, self._writer.close)
                 sync(self._folder)
             if self._writer.write(line) != len(line):
                 raise OSError("the disk took a part of the line only")
             if time.monotonic() - self._synced > SYNC:
-                self.sync()
+                self._sync()
         except OSError as error:
             self._writer = None  # what is half written ends this file; the next answer begins another
             raise StoreError(
@@ -130,13 +140,27 @@ class Answers:
             ) from error
         place = (len(self._files) - 1) << PLACE | self._end
         self._end += len(line)
+        if time.monotonic() - self._begun > HAND_ON:
+            self._hand_on()
         return place
 
     def sync(self) -> None:
-        """Forces what is written onto the disk."""
+        """Forces what is written onto the disk, and to the URL of the cache if it has one."""
+        with self._lock:
+            self._sync()
+            self._hand_on()
+
+    def _sync(self) -> None:
         if self._writer is not None:
             os.fsync(self._writer.fileno())
             self._synced = time.monotonic()
+
+    def _hand_on(self) -> None:
+        """The file goes to its URL, and the next answer begins another."""
+        if self._writer is not None and mirror_of(self._folder) is not None:
+            self._writer.close()
+            self._writer = None
+            announce(self._files[-1])
 
 
 def verify(cache: Cache) -> Iterator[tuple[Path, str | None]]:
@@ -171,4 +195,7 @@ def _checked(line: bytes) -> dict[str, Any] | None:
 @lru_cache(maxsize=8)
 def answers_of(cache: Cache, model: str) -> Answers:
     """The log of a model, by its client's identity: one for all of this process."""
-    return Answers(cache.root / ANSWERS / hashlib.sha256(model.encode()).hexdigest()[:16])
+    name = hashlib.sha256(model.encode()).hexdigest()[:16]
+    if cache.url is not None:
+        follow(cache.root / ANSWERS / name, f"{cache.url}/{ANSWERS}/{name}")
+    return Answers(cache.root / ANSWERS / name)

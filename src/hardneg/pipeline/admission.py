@@ -12,7 +12,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from hardneg.errors import JobError
-from hardneg.files.durable import UNFINISHED
+from hardneg.files.durable import UNFINISHED, announce
 from hardneg.pipeline.share import Share
 
 WHOLE, ENTERING = ".lock", ".entering.lock"
@@ -77,6 +77,7 @@ def _enter(root: Path, share: Share | None, lock: FileLock) -> None:
             _sweep(root)
         else:
             os.utime(root / _name(share))
+            announce(root / _name(share))
     except BaseException:
         lock.release()
         raise

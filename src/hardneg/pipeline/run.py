@@ -20,6 +20,7 @@ from hardneg.data import parquet
 from hardneg.data.chat import Usage
 from hardneg.data.corpus import Corpus
 from hardneg.data.subset import subset
+from hardneg.files.mirror import held
 from hardneg.files.text_lines import file_hash
 from hardneg.llm import budget
 from hardneg.pages.notebook import Report
@@ -274,7 +275,7 @@ class Pipeline:
     def _read(self, ran: list[str]) -> tuple[Loader, int]:
         stage = self.stages.read
         if (summary := self._known(stage)) is None:
-            with self.once(stage):
+            with self.once(stage), held(self.folders[-1]):  # a shard is written twice where queries are equal
                 if (summary := self._known(stage)) is None:
                     ran.append("read")
                     summary = read(self.plan.reader, stage, self.store, self.cache)

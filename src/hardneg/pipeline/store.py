@@ -13,16 +13,21 @@ from typing import Any, Protocol
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from typing_extensions import Self
 
 from hardneg import progress
+from hardneg.cache.folders import MIRRORS, Cache, used
 from hardneg.errors import StoreError
 from hardneg.files.checksums import digest, read_signed, signed
-from hardneg.files.durable import replacing
+from hardneg.files.durable import remove, replacing
+from hardneg.files.mirror import bring, follow, here, names, offer
+from hardneg.paths import is_url
 from hardneg.pipeline.admission import admitted, nothing
 from hardneg.pipeline.share import Share
 from hardneg.pipeline.stage import Stage, folder_name
 
 COMPLETE = "complete.json"
+SHARD_FILE = re.compile(r"part-\d+\.\w+\.parquet")
 
 
 class Store(Protocol):
@@ -86,36 +91,58 @@ class Memory:
 class Folder:
     """``<root>/stages/<stage>-<fingerprint>/part-00000.<checksum>.parquet``. ``stage.json`` says what the stage is, and
     ``complete.json`` is there once all its shards are. What has changed since it was written is not read.
+
+    ``url``: where all of it lies; ``root`` is then this machine's copy (`files.mirror`).
     """
 
     root: Path
+    url: str | None = None
     _known: dict[tuple[str, int], Path] = field(default_factory=dict, compare=False, repr=False)
     """Where shards are, as far as this process has looked."""
+
+    @classmethod
+    def at(cls, place: str, cache: Cache) -> Self:
+        """The folder of this path; of a URL its copy, which lies in the cache."""
+        if not is_url(place):
+            return cls(Path(place))
+        copy = f"{digest(place.encode())}-{place.rpartition('/')[2]}"
+        return cls(used(cache.root / MIRRORS / copy), place)
+
+    def __post_init__(self) -> None:
+        if self.url is not None:
+            follow(self.root, self.url)
+
+    def __reduce__(self) -> tuple[type[Folder], tuple[Any, ...]]:
+        return Folder, (self.root, self.url, self._known)
 
     def _folder(self, stage: Stage) -> Path:
         return self.root / "stages" / stage.folder
 
     def listed(self, stage: Stage) -> AbstractSet[int]:
-        return {_number(path) for path in self._folder(stage).glob("part-*.parquet")}
+        return {_number(Path(name)) for name in names(self._folder(stage)) if SHARD_FILE.fullmatch(name)}
 
     def shards(self, stage: Stage, among: Container[int] | None = None) -> AbstractSet[int]:
         """The shards that are there, each read to the end. A damaged one is removed, and said to be."""
         found: dict[int, Path] = {}
-        paths = [p for p in self._folder(stage).glob("part-*.parquet") if among is None or _number(p) in among]
+        folder = self._folder(stage)
+        bring(folder, lambda n: bool(SHARD_FILE.fullmatch(n)) and (among is None or _number(Path(n)) in among))
+        paths = [p for p in folder.glob("part-*.parquet") if among is None or _number(p) in among]
         for path in sorted(paths, key=lambda path: path.stat().st_mtime_ns):
             if damage(path):
                 progress.note(f"{path}: the shard has changed since it was written; it is made again")
-                path.unlink(missing_ok=True)
+                remove(path)
                 continue
             shard = _number(path)
             if shard in found:  # written anew by a run that was stopped before it removed the earlier one
-                found[shard].unlink(missing_ok=True)
+                remove(found[shard])
             found[shard] = self._known[stage.folder, shard] = path
+        offer(found.values())
         return found.keys()
 
     def read(self, stage: Stage, shard: int) -> pa.Table:
         path = self._known.get((stage.folder, shard))
         if path is None or not path.exists():
+            bring(self._folder(stage), lambda name: name.startswith(f"part-{shard:05d}."))
             paths = list(self._folder(stage).glob(f"part-{shard:05d}.*.parquet"))
             path = paths[0] if paths else self._folder(stage) / f"part-{shard:05d}.parquet"
         try:
@@ -128,8 +155,9 @@ class Folder:
 
     def first(self, name: str, fingerprint: str) -> pa.Table | None:
         """The first shard of a stage of which only name and fingerprint are known; None where it is lost or damaged."""
-        files = (self.root / "stages" / folder_name(name, fingerprint)).glob("part-00000.*.parquet")
-        whole = [file for file in files if not damage(file)]
+        folder = self.root / "stages" / folder_name(name, fingerprint)
+        bring(folder, lambda name: name.startswith("part-00000."))
+        whole = [file for file in folder.glob("part-00000.*.parquet") if not damage(file)]
         return pq.read_table(whole[0]) if whole else None
 
     def write(self, stage: Stage, shard: int, table: pa.Table) -> None:
@@ -145,7 +173,7 @@ class Folder:
     def _described(self, stage: Stage) -> Path:
         """The folder of a stage, with the document that says what it is."""
         folder = self._folder(stage)
-        if not (folder / "stage.json").exists():
+        if not here(folder / "stage.json"):
             write_json(folder / "stage.json", stage.document())
         return folder
 
@@ -153,17 +181,17 @@ class Folder:
         """A shard that was written anew has another name: the earlier one goes."""
         for other in path.parent.glob(f"part-{shard:05d}.*.parquet"):
             if other != path:
-                other.unlink(missing_ok=True)
+                remove(other)
 
     def summary(self, stage: Stage) -> dict[str, Any] | None:
         path = self._folder(stage) / COMPLETE
-        if not path.exists():
+        if not here(path):
             return None
         try:
             return read_signed(path.read_text(encoding="utf-8"))
         except ValueError as error:
             progress.note(f"{path}: {error}; the stage is completed again")
-            path.unlink(missing_ok=True)
+            remove(path)
             return None
 
     def complete(self, stage: Stage, summary: dict[str, Any]) -> None:
@@ -172,14 +200,14 @@ class Folder:
     def drop(self, stage: Stage, shards: Sequence[int] | None = None) -> None:
         """The document that says that it is complete goes first."""
         folder = self._folder(stage)
-        (folder / COMPLETE).unlink(missing_ok=True)
-        patterns = ["part-*.parquet"] if shards is None else [f"part-{shard:05d}.*.parquet" for shard in shards]
-        for pattern in patterns:
-            for file in folder.glob(pattern):
-                file.unlink(missing_ok=True)
+        remove(folder / COMPLETE)
+        for name in names(folder) | {path.name for path in folder.glob("part-*.parquet")}:
+            if SHARD_FILE.fullmatch(name) and (shards is None or _number(Path(name)) in shards):
+                remove(folder / name)
 
     def latest(self, name: str, other_than: Stage) -> dict[str, Any] | None:
         """The document of the newest stage of this name that is not ``other_than``, if there is one."""
+        bring(self.root / "stages", lambda name: name.endswith("/stage.json"), deep=True)
         found = [p for p in (self.root / "stages").glob("*/stage.json") if p.parent.name != other_than.folder]
         documents = [(path.stat().st_mtime_ns, read_json(path)) for path in found]
         return max(
