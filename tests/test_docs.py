@@ -38,7 +38,11 @@ def test_jobs_in_the_documents_are_valid(tmp_path: Path, job: str) -> None:
 
 
 @pytest.mark.parametrize("block", [block for _, block in all_blocks("yaml") if not is_job(block)])
-def test_pieces_of_jobs_in_the_documents_are_valid(tmp_path: Path, block: str) -> None:
+def test_pieces_of_jobs_in_the_documents_are_valid(tmp_path: Path, block: str, request: pytest.FixtureRequest) -> None:
+    if "s3://bucket" in block:
+        store = request.getfixturevalue("s3")
+        store.put(write_data(tmp_path / "data"), "scifact")
+        block = block.replace("s3://bucket", store.url)
     piece = yaml.safe_load(MODELS + block)
     del piece["models"]
     job = job_on() | {"filters": {}}

@@ -57,6 +57,7 @@ def test_of_two_that_made_it_at_once_all_take_one(machine: Callable[[str], Cache
         assert (machine(name).made("bm25", "name", make) / "below" / "note").read_text() == "one"
 
 
+@pytest.mark.engines
 def test_half_of_it_does_not_count_and_is_put_there_by_the_next_run(
     s3: object_store.Store, machine: Callable[[str], Cache]
 ) -> None:

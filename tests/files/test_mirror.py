@@ -82,7 +82,7 @@ def test_a_folder_with_its_mark_is_never_of_two_versions(s3: object_store.Store,
     began = s3.line.passed
     wholes.append(publish(folder, "2", 1))
     needed, cuts = s3.line.passed - began, 0
-    for part in range(1, 6):
+    for part in (1, 3, 5):
         wholes[:] = [publish(folder, "1", 2), wholes[1]]
         s3.line.cut_after(needed * part // 6)
         with pytest.raises(StoreError, match="run again"):

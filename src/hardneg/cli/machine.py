@@ -43,9 +43,11 @@ def add(commands: Any) -> None:
     )
     verify.add_argument("runs", nargs="*", type=named, help="output folders of jobs, or their URLs")
     verify.add_argument(
-        "--cache", nargs="?", type=Path, const=Path(), metavar="FOLDER", help="the cache (the usual one)"
+        "--cache", nargs="?", type=named, const=Path(), metavar="FOLDER", help="the cache (the usual one)"
     )
-    cache.add_argument("folder", nargs="?", type=Path, help="the cache (default: $HARDNEG_CACHE, else the usual place)")
+    cache.add_argument(
+        "folder", nargs="?", type=named, help="the cache (default: $HARDNEG_CACHE, else the usual place)"
+    )
     cache.add_argument("--prune", action="store_true", help="remove; without the two options, what is older than 30d")
     cache.add_argument("--older-than", metavar="AGE", help="what was not used for so long: 12h, 30d, 8w")
     cache.add_argument("--keep", metavar="SIZE", help="the longest unused, until so much is left: 500MB, 20GB")

@@ -32,6 +32,10 @@ KEYS = {
 }
 
 
+S3 = ("s3", "s3a")
+PIECES = {"default_block_size": 16 << 20, "max_concurrency": 4}
+PARTS = {"chunksize": 32 << 20, "max_concurrency": 2}
+"""How s3fs fetches large files, and puts them: left to itself it holds half a gigabyte of one in memory."""
 OWN = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EMFILE, errno.ENFILE)
 """What this machine refuses, and no server."""
 
@@ -148,7 +152,7 @@ class Remote:
         """A file takes the place of the one at this URL, in one step."""
         self._refuse_without_atomic_writes()
         with self._told() as system:
-            system.put_file(str(file), self.url)
+            system.put_file(str(file), self.url, **(PARTS if self.protocol in S3 else {}))
 
     def create(self, content: bytes) -> bool:
         """Writes a small file unless there is one. Returns whether it was written.
@@ -217,7 +221,8 @@ def _opened(protocol: str, _process: int) -> Any:
     """The file system of a protocol, one a process. Nothing that it has listed is kept."""
     import fsspec
 
-    system = fsspec.filesystem(protocol, use_listings_cache=False, skip_instance_cache=True)
+    pieces = PIECES if protocol in S3 else {}
+    system = fsspec.filesystem(protocol, use_listings_cache=False, skip_instance_cache=True, **pieces)
     if getattr(system, "async_impl", False):
         system.loop.set_exception_handler(lambda *_: None)  # what matters is raised; the rest would be printed
     return system
