@@ -1,5 +1,7 @@
 """Numbers by content: asked for once."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -105,6 +107,39 @@ def test_segments_are_put_together_in_the_order_of_their_keys(tmp_path: Path, mo
     assert len(keys) == 28
     assert keys == sorted(keys)
     assert memo.whole(segment)
+
+
+PROCESS = """
+import sys, time
+from pathlib import Path
+import numpy as np
+from hardneg.cache import memo
+from hardneg.cache.folders import Cache
+memo.SEGMENTS = 1
+folder, first, last = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
+texts = [str(number) for number in range(first, last)]
+
+def compute(numbers):
+    (folder / f"computes-{first}").touch()
+    while len(list(folder.glob("computes-*"))) < 2:
+        time.sleep(0.01)
+    return np.array([[int(texts[i])] for i in numbers], np.float32)
+
+memo.Memo(Cache(folder / "cache"), "name").get(memo.keys_of(texts), compute)
+"""
+
+
+def test_what_two_processes_computed_at_the_same_time_is_kept_once(tmp_path: Path) -> None:
+    commands = [[sys.executable, "-c", PROCESS, str(tmp_path), *map(str, some)] for some in ((0, 60), (30, 90))]
+    processes = [subprocess.Popen(command) for command in commands]
+    assert [process.wait(60) for process in processes] == [0, 0]
+    [segment] = (tmp_path / "cache" / "memo" / "name").glob("*.npy")
+    found = np.load(segment)
+    assert sorted(found["value"][:, 0].tolist()) == list(range(90))
+    assert memo.whole(segment)
+    values, asked = get(Cache(tmp_path / "cache"), [str(number) for number in range(90)])
+    assert asked == []
+    assert values[:, 0].tolist() == list(range(90))
 
 
 def test_keys_tell_borders_of_texts_apart() -> None:

@@ -2,31 +2,20 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import suppress
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
 import pytest
-from support import (
-    REMOVED,
-    SMALL_SHARDS,
-    Listener,
-    as_yaml,
-    changed,
-    files_of,
-    job_on,
-    small_shards,
-    write_data,
-)
+from nodes import Nodes
+from support import REMOVED, SMALL_SHARDS, Listener, small_shards
 from test_local import failing, killed
+from twelve import alone, bytes_of, job_in
 
 from hardneg import progress
 from hardneg.engines import ray
@@ -34,9 +23,6 @@ from hardneg.engines.ray import Ray, Workers
 from hardneg.errors import HardnegError, JobError, MissingExtraError, PartError, WorkerError
 from hardneg.job.run_folder import Job
 
-OPTIONS = {"object_store_memory": 80 * 2**20}
-SYSTEM = {"health_check_period_ms": 500, "health_check_timeout_ms": 500, "health_check_failure_threshold": 2}
-"""A lost node is noticed in a second, not in fifteen."""
 SHORT = {
     "generators.semantic": REMOVED,
     "generators.reranked": REMOVED,
@@ -51,62 +37,10 @@ SHORT = {
 """A job with one stage of each sort."""
 
 
-class Nodes:
-    """A head without CPUs and two nodes with one CPU each (and a GPU, as far as Ray knows), which come back when they are lost."""
-
-    def __init__(self) -> None:
-        from ray.cluster_utils import Cluster
-
-        head = {"num_cpus": 0, "include_dashboard": False, "_system_config": SYSTEM, **OPTIONS}
-        self._own = Cluster(initialize_head=True, head_node_args=head)
-        self.complete()
-
-    @property
-    def address(self) -> str:
-        return str(self._own.address)
-
-    def complete(self) -> None:
-        for node in list(self._own.worker_nodes):
-            if "raylet" not in dict(node.live_processes()):
-                with suppress(Exception):
-                    self._own.remove_node(node)
-        while len(self._own.worker_nodes) < 2:
-            self._own.add_node(wait=True, num_cpus=1, num_gpus=1, **OPTIONS)
-
-    def actors(self) -> list[str]:
-        """The states of all actors that are not dead."""
-        from ray import init, shutdown
-        from ray._private.state import actors
-
-        init(self.address, log_to_driver=False, logging_level=logging.ERROR)
-        try:
-            return [actor["State"] for actor in actors().values() if actor["State"] != "DEAD"]
-        finally:
-            shutdown()
-
-    def end(self) -> None:
-        self._own.shutdown()
-
-
-@pytest.fixture(scope="session")
-def cluster() -> Iterator[Nodes]:
-    here = Path(__file__).parents[1]
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv(
-            "PYTHONPATH", os.pathsep.join([*(str(here / room) for room in ("", "engines", "pipeline")), *sys.path])
-        )
-        patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
-        nodes = Nodes()
-        yield nodes
-        nodes.end()
-
-
-@pytest.fixture
-def nodes(cluster: Nodes, monkeypatch: pytest.MonkeyPatch) -> Iterator[Nodes]:
+@pytest.fixture(autouse=True)
+def three(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Shards of a job on twelve queries."""
     small_shards(monkeypatch)
-    cluster.complete()
-    yield cluster
-    Ray().close()
 
 
 @pytest.fixture
@@ -114,27 +48,14 @@ def engine(nodes: Nodes) -> Ray:
     return Ray(address=nodes.address)
 
 
-def wanted(folder: Path, changes: dict[str, Any]) -> dict[str, bytes]:
-    """Shards and exports of a run in one process on twelve queries."""
-    write_data(folder / "data", copies=4)
-    (folder / "job.yaml").write_text(as_yaml(changed(job_on(), changes)))
-    with pytest.MonkeyPatch.context() as patch:
-        small_shards(patch)
-        Job.read(folder / "job.yaml").run()
-    return files_of(folder / "runs" / "job")
-
-
 @pytest.fixture(scope="module")
 def short(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
-    return wanted(tmp_path_factory.mktemp("short"), SHORT)
+    return alone(tmp_path_factory.mktemp("short"), SHORT)[0]
 
 
 def job(folder: Path, nodes: Nodes, changes: dict[str, Any], **engine: Any) -> Path:
     """A job on the same queries, with an engine on the cluster."""
-    write_data(folder / "data", copies=4)
-    own = {"kind": "ray", "address": nodes.address, **engine}
-    (folder / "job.yaml").write_text(as_yaml(changed(job_on(), {**changes, "engine": own})))
-    return folder / "job.yaml"
+    return job_in(folder, {**changes, "engine": {"kind": "ray", "address": nodes.address, **engine}})
 
 
 def hook(marks: Path, how: str) -> dict[str, Any]:
@@ -142,20 +63,6 @@ def hook(marks: Path, how: str) -> dict[str, Any]:
     marks.mkdir()
     variables = {"HARDNEG_TEST_MARKS": str(marks), "HARDNEG_TEST_DEATH": how}
     return {"worker_process_setup_hook": "deadly_ray.hook", "env_vars": variables}
-
-
-@pytest.mark.engines
-def test_a_run_on_a_cluster_is_that_of_one_process(nodes: Nodes, tmp_path: Path) -> None:
-    reference = wanted(tmp_path / "one", {})
-    heard = Listener(lambda _title: None)
-    stages = {"score.target": {"concurrency": [1, 2], "cpus": 0.5}}
-    with progress.listening(heard):
-        Job.read(job(tmp_path, nodes, {}, stages=stages)).run()
-    assert files_of(tmp_path / "runs" / "job") == reference
-    assert {"generate.semantic", "merge", "score.target", "filter.safe"} <= set(heard.titles)
-    assert nodes.actors() == []
-    assert not list(tmp_path.glob("**/.seen-*"))
-    assert Job.read(tmp_path / "job.yaml").run().ran == []
 
 
 @pytest.mark.engines
@@ -167,7 +74,7 @@ def test_a_process_and_a_machine_lost_in_each_stage_cost_their_shards_only(
     with progress.listening(Listener(lambda title: title in DEADLY and nodes.complete())):
         Job.read(path).run()
     assert {mark.name for mark in marks.iterdir()} == {f"{stage}-{shard}" for stage in DEADLY for shard in (1, 2)}
-    assert files_of(tmp_path / "runs" / "job") == short
+    assert bytes_of(tmp_path / "runs" / "job") == short
 
 
 DEADLY = {"generate.lexical", "merge", "score.target", "filter.safe"}
@@ -286,7 +193,7 @@ def test_a_run_that_is_stopped_leaves_no_workers_and_goes_on(
         assert process.stderr.read().endswith("hardneg: stopped; the same command goes on where it was\n")
     assert nodes.actors() == []
     assert Job.read(path).run().ran[0] == "score.target"
-    assert files_of(tmp_path / "runs" / "job") == short
+    assert bytes_of(tmp_path / "runs" / "job") == short
 
 
 def test_a_cluster_that_does_not_answer_is_named_at_once() -> None:

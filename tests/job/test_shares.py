@@ -4,27 +4,15 @@ from __future__ import annotations
 
 import json
 import re
-import signal
-import subprocess
-import sys
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 from filelock import FileLock
-from support import (
-    REMOVED,
-    SMALL_SHARDS,
-    WORDS,
-    Listener,
-    as_yaml,
-    changed,
-    files_of,
-    job_on,
-    small_shards,
-    write_data,
-)
+from support import REMOVED, WORDS, Listener, small_shards, write_data
+from twelve import alone, bytes_of
 
 from hardneg.cli import main
 from hardneg.errors import HardnegError, JobError
@@ -50,10 +38,6 @@ CHANGES = {
 nothing that is beside the point."""
 
 
-def bytes_of(folder: Path) -> dict[str, bytes]:
-    return files_of(folder) | {"report.json": (folder / "report.json").read_bytes()}
-
-
 def merged(job: Path) -> list[str]:
     """Merges a job. Returns what that computed."""
     assert main(["merge", str(job)]) == 0
@@ -63,15 +47,10 @@ def merged(job: Path) -> list[str]:
 
 @pytest.fixture(scope="module")
 def reference(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
-    """What one process makes of twelve queries in three shards."""
-    folder = tmp_path_factory.mktemp("reference")
-    write_data(folder / "data", copies=4)
-    (folder / "job.yaml").write_text(as_yaml(changed(job_on(), CHANGES)))
-    with pytest.MonkeyPatch.context() as patch:
-        small_shards(patch)
-        ran = Job.read(folder / "job.yaml").run().ran
+    """What one process makes of them."""
+    found, ran = alone(tmp_path_factory.mktemp("reference"), CHANGES)
     assert {"learn.scorer.doubt", "score.doubt.deeper1"} <= set(ran), "the job has what makes it hard to share"
-    return bytes_of(folder / "runs" / "job")
+    return found
 
 
 @pytest.fixture
@@ -123,52 +102,6 @@ def test_what_comes_after_it_is_left_to_the_merge_where_nobody_does_it(
     assert main(["merge", str(shared)]) == 0
     assert "score.doubt, filter.calm: left to this process; the shares, run once more" in capsys.readouterr().err
     assert bytes_of(tmp_path / "runs" / "job") == reference
-
-
-SHARE = (
-    SMALL_SHARDS
-    + """
-import os, signal, sys
-from hardneg.cli import main
-from hardneg.pipeline import store
-left, real = int(sys.argv[3]), store.Folder.write
-
-def write(self, stage, shard, table):
-    global left
-    if left == 0:
-        os.kill(os.getpid(), signal.SIGKILL)
-    left -= 1
-    real(self, stage, shard, table)
-
-store.Folder.write = write
-sys.exit(main(["run", sys.argv[1], "--shard", sys.argv[2]]))
-"""
-)
-
-
-def started(job: Path, share: str, writes: int = -1) -> subprocess.Popen[str]:
-    command = [sys.executable, "-c", SHARE, str(job), share, str(writes)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-
-
-@pytest.mark.engines
-def test_shares_at_once_of_which_one_is_killed_are_equal_to_one_run(
-    shared: Path, tmp_path: Path, reference: dict[str, bytes]
-) -> None:
-    """They begin together on an empty folder and an empty cache."""
-    processes = [started(shared, f"{index}/4", 5 if index == 2 else -1) for index in (1, 2, 3, 4)]
-    said = [process.communicate() for process in processes]
-    assert [process.returncode for process in processes] == [0, -signal.SIGKILL, 0, 0], said
-    with pytest.raises(HardnegError, match=r"1 of 3 shards are not done \(shards 1: .*--shard 2/4`, and merge again"):
-        Job.read(shared).merge()
-    again = started(shared, "2/4")
-    said.append(again.communicate())
-    assert again.returncode == 0, said
-    merged(shared)
-    assert bytes_of(tmp_path / "runs" / "job") == reference
-    assert not list((tmp_path / "runs" / "job").rglob("*.unfinished"))
-    made = [path.name for group in ("corpora", "bm25", "embeddings") for path in (tmp_path / "cache" / group).iterdir()]
-    assert len(made) == 3, "one of each"
 
 
 def test_a_merge_that_comes_too_early_says_which_commands_are_missing(
@@ -340,3 +273,20 @@ def test_shares_together_stay_within_the_budget(asking: Make, capsys: pytest.Cap
             spent.append(int(found[1].replace(",", "")))
         assert 0 < sum(spent) <= 7_500
         assert max(spent) <= 2_500
+
+
+def test_a_share_asks_no_faster_than_its_part_of_the_rate(asking: Make, capsys: pytest.CaptureFixture[str]) -> None:
+    """Of 100 a minute, a third of the shards may send three at once and then one every two seconds."""
+    times: list[float] = []
+
+    def timed(body: dict[str, Any]) -> str:
+        times.append(time.monotonic())
+        return written(body)
+
+    with FaultServer(answer=timed) as server:
+        job = asking(server, "job")
+        rate = "--set=generators.written.client.requests_per_minute=100"
+        assert main(["run", str(job), "--shard", "2/2", rate]) == 0
+    assert "`any`: 1 of 3 shards may send 33.33 of 100 requests a minute" in capsys.readouterr().err
+    assert len(times) == 4
+    assert times[-1] - times[0] > 1, "ten at once in the whole job"

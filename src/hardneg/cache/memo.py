@@ -11,7 +11,7 @@ import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.lib.format import dtype_to_descr, write_array_header_1_0
@@ -126,7 +126,7 @@ class Memo:
         )
         order = np.lexsort((keys[:, 1], keys[:, 0]))
         segment["high"], segment["low"], segment["value"] = keys[order, 0], keys[order, 1], values[order]
-        self._write([segment], len(segment))
+        self._write([segment], segment.dtype)
         if len(self._alike()) > SEGMENTS:
             with self._cache.lock("memo", self._name):
                 files = self._alike()
@@ -138,7 +138,7 @@ class Memo:
                     segments = [mapped(file) for file in files]
                 except FileNotFoundError:
                     return
-                kept = self._write(_in_order(segments), sum(map(len, segments)))
+                kept = self._write(_in_order(segments), segments[0].dtype)
                 for file in files:
                     if file != kept:
                         file.unlink(missing_ok=True)
@@ -153,16 +153,17 @@ class Memo:
                 groups.setdefault(max(file.stat().st_size.bit_length() - SMALL, 0) // 4, []).append(file)
         return max(groups.values(), key=len, default=[])
 
-    def _write(self, blocks: Iterable[NDArray[np.void]], rows: int) -> Path:
+    def _write(self, blocks: Iterable[NDArray[np.void]], kind: np.dtype[np.void]) -> Path:
         with self._cache.workspace("memo") as folder:
             make_folder(self._folder)
             file = folder / "segment.npy"
             with file.open("wb") as stream:
-                for number, block in enumerate(blocks):
-                    if not number:
-                        kind = {"descr": dtype_to_descr(block.dtype), "fortran_order": False, "shape": (rows,)}  # type: ignore[no-untyped-call]
-                        write_array_header_1_0(stream, kind)  # type: ignore[no-untyped-call]
+                _head(stream, kind, rows := 0)
+                for block in blocks:
                     stream.write(block.tobytes())
+                    rows += len(block)
+                stream.seek(0)
+                _head(stream, kind, rows)
             refuse_cut_array(file)
             sync(file)
             target = self._folder / f"{_sum_of(file)}.npy"
@@ -170,6 +171,11 @@ class Memo:
             sync(self._folder)
         _intact.add((target, target.stat().st_mtime_ns))
         return target
+
+
+def _head(stream: BinaryIO, kind: np.dtype[np.void], rows: int) -> None:
+    """Writes the head of a ``.npy`` file, which is as long whatever ``rows`` is."""
+    write_array_header_1_0(stream, {"descr": dtype_to_descr(kind), "fortran_order": False, "shape": (rows,)})  # type: ignore[no-untyped-call]
 
 
 def _places(rising: NDArray[np.uint64], wanted: NDArray[np.uint64]) -> Int64:
@@ -183,7 +189,9 @@ def _places(rising: NDArray[np.uint64], wanted: NDArray[np.uint64]) -> Int64:
 
 
 def _in_order(segments: Sequence[NDArray[np.void]]) -> Iterator[NDArray[np.void]]:
-    """The rows of sorted segments in one order, a block at a time."""
+    """The rows of sorted segments in one order, a block at a time, each key once: two processes may have computed the
+    same at the same time.
+    """
     parts = max(1, sum(map(len, segments)) // BLOCK)
     bounds = np.array([(number << 64) // parts for number in range(1, parts)], dtype=np.uint64)
     ends = [[*_places(segment["high"], bounds).tolist(), len(segment)] for segment in segments]
@@ -191,8 +199,10 @@ def _in_order(segments: Sequence[NDArray[np.void]]) -> Iterator[NDArray[np.void]
     for stops in zip(*ends, strict=True):
         block = np.concatenate([s[begin:stop] for s, begin, stop in zip(segments, begins, stops, strict=True)])
         begins = list(stops)
-        if len(block) or not bounds.size:
-            yield block[np.lexsort((block["low"], block["high"]))]
+        block = block[np.lexsort((block["low"], block["high"]))]
+        again = (block["high"][1:] == block["high"][:-1]) & (block["low"][1:] == block["low"][:-1])
+        if len(block):
+            yield block[np.concatenate([[True], ~again])]
 
 
 _intact: set[tuple[Path, int]] = set()

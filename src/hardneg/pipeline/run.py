@@ -22,9 +22,8 @@ from hardneg.data.corpus import Corpus
 from hardneg.data.subset import subset
 from hardneg.files.mirror import held
 from hardneg.files.text_lines import file_hash
-from hardneg.llm import budget
 from hardneg.pages.notebook import Report
-from hardneg.pipeline import unanswered, unchanged
+from hardneg.pipeline import portions, unanswered, unchanged
 from hardneg.pipeline.batches import Batches, Loader
 from hardneg.pipeline.graph import SHARD, Stages, Wave, approximations, stages_of
 from hardneg.pipeline.plan import Group, Plan
@@ -144,22 +143,9 @@ class Pipeline:
             loader, shards = self._read(ran)
             turns = Turns(self.store, self.share, range(shards))
             if own := len(loader.waves[0]):
-                self._narrow(own, shards)
+                portions.keep_to(self.plan, own, shards)
                 self._waves(loader, turns, ran)
         return Worked(own, shards, ran, turns.waiting)
-
-    def _narrow(self, own: int, shards: int) -> None:
-        """Keeps to the share's part of the budget, and says how much that is."""
-        purse = budget.current()
-        tokens, cost = purse.max_tokens, purse.max_cost
-        purse.narrow(own, shards)
-        if tokens is not None or cost is not None:
-            of = "; ".join(
-                f"{part:,} of {whole:,} {what}"
-                for part, whole, what in ((purse.max_tokens, tokens, "tokens"), (purse.max_cost, cost, "in money"))
-                if part is not None
-            )
-            progress.note(f"budget: {own:,} of {shards:,} shards may use {of}")
 
     def _waves(self, loader: Loader, turns: Turns, ran: list[str]) -> Loader:
         """Takes the examples through all waves, or through as many as may be worked on."""
