@@ -141,6 +141,36 @@ def test_workers_share_a_gpu_and_see_none_without(nodes: Nodes) -> None:
 
 
 @pytest.mark.engines
+def test_rays_own_words_are_apart_from_results(engine: Ray, capsys: pytest.CaptureFixture[str]) -> None:
+    from ray._private.utils import publish_error_to_driver
+    from ray._private.worker import global_worker
+
+    said = ""
+    for result in engine.map(abs, [-1]):
+        print("result", result)
+        publish_error_to_driver("some", "a machine was lost", global_worker.gcs_client)
+        while "a machine was lost" not in said:
+            time.sleep(0.05)
+            out, error = capsys.readouterr()
+            said += error
+            assert out in ("result 1\n", "")
+
+
+@pytest.mark.engines
+def test_an_address_that_is_not_joined_is_said(nodes: Nodes) -> None:
+    import ray as own
+
+    own.init(nodes.address, log_to_driver=False)
+    try:
+        with pytest.warns(UserWarning, match=r"^engine\.address: 127\.0\.0\.1:9 is not joined"):
+            assert list(Ray(address="127.0.0.1:9").map(abs, [-1])) == [1]
+        assert list(Ray(address=nodes.address).map(abs, [-1])) == [1]
+    finally:
+        Ray().close()
+        own.shutdown()
+
+
+@pytest.mark.engines
 def test_an_error_is_no_death(engine: Ray) -> None:
     with pytest.raises(ValueError, match=r"^number"):
         list(engine.map(failing, range(4)))

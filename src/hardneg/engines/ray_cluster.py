@@ -10,10 +10,11 @@ import sys
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
-from typing import Any
+from typing import Any, TextIO, cast
 
 import ray
 
+from hardneg import progress
 from hardneg.errors import JobError
 
 FORWARDED = (
@@ -40,18 +41,40 @@ PATIENCE = 10.0
 def joined(address: str | None, runtime_env: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     """Inside, this process is the driver of a job on the cluster. Yields the environment of its workers.
 
-    Where it is one already, that is left as it is. Raises `JobError` where the cluster cannot be joined.
+    Where it is one already, that is left as it is, and said where ``address`` is another one's. Raises `JobError` where
+    the cluster cannot be joined.
     """
     own = {"env_vars": {NO_GPU: "1"} | _forwarded() | dict(runtime_env.get("env_vars", {}))}
     if ray.is_initialized():
+        there = str(ray.get_runtime_context().gcs_address)
+        if address not in (None, "auto", there):
+            progress.note(
+                f"engine.address: {address} is not joined: this process is on the Ray cluster at {there} already; call "
+                "`ray.shutdown()` first"
+            )
         yield {**runtime_env, **own}
         return
-    with redirect_stdout(sys.stderr):  # Ray prints there what happens to workers; results are not to be mixed with it
+    with redirect_stdout(sys.stderr):
         _join(address, runtime_env)
+    with redirect_stdout(cast("TextIO", _Apart(sys.stdout))):
         try:
             yield own
         finally:
             ray.shutdown()
+
+
+class _Apart:
+    """Standard output without what Ray's threads print of its workers: results are not to be mixed with that."""
+
+    def __init__(self, own: TextIO) -> None:
+        self._own = own
+
+    def write(self, text: str) -> int:
+        """Writes; what a thread of Ray's writes goes to standard error."""
+        return (sys.stderr if threading.current_thread().name.startswith("ray_") else self._own).write(text)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._own, name)
 
 
 def _join(address: str | None, runtime_env: Mapping[str, Any]) -> None:
