@@ -111,20 +111,20 @@ def test_a_report_of_somebody_else_in_a_table(tmp_path: Path) -> None:
     assert not FORBIDDEN & set(table)
 
 
-@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
-def test_any_encoding_of_stdout_will_do(make_job: MakeJob, tmp_path: Path, encoding: str) -> None:
+def test_any_encoding_of_stdout_will_do(make_job: MakeJob, tmp_path: Path) -> None:
     path = make_job()
     data = tmp_path / "data" / "corpus.jsonl"
     data.write_text(data.read_text(encoding="utf-8").replace("rome is", "rōme 東京 is"), encoding="utf-8")
-    environment = os.environ | {"PYTHONIOENCODING": encoding, "PYTHONUTF8": "0"}
 
-    def say(*arguments: str) -> bytes:
+    def say(encoding: str, *arguments: str) -> bytes:
         command = [sys.executable, "-m", "hardneg", arguments[0], str(path), *arguments[1:]]
+        environment = os.environ | {"PYTHONIOENCODING": encoding, "PYTHONUTF8": "0"}
         done = subprocess.run(command, capture_output=True, env=environment, check=False)
         assert done.returncode == 0, done.stderr.decode()
         return done.stdout
 
-    assert b"negatives chosen" in say("run")
-    found = json.loads(say("show", "--query", "q2-0", "--json"))
+    assert b"negatives chosen" in say("ascii", "run")
+    found = json.loads(say("latin-1", "show", "--query", "q2-0", "--json"))
     assert any("rōme 東京" in row["text"] for group in ("chosen", "kept", "refused") for row in found[group])
-    assert rb"\u6771\u4eac" in say("show", "--query", "q2-0")
+    for encoding in ("ascii", "latin-1"):
+        assert rb"\u6771\u4eac" in say(encoding, "show", "--query", "q2-0")
