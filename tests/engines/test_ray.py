@@ -81,6 +81,21 @@ DEADLY = {"generate.lexical", "merge", "score.target", "filter.safe"}
 
 
 @pytest.mark.engines
+def test_parts_of_the_corpus_on_a_cluster_are_the_whole(nodes: Nodes, short: dict[str, bytes], tmp_path: Path) -> None:
+    """With a death in the search of each, and in the merging of what they have."""
+    marks = tmp_path / "marks"
+    path = job(tmp_path, nodes, SHORT | {"generators.lexical.parts": 2}, runtime_env=hook(marks, "alone"))
+    Job.read(path).run()
+    assert {mark.name for mark in marks.iterdir()} == {f"{stage}-1" for stage in DEADLY | PARTS}
+    found = files_of(tmp_path / "runs" / "job")
+    assert {name: content for name, content in found.items() if ".part-" not in name} == short
+    assert len(list((tmp_path / "cache" / "bm25").glob("[!.]*"))) == 2
+
+
+PARTS = {"generate.lexical.part-1-of-2", "generate.lexical.part-2-of-2"}
+
+
+@pytest.mark.engines
 def test_what_kills_every_worker_is_given_up_when_all_others_are_done(engine: Ray, tmp_path: Path) -> None:
     done: list[int] = []
     with pytest.raises(WorkerError) as raised:
@@ -138,6 +153,7 @@ def test_workers_share_a_gpu_and_see_none_without(nodes: Nodes) -> None:
     assert len({process for process, _ in found}) == 3, "on two machines with a GPU each"
     assert {seen for _, seen in found} == {"0"}
     assert {seen for _, seen in engine.map(gpus, [0], stage="merge")} == {""}
+    assert engine._of("score.large.part-2-of-3.deeper1") == engine._of("score.large")
 
 
 @pytest.mark.engines

@@ -93,12 +93,8 @@ def index(settings: Settings, corpus: Corpus) -> bm25s.BM25 | None:
             write(folder, counts, counts.statistics(), settings.method, settings.k1, settings.b, settings.delta)
         counts.remove()
 
-    return opened(corpus.cache.made("bm25", fingerprint([corpus.fingerprint, identity(), *astuple(settings)]), make))
-
-
-def opened(folder: Path) -> bm25s.BM25 | None:
-    """The index in a folder. None where it has no word."""
-    return _loaded(folder, folder.stat().st_ino)
+    folder = corpus.cache.made("bm25", fingerprint([corpus.fingerprint, identity(), *astuple(settings)]), make)
+    return _opened(folder, folder.stat().st_ino)
 
 
 def counted_in(settings: Settings, corpus: Corpus, rows: range) -> Iterator[Counted]:
@@ -117,8 +113,13 @@ def counted_in(settings: Settings, corpus: Corpus, rows: range) -> Iterator[Coun
 
 
 @lru_cache(maxsize=2)
-def _loaded(folder: Path, _: int) -> bm25s.BM25 | None:
+def _opened(folder: Path, _: int) -> bm25s.BM25 | None:
     """The index in a folder, by its inode too: a folder that was made again is another one."""
+    return loaded(folder)
+
+
+def loaded(folder: Path) -> bm25s.BM25 | None:
+    """The index in a folder. None where it has no word."""
     import bm25s
 
     if not any(file.suffix == ".npy" for file in folder.iterdir()):

@@ -7,13 +7,14 @@ statistics of all parts, so that it needs memory for one part alone.
 from __future__ import annotations
 
 from dataclasses import astuple
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hardneg.arrays import cut
 from hardneg.data.corpus import Corpus
 from hardneg.kinds import fingerprint
-from hardneg.models.bm25 import Settings, counted_in, identity, opened
+from hardneg.models.bm25 import Settings, counted_in, identity, loaded
 from hardneg.models.bm25_build import Counts, statistics_in, write
 
 if TYPE_CHECKING:
@@ -23,7 +24,13 @@ if TYPE_CHECKING:
 def index_of_part(settings: Settings, corpus: Corpus, number: int, count: int) -> bm25s.BM25 | None:
     """The index of part ``number``, from 0, of ``count`` parts of a corpus. None where it has no word to index."""
     folder = folder_of_part(settings, corpus, number, count)
-    return None if folder is None else opened(folder)
+    return None if folder is None else _opened(folder, folder.stat().st_ino)
+
+
+@lru_cache(maxsize=1)
+def _opened(folder: Path, _: int) -> bm25s.BM25 | None:
+    _opened.cache_clear()  # the part before goes first
+    return loaded(folder)
 
 
 def folder_of_part(settings: Settings, corpus: Corpus, number: int, count: int) -> Path | None:
