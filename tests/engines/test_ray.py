@@ -87,7 +87,7 @@ def test_parts_of_the_corpus_on_a_cluster_are_the_whole(nodes: Nodes, short: dic
     path = job(tmp_path, nodes, SHORT | {"generators.lexical.parts": 2}, runtime_env=hook(marks, "alone"))
     Job.read(path).run()
     assert {mark.name for mark in marks.iterdir()} == {f"{stage}-1" for stage in DEADLY | PARTS}
-    found = files_of(tmp_path / "runs" / "job")
+    found = bytes_of(tmp_path / "runs" / "job")
     assert {name: content for name, content in found.items() if ".part-" not in name} == short
     assert len(list((tmp_path / "cache" / "bm25").glob("[!.]*"))) == 2
 
