@@ -1,6 +1,6 @@
 """Approximate search beside exact search: what an index costs, and what it finds.
 
-    python bench/approximate.py [--passages 100000] [--queries 1000] [--dimensions 384] [--depth 50] [--noise]
+    python bench/approximate.py [--passages 100000] [--dimensions 384] [--depth 50] [--noise] [--only ivf]
 
 Passages and queries have 24 hidden dimensions, in 1,000 clusters, and a little noise, somewhat like embeddings of text.
 ``--noise``: independent numbers, in which nothing is near to anything, the hardest case for every index. Each search
@@ -102,6 +102,7 @@ def main() -> None:
     for name, value in {"passages": 100_000, "queries": 1_000, "dimensions": 384, "depth": 50}.items():
         parser.add_argument(f"--{name}", type=int, default=value)
     parser.add_argument("--noise", action="store_true")
+    parser.add_argument("--only", default="", help="the searches whose names have this word")
     options = parser.parse_args()
     os.environ["OMP_NUM_THREADS"] = "1"
     what = "noise" if options.noise else f"{CLUSTERS:,} clusters in {HIDDEN} hidden dimensions"
@@ -116,7 +117,7 @@ def main() -> None:
         folder = Path(name)
         write(folder / "matrix.npy", options.passages, options.dimensions, options.noise)
         queries = vectors(1, (options.queries, options.dimensions), options.noise)
-        for search in SEARCHES:
+        for search in (name for name in SEARCHES if options.only in name):
             queue = context.Queue()
             process = context.Process(target=measure, args=(search, folder, queries, options.depth, queue))
             process.start()

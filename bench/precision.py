@@ -34,7 +34,7 @@ def main() -> None:
         parser.add_argument(f"--{name}", type=int, default=value)
     options = parser.parse_args()
     encoder, asked = Encoder(model=options.model), texts(options.data / "queries.jsonl")
-    asked = asked[:: max(1, len(asked) // options.queries)][: options.queries]
+    asked = asked[:: -(-len(asked) // options.queries)]
     queries, passages = encoder.encode(asked, "query"), encoder.encode(texts(options.data / "corpus.jsonl"), "passage")
     single, half = queries @ passages.T, halved(queries) @ halved(passages).T
     moved = np.abs(single.astype(np.float64) - half)
