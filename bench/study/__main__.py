@@ -3,7 +3,7 @@
 truth    trains on every set and writes results/truth.jsonl; with --encoders minilm2 or minilm an encoder with attention
 trainer  eight sets through sentence-transformers' own trainer, into the same file; wants --rate
 predict  asks every predictor and writes results/predict.jsonl
-report   tables on stdout, figures into docs/figures/
+report   tables on stdout, figures into docs/figures/, and the tables of docs/explanation/study.md anew
 small    a part of the study in a minute: one collection with few queries, one encoder, 12 sets, two seeds
 """
 
@@ -13,7 +13,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from bench.study import figures, fitted, predict, regimes, small, tables, trainer, transformer, truth
+from bench.study import figures, fitted, page, predict, regimes, small, tables, trainer, transformer, truth
 from bench.study.lines import RESULTS
 
 ENCODERS = ("static", "poor")
@@ -30,7 +30,7 @@ def main() -> None:
     parser.add_argument("--loss", choices=["all", "own"], default="all", help="own: a query sees its negatives only")
     parser.add_argument("--rate", type=float, help="of the truth's training; left out, the best without hard negatives")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--docs", type=Path, default=Path("docs/figures"))
+    parser.add_argument("--docs", type=Path, default=Path("docs"))
     given = parser.parse_args()
     if given.what == "small":
         small.run(given.cache)
@@ -58,7 +58,9 @@ def report(folder: Path, docs: Path) -> None:
     everything = regimes.load(folder)
     found = [regime for regime in everything if regime.key[1] not in transformer.LAYERS]
     shown = [regime for regime in found if len(regime.sets) > 20]
+    written = []
     for heading, lines in [
+        ("Regimes", tables.setup(shown)),
         ("Spearman with trained nDCG@10, all sets", tables.agreement(shown, alike=False)),
         ("The same, sets of about seven negatives", tables.agreement(shown, alike=True)),
         ("nDCG@10 lost by the first choice, all sets", tables.regrets(shown, alike=False)),
@@ -71,8 +73,11 @@ def report(folder: Path, docs: Path) -> None:
         *((f"With attention: {tables.title(r)}", tables.attention(r)) for r in everything if r not in found),
         *((f"Every set: {tables.title(regime)}", tables.sets(regime)) for regime in shown),
     ]:
-        print(f"\n### {heading}\n", *lines, sep="\n")
-    figures.draw(shown, docs)
+        written += ["", f"### {heading}", "", *lines]
+    print(*written, sep="\n")
+    path = docs / "explanation" / "study.md"
+    path.write_text("\n".join(page.renewed(path.read_text().split("\n"), written)))
+    figures.draw(shown, docs / "figures")
 
 
 if __name__ == "__main__":

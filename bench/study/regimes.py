@@ -87,8 +87,17 @@ def mirrored(predicted: dict[str, dict[str, float]], loss: str) -> dict[str, dic
     return out
 
 
+ORDER = ("all", "own", "static", "poor", "squad", "wordnet", "wiki", "kinds", "cranfield")
+
+
+def place(key: Key) -> tuple[tuple[int, str], ...]:
+    """Where a regime stands: by loss, encoder and collection, those without a place of their own last."""
+    collection, encoder, loss = key
+    return tuple((ORDER.index(name) if name in ORDER else len(ORDER), name) for name in (loss, encoder, collection))
+
+
 def load(folder: Path) -> list[Regime]:
-    """All regimes, in the order of the file."""
+    """All regimes, each loss and encoder together."""
     truth: dict[Key, list[dict]] = defaultdict(list)
     for line in read(folder / "truth.jsonl"):
         if "ndcg" in line:
@@ -99,7 +108,7 @@ def load(folder: Path) -> list[Regime]:
             label = name if line["what"] in {"one pass", "learnt"} else f"{line['what']}: {name}"
             predicted[line["collection"], line["encoder"]][label][line["set"]] = value
     out = []
-    for key, lines in truth.items():
+    for key, lines in sorted(truth.items(), key=lambda item: place(item[0])):
         groups: dict[int, dict[str, Floats]] = defaultdict(dict)
         for line in lines:
             if line["set"] != "before":

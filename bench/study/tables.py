@@ -68,6 +68,20 @@ def title(regime: Regime) -> str:
     return f"{name}, {encoder}" + ("" if loss == "all" else f", {loss}")
 
 
+def setup(regimes: list[Regime]) -> Iterator[str]:
+    """What training does in each regime."""
+    yield from head(
+        ["regime", "rate", "before", "no hard negatives", "worst judged set", "best judged set", "sd over seeds"]
+    )
+    for regime in regimes:
+        some = [name for name in regime.sets if judged(name)]
+        truth = [regime.mean(name) for name in some]
+        spread = float(np.mean([regime.spread(name) for name in some]))
+        values = [regime.before, regime.mean("none"), min(truth), max(truth)]
+        end = "-" if np.isnan(spread) else f"{spread:.4f}"
+        yield row([title(regime), f"{regime.rate:g}", *(f"{value:.3f}" for value in values), end])
+
+
 def agreement(regimes: list[Regime], alike: bool) -> Iterator[str]:
     """Spearman of every predictor with the truth; ``alike``: among sets of about seven negatives only."""
     yield from head(["predictor", *map(title, regimes), "mean", "lowest"])
