@@ -67,7 +67,8 @@ def test_work_without_a_bar_is_not_silent(monkeypatch: pytest.MonkeyPatch) -> No
 def test_a_stopped_encode_is_shown_as_begun(
     make_job, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("hardneg.models.embeddings.BLOCK", 3)
+    for module in ("embeddings", "matrices"):
+        monkeypatch.setattr(f"hardneg.models.{module}.BLOCK", 3)
     path, encode, calls = make_job(), HashedWords.encode, []
 
     def stops(self, texts, role):
