@@ -43,6 +43,9 @@ SHOWN = {
 FIXED = (
     "dense.top.calibrated_self",
     "dense.top.calibrated_mini",
+    "dense.top.veto_mini",
+    "dense.top.veto_maxsim",
+    "dense.top",
     "dense.mid",
     "random.top",
     "bm25.top.calibrated_self",
@@ -272,9 +275,9 @@ def attention(regime: Regime) -> Iterator[str]:
         yield row(
             [f"`{name}`", f"{regime.sizes[name]:.1f}", f"{regime.false[name]:.1%}", f"{regime.mean(name):.4f}", *cells]
         )
-    some = [name for name in regime.sets if judged(name)]
-    cells = []
+    cells, count = [], len([name for name in regime.sets if judged(name)])
     for predictor in ASKED:
+        some = names(regime, judged, predictor)
         values = [regime.predicted[predictor][name] for name in some]
-        cells.append(f"{judge.spearman(values, [*map(regime.mean, some)]):.2f}")
-    yield row([f"*Spearman, {len(some)} sets*", "", "", f"before {regime.before:.4f}", *cells])
+        cells.append(f"{judge.spearman(values, [*map(regime.mean, some)]):.2f}" if len(some) > 5 else "")
+    yield row([f"*Spearman, {count} sets*", "", "", f"before {regime.before:.4f}", *cells])
