@@ -150,6 +150,8 @@ class Corpus:
     def column(self, name: str, rows: Int64) -> pa.Array:
         """``id``, ``title`` or ``text`` of these rows, as an Arrow array."""
         blocks = self._table[name].chunks
+        if not blocks:
+            return pa.array([], SCHEMA.field(name).type)
         if len(blocks) == 1:
             return blocks[0].take(pa.array(rows))
         order = np.argsort(rows, kind="stable")  # `ChunkedArray.take` puts the whole column together first

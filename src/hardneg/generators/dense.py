@@ -39,7 +39,7 @@ class Dense:
     the report says how many. What it finds has its exact similarity.
 
     ``parts``: the corpus is encoded and searched in so many parts, one after the other, cut at multiples of 4,096
-    passages. Candidates and similarities are those of the whole, to the last bit.
+    passages. Candidates and similarities are those of the whole, to the last bit where embeddings are made on a CPU.
     """
 
     encoder: AnyEncoder

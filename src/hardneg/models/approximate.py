@@ -15,6 +15,7 @@ from hardneg.kinds import fingerprint, kind_of
 from hardneg.models.dense_search import by_blocks
 from hardneg.models.embeddings import CANDIDATES_PER_BLOCK, dots, matrix
 from hardneg.models.library_search import SPARE, ranked
+from hardneg.models.vectors import told_apart
 from hardneg.protocols import Encoder, Find, Index
 
 GROUP = "neighbours"
@@ -25,7 +26,7 @@ EQUAL = 1e-6
 
 def find_in(index: Index, encoder: Encoder, corpus: Corpus) -> Find:
     """What searches the index of a corpus, which is built if need be."""
-    name = fingerprint([corpus.fingerprint, encoder.identity(), kind_of(index), *index.settings()])
+    name = fingerprint([corpus.fingerprint, *told_apart(encoder), kind_of(index), *index.settings()])
     folder = corpus.cache.made(GROUP, name, lambda unfinished: index.build(unfinished, matrix(encoder, corpus)))
     opened: Any = index
     return _kept_open(opened, folder, (folder / SEAL).stat().st_mtime_ns)

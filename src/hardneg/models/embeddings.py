@@ -21,7 +21,7 @@ from hardneg.files.durable import replacing, sync
 from hardneg.files.npy import mapped
 from hardneg.kinds import fingerprint
 from hardneg.models.matrices import DONE, FILE, GROUP, blocks_done, find_matrix, name_of
-from hardneg.models.vectors import encoded, first_width, kept_as, predicted, same_width
+from hardneg.models.vectors import encoded, first_width, kept_as, predicted, same_width, told_apart
 from hardneg.protocols import Encoder, PairScorer, Role
 
 CANDIDATES_PER_BLOCK = 16_384
@@ -88,7 +88,7 @@ def embed(encoder: Encoder, texts: Sequence[str], role: Role, cache: Cache, *, k
     ``keep=False`` uses what the cache knows and adds nothing to it.
     """
     identity = encoder.identity()
-    memo = Memo(cache, fingerprint(["embeddings", identity, role]), kept_as(encoder))
+    memo = Memo(cache, fingerprint(["embeddings", *told_apart(encoder), role]), kept_as(encoder))
 
     def compute(numbers: Int64) -> Float32:
         with progress.task(f"encode {role} texts", len(numbers)) as bar:

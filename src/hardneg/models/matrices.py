@@ -12,6 +12,7 @@ from hardneg.files.checksums import read_signed
 from hardneg.files.durable import UNFINISHED
 from hardneg.files.npy import mapped
 from hardneg.kinds import fingerprint
+from hardneg.models.vectors import told_apart
 from hardneg.protocols import Encoder
 
 GROUP = "embeddings"
@@ -22,7 +23,7 @@ DONE = "done"
 
 def name_of(encoder: Encoder, corpus: Corpus, rows: range) -> str:
     """The name in the cache of the embeddings of consecutive passages of a corpus."""
-    name = fingerprint(["matrix", corpus.fingerprint, encoder.identity()])
+    name = fingerprint(["matrix", corpus.fingerprint, *told_apart(encoder)])
     return name if rows == range(len(corpus)) else f"{name}-{rows.start}-{rows.stop}"
 
 

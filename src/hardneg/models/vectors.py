@@ -51,6 +51,12 @@ def kept_as(encoder: Encoder) -> np.dtype[Any]:
     return np.dtype(precision)
 
 
+def told_apart(encoder: Encoder) -> list[str]:
+    """What names an encoder's vectors in the cache: its identity, and their type where that is not float32."""
+    kind = kept_as(encoder)
+    return [encoder.identity(), *([] if kind == np.float32 else [kind.name])]
+
+
 def encoded_tokens(encoder: Encoder, texts: Sequence[str], role: Role) -> list[Float32]:
     """A float32 [tokens, d] a text, at least one token each; checked as in `encoded`."""
     found = [_array(encoder, tokens) for tokens in encoder.encode_tokens(texts, role)]

@@ -36,8 +36,10 @@ def measured(part: Approximate, about: Approximation, loader: Loader, examples: 
 
 def _interval(shares: Float64) -> dict[str, float]:
     """Wilson's, for as many answers as would vary as much if each neighbour of a query were an answer of its own; where
-    nothing varies, for as many as there are queries.
+    nothing varies, for as many as there are queries. Without any query anything is possible.
     """
+    if not len(shares):  # all of the drawn examples were left out
+        return {"value": 1.0, "low": 0.0, "high": 1.0}
     value, spread = float(shares.mean()), float(shares.var(ddof=1)) if len(shares) > 1 else 0.0
     answers = value * (1 - value) * len(shares) / spread if spread else len(shares)
     low, high = wilson(value, max(1, round(answers)))

@@ -72,7 +72,7 @@ class WaveRun:
             self._prepare(stage, generator, to_make)
         for number in due if lacking else ():
             self.each(stage.parts[number], shard_work.search_part, name, generator, number, among=lacking)
-        self.each(stage, shard_work.join_parts, name, generator)
+        self.each(stage, shard_work.join_parts, name, generator, part=generator)
         if stage.name in self.ran:  # which says enough
             self.ran[:] = [other for other in self.ran if other not in {part.name for part in stage.parts}]
 
