@@ -39,6 +39,11 @@ def test_contents_are_those_of_a_passage(tmp_path: Path) -> None:
     assert built.contents(np.arange(3)) == [passage.contents for passage in odd]
 
 
+def test_of_no_passages_there_are_no_rows(tmp_path: Path) -> None:
+    built = corpus.build(Cache(tmp_path), reads()).corpus
+    assert len(built) == len(built.column("id", np.zeros(0, np.int64))) == 0
+
+
 def test_many_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(corpus, "ROWS_PER_BLOCK", 7)
     many = [Passage(f"p{i}", f"text {i}") for i in range(50)]

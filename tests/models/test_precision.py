@@ -25,12 +25,13 @@ UNIT = 2.0**-11
 
 @part
 class Halved:
-    """Hashed words of many dimensions, as a plug-in would have them kept in half precision."""
+    """Hashed words of many dimensions, as a plug-in would have them kept in half precision, which its identity does not
+    tell."""
 
     precision: str = "float16"
 
     def identity(self) -> str:
-        return f"halved {self.precision}"
+        return "halved"
 
     def encode(self, texts: Sequence[str], role: Role) -> Float32:
         return HashedWords(dimensions=1024).encode(texts, role)
