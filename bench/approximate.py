@@ -14,15 +14,11 @@ import argparse
 import multiprocessing
 import os
 import tempfile
-import threading
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from dense import unit
-from growth import memory
+from dense import unit, watched
 from numpy.lib.format import open_memmap
 
 from hardneg.models.approximate import by_index, share_found
@@ -57,25 +53,6 @@ def write(file: Path, passages: int, dimensions: int, noise: bool) -> None:
     for begin in range(0, passages, 50_000):
         matrix[begin : begin + 50_000] = vectors(begin + 2, (min(50_000, passages - begin), dimensions), noise)
     matrix.flush()
-
-
-def watched(work: Callable[[], Any]) -> tuple[Any, float, int]:
-    """What work gives, its processor seconds, and the private memory that it adds."""
-    most, over, before, begin = 0, threading.Event(), memory()["RssAnon"], time.process_time()
-
-    def look() -> None:
-        nonlocal most
-        while not over.wait(0.02):
-            most = max(most, memory()["RssAnon"])
-
-    watch = threading.Thread(target=look)
-    watch.start()
-    try:
-        found = work()
-    finally:
-        over.set()
-        watch.join()
-    return found, time.process_time() - begin, max(0, most - before)
 
 
 def measure(name: str, folder: Path, queries: Any, depth: int, out: Any) -> None:

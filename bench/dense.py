@@ -16,6 +16,7 @@ import multiprocessing
 import statistics
 import tempfile
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -73,10 +74,9 @@ def show(times: dict[str, list[float]], peer: str) -> None:
         print(f"  {name:24} {median:7.3f} s ({low:.3f} to {high:.3f})  {ratio:5.2f} x the speed of {peer}")
 
 
-def extra(file: Path, queries: Any, depth: int, out: Any) -> None:
-    """In a process of its own: the most private memory that a search adds."""
-    matrix, most, over = np.load(file, mmap_mode="r"), 0, threading.Event()
-    before = memory()["RssAnon"]
+def watched(work: Callable[[], Any]) -> tuple[Any, float, int]:
+    """What work gives, its processor seconds, and the private memory that it adds."""
+    most, over, before, begin = 0, threading.Event(), memory()["RssAnon"], time.process_time()
 
     def look() -> None:
         nonlocal most
@@ -85,10 +85,18 @@ def extra(file: Path, queries: Any, depth: int, out: Any) -> None:
 
     watch = threading.Thread(target=look)
     watch.start()
-    ours(queries, matrix, depth)
-    over.set()
-    watch.join()
-    out.put(most - before)
+    try:
+        found = work()
+    finally:
+        over.set()
+        watch.join()
+    return found, time.process_time() - begin, max(0, most - before)
+
+
+def extra(file: Path, queries: Any, depth: int, out: Any) -> None:
+    """In a process of its own: the most private memory that a search adds."""
+    matrix = np.load(file, mmap_mode="r")
+    out.put(watched(lambda: ours(queries, matrix, depth))[2])
 
 
 def main() -> None:

@@ -5,7 +5,8 @@ import importlib.util
 import itertools
 import json
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -21,6 +22,20 @@ from hardneg.models.sentence_transformers import Encoder
 from hardneg.scorers.bi_encoder import BiEncoder
 
 on_linux = pytest.mark.skipif(sys.platform != "linux", reason="faults are injected by the kernel of Linux")
+
+
+@contextmanager
+def files_of_at_most(size: int) -> Iterator[None]:
+    """No file of this process grows beyond ``size`` bytes: the system takes a part of what is written there."""
+    import resource  # not there on Windows
+
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
 
 PASSAGES = {
     "cat": "the cat sat on the mat",

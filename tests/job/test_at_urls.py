@@ -188,13 +188,18 @@ def test_what_was_damaged_there_is_made_again(
     assert s3.contents("cache") == before
 
 
+def sent_by_a_whole_job(s3: object_store.Store, machine: Machine) -> int:
+    """The bytes that a job with everything at URLs sends and gets, when nothing of it is there yet."""
+    began = s3.line.passed
+    Job.read(machine("whole", output=f"{s3.url}/whole", cache=f"{s3.url}/other")).run()
+    return s3.line.passed - began
+
+
 @pytest.mark.engines
 def test_a_server_that_goes_away_costs_nothing_that_is_done(
     s3: object_store.Store, machine: Machine, reference: Path
 ) -> None:
-    began = s3.line.passed
-    Job.read(machine("whole", output=f"{s3.url}/whole", cache=f"{s3.url}/other")).run()
-    needed = s3.line.passed - began
+    needed = sent_by_a_whole_job(s3, machine)
     job = machine("one")
     for _ in range(3):
         s3.line.cut_after(needed // 4)
@@ -232,9 +237,7 @@ def test_what_a_machine_that_is_lost_has_done_another_one_goes_on_with(
     s3: object_store.Store, machine: Machine, reference: Path
 ) -> None:
     """Killed in the middle of what it sends, each time on another machine, and done by one more."""
-    began = s3.line.passed
-    Job.read(machine("whole", output=f"{s3.url}/whole", cache=f"{s3.url}/other")).run()
-    needed = s3.line.passed - began
+    needed = sent_by_a_whole_job(s3, machine)
     for number in range(3):
         process = started("run", machine(f"killed{number}"))
         s3.line.cut_after(needed * (number + 1) // 5, process.kill)

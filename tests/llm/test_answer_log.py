@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import resource
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 
 import object_store
 import pytest
-from support import on_linux
+from support import files_of_at_most, on_linux
 
 from hardneg.cache.folders import Cache
 from hardneg.data.chat import Completion
@@ -94,17 +91,6 @@ def test_a_full_disk(tmp_path: Path) -> None:
     log = Answers(Path("/dev/full") / "log")
     with pytest.raises(StoreError, match="an answer cannot be written"):
         log.add("01", ONE)
-
-
-@contextmanager
-def files_of_at_most(size: int) -> Iterator[None]:
-    """No file of this process grows beyond ``size`` bytes: the system takes a part of what is written there."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 @pytest.mark.parametrize("more", [1, 40])

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import resource
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from support import on_linux
+from support import files_of_at_most, on_linux
 
 from hardneg.arrays import span
 from hardneg.data.batch import Batch
@@ -139,16 +137,6 @@ def test_an_index_that_has_changed_is_built_again(
         again = dense(index).generate(batch)
     assert again.rows.tolist() == found.rows.tolist()
     assert (folder / indexes.FILE).read_bytes() == content
-
-
-@contextmanager
-def files_of_at_most(size: int) -> Iterator[None]:
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 @on_linux

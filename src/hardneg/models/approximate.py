@@ -15,13 +15,12 @@ from hardneg.kinds import fingerprint, kind_of
 from hardneg.models.dense_search import by_blocks
 from hardneg.models.embeddings import CANDIDATES_PER_BLOCK, dots, matrix
 from hardneg.models.library_search import SPARE, ranked
+from hardneg.models.ranks import EQUAL
 from hardneg.models.vectors import told_apart
 from hardneg.protocols import Encoder, Find, Index
 
 GROUP = "neighbours"
 """The group of the cache that indexes lie in."""
-EQUAL = 1e-6
-"""Similarities this near are equal: how a dot product is rounded depends on how it is computed."""
 
 
 def find_in(index: Index, encoder: Encoder, corpus: Corpus) -> Find:
